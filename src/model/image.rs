@@ -74,7 +74,10 @@ impl fmt::Display for ImageMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ImageMark::Image { kind, size: None } => write!(f, "{kind}"),
-            ImageMark::Image { kind, size: Some(size) } => write!(f, "{kind}:{}b", size.0),
+            ImageMark::Image {
+                kind,
+                size: Some(size),
+            } => write!(f, "{kind}:{}b", size.0),
             ImageMark::Pending => f.write_str("pending"),
         }
     }
@@ -90,7 +93,13 @@ mod tests {
             assert_eq!(text.parse::<ImageMark>().unwrap().to_string(), text);
         }
         let mark = "lv:4MB".parse::<ImageMark>().unwrap();
-        assert_eq!(mark, ImageMark::Image { kind: ImageKind::Thick, size: Some(Bytes(4 << 20)) });
+        assert_eq!(
+            mark,
+            ImageMark::Image {
+                kind: ImageKind::Thick,
+                size: Some(Bytes(4 << 20))
+            }
+        );
     }
 
     #[test]

@@ -247,8 +247,21 @@ mod tests {
         let long = "x".repeat(255);
         let umlauts = "ü".repeat(127);
         for name in [
-            "-rf", "a b", "\"", "'", "x_tdata", "snapshot1", "pvmove0", "é", "a/b", "a@b",
-            "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f", &long, &umlauts, "a\nb", "$(id)",
+            "-rf",
+            "a b",
+            "\"",
+            "'",
+            "x_tdata",
+            "snapshot1",
+            "pvmove0",
+            "é",
+            "a/b",
+            "a@b",
+            "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f",
+            &long,
+            &umlauts,
+            "a\nb",
+            "$(id)",
         ] {
             assert_eq!(lv_for(name), gfid, "{name:?}");
         }

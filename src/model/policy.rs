@@ -43,7 +43,11 @@ pub enum PolicyError {
 impl DirPolicy {
     /// Files become images of `kind` when they are made, and `ln` clones.
     pub fn new(kind: ImageKind) -> DirPolicy {
-        DirPolicy { kind, image_from: Bytes(0), link: LinkMeans::Clone }
+        DirPolicy {
+            kind,
+            image_from: Bytes(0),
+            link: LinkMeans::Clone,
+        }
     }
 }
 
@@ -91,12 +95,22 @@ mod tests {
         for text in ["thin", "lv", "thin,min=4096b", "lv,min=1b,link=hardlink"] {
             assert_eq!(text.parse::<DirPolicy>().unwrap().to_string(), text);
         }
-        assert_eq!("thin,link=clone".parse(), Ok(DirPolicy::new(ImageKind::Thin)));
+        assert_eq!(
+            "thin,link=clone".parse(),
+            Ok(DirPolicy::new(ImageKind::Thin))
+        );
     }
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "on", "thin,", "thin,min=", "thin,link=copy", "min=1,thin"] {
+        for text in [
+            "",
+            "on",
+            "thin,",
+            "thin,min=",
+            "thin,link=copy",
+            "min=1,thin",
+        ] {
             assert!(text.parse::<DirPolicy>().is_err(), "{text:?}");
         }
     }

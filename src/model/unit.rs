@@ -69,14 +69,25 @@ impl Bytes {
     /// 1024 in either case, `b` is bytes, `s` is sectors, and a bare number is in `bare_unit`.
     pub fn parse_with_unit(text: &str, bare_unit: Bytes) -> Result<Bytes, SizeError> {
         let trimmed = text.trim();
-        let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+        let digits = trimmed
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
         if number.is_empty() {
             return Err(SizeError::NotANumber(text.to_owned()));
         }
-        let number: u64 = number.parse().map_err(|_| SizeError::TooLarge(text.to_owned()))?;
-        let factor = if unit.is_empty() { bare_unit.0 } else { unit_factor(text, unit)? };
-        number.checked_mul(factor).map(Bytes).ok_or_else(|| SizeError::TooLarge(text.to_owned()))
+        let number: u64 = number
+            .parse()
+            .map_err(|_| SizeError::TooLarge(text.to_owned()))?;
+        let factor = if unit.is_empty() {
+            bare_unit.0
+        } else {
+            unit_factor(text, unit)?
+        };
+        number
+            .checked_mul(factor)
+            .map(Bytes)
+            .ok_or_else(|| SizeError::TooLarge(text.to_owned()))
     }
 }
 
@@ -95,7 +106,12 @@ fn unit_factor(text: &str, unit: &str) -> Result<u64, SizeError> {
         "t" => 1 << 40,
         "p" => 1 << 50,
         "e" => 1 << 60,
-        _ => return Err(SizeError::Unit { text: text.to_owned(), unit: unit.to_owned() }),
+        _ => {
+            return Err(SizeError::Unit {
+                text: text.to_owned(),
+                unit: unit.to_owned(),
+            });
+        }
     })
 }
 
@@ -168,10 +184,22 @@ mod tests {
     #[test]
     fn bad_sizes_say_why() {
         assert!(matches!("".parse::<Bytes>(), Err(SizeError::NotANumber(_))));
-        assert!(matches!("-1M".parse::<Bytes>(), Err(SizeError::NotANumber(_))));
-        assert!(matches!("10Q".parse::<Bytes>(), Err(SizeError::Unit { .. })));
-        assert!(matches!("99999999999E".parse::<Bytes>(), Err(SizeError::TooLarge(_))));
-        assert!(matches!("99999999999999999999".parse::<Bytes>(), Err(SizeError::TooLarge(_))));
+        assert!(matches!(
+            "-1M".parse::<Bytes>(),
+            Err(SizeError::NotANumber(_))
+        ));
+        assert!(matches!(
+            "10Q".parse::<Bytes>(),
+            Err(SizeError::Unit { .. })
+        ));
+        assert!(matches!(
+            "99999999999E".parse::<Bytes>(),
+            Err(SizeError::TooLarge(_))
+        ));
+        assert!(matches!(
+            "99999999999999999999".parse::<Bytes>(),
+            Err(SizeError::TooLarge(_))
+        ));
     }
 
     #[test]

@@ -1,1 +1,36 @@
-//! bd-proto.
+//! The control wire between the brick translator, the command line and gluster-bdd.
+//!
+//! One Unix socket, one request at a time on a connection, answered in order. A frame is a
+//! little-endian `u32` length and that many bytes of JSON ([`frame`]). The first request is
+//! [`Request::Hello`]; a server that does not speak [`VERSION`] answers a fault that says so.
+//! [`Reply::Opened`] carries a file descriptor (`SCM_RIGHTS`, see unix(7)) with its frame.
+#![forbid(unsafe_code)]
+
+mod client;
+mod fault;
+pub mod frame;
+mod message;
+
+pub use client::{CallError, Client, ConnectError};
+pub use fault::{Fault, FaultKind};
+pub use message::{
+    BrickInfo, BrickSpec, CopyHow, EngineSpec, Foreign, ImageInfo, Opened, Reply, Request, Space,
+};
+
+use std::path::PathBuf;
+
+/// The version of the messages; both sides must have the same.
+pub const VERSION: u32 = 1;
+
+/// Where gluster-bdd listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/gluster-bd/gluster-bdd.sock";
+
+/// Environment variable that names another socket, for tests and second instances.
+pub const SOCKET_VARIABLE: &str = "GLUSTER_BDD_SOCKET";
+
+/// The socket that clients use: [`SOCKET_VARIABLE`] if set and not empty, else [`DEFAULT_SOCKET`].
+pub fn socket_path() -> PathBuf {
+    std::env::var_os(SOCKET_VARIABLE)
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
+}

@@ -1,0 +1,308 @@
+use std::path::PathBuf;
+
+use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName, VgName};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Fault;
+
+/// What a client asks of gluster-bdd.
+///
+/// Requests that name a brick are answered with [`crate::FaultKind::NotAttached`] until that
+/// brick was attached by [`Request::AttachBrick`] since the server started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The first request on a connection.
+    Hello {
+        /// The client's [`crate::VERSION`].
+        version: u32,
+        /// Who is calling, for the log.
+        client: String,
+    },
+    /// Writes the configuration of a new brick and takes its VG or store for it.
+    InitBrick(BrickSpec),
+    /// Reads a brick's configuration, repairs what a crash left and begins to serve it.
+    ///
+    /// Must come before the brick serves clients: nothing else may change its directory
+    /// meanwhile.
+    AttachBrick {
+        /// The brick directory.
+        dir: PathBuf,
+        /// The Gluster volume the brick belongs to.
+        volume: Uuid,
+    },
+    /// Makes an LV for a new image, under an intent that [`Request::Commit`] or
+    /// [`Request::Abort`] ends.
+    Create {
+        /// The brick.
+        brick: BrickId,
+        /// The new image.
+        gfid: Gfid,
+        /// The file's name, where the LV should bear it.
+        name: Option<String>,
+        /// Thin or thick.
+        kind: ImageKind,
+        /// Bytes the LV must hold; rounded up to whole extents, at least one.
+        size: Bytes,
+        /// The stub exists and holds bytes which will be copied into the LV: after a crash the
+        /// stub's bytes count, not the LV's.
+        import: bool,
+    },
+    /// Makes an LV as clone or snapshot of an image, under an intent as for a create.
+    Copy {
+        /// The brick.
+        brick: BrickId,
+        /// The image to copy.
+        source: Gfid,
+        /// The new image.
+        dest: Gfid,
+        /// The new file's name, where the LV should bear it.
+        name: Option<String>,
+        /// Clone or snapshot.
+        how: CopyHow,
+        /// For snapshots of thick images: bytes of the copy-on-write space; chosen so that it
+        /// cannot overflow when not given.
+        cow_size: Option<Bytes>,
+    },
+    /// The namespace holds the image: ends the intent of a create or copy.
+    Commit {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// The namespace does not hold the image: removes an LV that was never committed.
+    Abort {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// The last name of an image is about to go: records it, so that the LV goes too even after
+    /// a crash. Must be called before the name is removed.
+    Condemn {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// The name could not be removed after all: ends the intent of a condemn.
+    Spare {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// The name is gone and nobody has the image open: removes the LV of a condemned image.
+    Remove {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// Activates the image's LV and answers [`Reply::Opened`] with a descriptor of its device,
+    /// open for reading, writing and direct I/O.
+    Open {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// Grows or shrinks the LV so that it holds `size` bytes in the fewest extents.
+    ///
+    /// New blocks read as zeros. The caller has made sure that bytes past a shrunk end are gone
+    /// from the file.
+    Resize {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+        /// Bytes the LV must hold; rounded up to whole extents, at least one.
+        size: Bytes,
+    },
+    /// The file was renamed: the LV follows.
+    Rename {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+        /// The file's new name, where the LV should bear it; else it is named by its gfid.
+        name: Option<String>,
+    },
+    /// What is known of one image.
+    Info {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
+    /// The allocated bytes of several images, in order; `null` for those not known.
+    Allocated {
+        /// The brick.
+        brick: BrickId,
+        /// The images.
+        gfids: Vec<Gfid>,
+    },
+    /// All images of a brick.
+    List {
+        /// The brick.
+        brick: BrickId,
+    },
+    /// LVs that should appear as files: those without a gfid, and those with a gfid but
+    /// without a stub.
+    Foreign {
+        /// The brick.
+        brick: BrickId,
+    },
+    /// Makes a foreign LV an image: tags it with the gfid of the stub that now stands for it.
+    Adopt {
+        /// The brick.
+        brick: BrickId,
+        /// The LV.
+        lv: LvName,
+        /// The image it becomes.
+        gfid: Gfid,
+    },
+    /// Total and free space of the brick's pool or VG.
+    Space {
+        /// The brick.
+        brick: BrickId,
+    },
+}
+
+/// What a new brick shall be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrickSpec {
+    /// The brick directory; must exist, on a file system with extended attributes.
+    pub dir: PathBuf,
+    /// Where images live.
+    pub engine: EngineSpec,
+    /// Name of the top image directory; the VG's or store's name if not given.
+    pub top: Option<String>,
+    /// Whether LVs that exist already appear as files.
+    pub adopt: bool,
+}
+
+/// Where images live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineSpec {
+    /// On logical volumes.
+    Lvm {
+        /// The volume group.
+        vg: VgName,
+        /// The thin pool; without one, images are thick.
+        pool: Option<LvName>,
+    },
+    /// In sparse files of a folder, for hosts without device-mapper.
+    File {
+        /// The folder.
+        store: PathBuf,
+    },
+}
+
+/// How an image is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyHow {
+    /// A full clone, which ends up sharing nothing with its source.
+    Clone,
+    /// A snapshot, which goes on sharing blocks with its origin.
+    Snapshot,
+}
+
+/// What gluster-bdd answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "with", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Hello`]: the server's [`crate::VERSION`].
+    Hello(u32),
+    /// Done; nothing else to say.
+    Done,
+    /// A brick was made or attached.
+    Brick(BrickInfo),
+    /// One image.
+    Image(ImageInfo),
+    /// All images.
+    Images(Vec<ImageInfo>),
+    /// An image was opened; the descriptor comes with the frame.
+    Opened(Opened),
+    /// Allocated bytes of several images.
+    Allocated(Vec<Option<Bytes>>),
+    /// LVs that should appear as files.
+    Foreign(Vec<Foreign>),
+    /// Space of a brick.
+    Space(Space),
+    /// It could not be done, and nothing has changed.
+    Fault(Fault),
+}
+
+/// What a brick is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrickInfo {
+    /// Its identity.
+    pub id: BrickId,
+    /// Where its images live.
+    pub engine: EngineSpec,
+    /// Name of the top image directory, directly below the brick's root.
+    pub top: String,
+    /// The kind of image that its top image directory makes.
+    pub kind: ImageKind,
+    /// The allocation unit of LVs, in bytes.
+    pub extent_size: Bytes,
+    /// Whether LVs that exist already appear as files.
+    pub adopt: bool,
+}
+
+/// What is known of one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// The image.
+    pub gfid: Gfid,
+    /// Its LV (or file of the store).
+    pub lv: LvName,
+    /// Thin or thick.
+    pub kind: ImageKind,
+    /// Bytes the LV holds, in whole extents; the image's own size is that of its stub.
+    pub lv_size: Bytes,
+    /// Bytes that are allocated to it alone or shared with others.
+    pub allocated: Bytes,
+    /// The thin pool.
+    pub pool: Option<LvName>,
+    /// The LV that it is a snapshot of.
+    pub origin: Option<LvName>,
+}
+
+/// How to use the descriptor of an opened image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The image.
+    pub image: ImageInfo,
+    /// Alignment of direct I/O on the device, in bytes; a power of two.
+    pub block_size: u32,
+    /// Alignment of discards that free space, in bytes; zero if the device has no discard.
+    pub discard_granularity: u64,
+}
+
+/// An LV that should appear as a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// The LV.
+    pub lv: LvName,
+    /// The image it belonged to, if its tag says so.
+    pub gfid: Option<Gfid>,
+    /// Thin or thick.
+    pub kind: ImageKind,
+    /// Its bytes.
+    pub size: Bytes,
+}
+
+/// Space of a brick, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Space {
+    /// All of it.
+    pub total: Bytes,
+    /// What can still be written.
+    pub free: Bytes,
+}
