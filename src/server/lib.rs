@@ -1,1 +1,4 @@
-//! bd-server.
+//! gluster-bdd: the one owner of LVM and dm-thin on a storage host.
+#![forbid(unsafe_code)]
+
+pub mod engine;

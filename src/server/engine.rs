@@ -1,0 +1,156 @@
+//! What the server needs of a place where images live.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
+use bd_proto::{EngineSpec, Fault, FaultKind, Space};
+
+/// A volume of an engine: an LV, or a file of a store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Volume {
+    /// Its name.
+    pub name: LvName,
+    /// The image it belongs to; `None` for volumes that nobody has adopted.
+    pub gfid: Option<Gfid>,
+    /// Thin or thick.
+    pub kind: ImageKind,
+    /// Bytes it holds, in whole extents.
+    pub size: Bytes,
+    /// Bytes allocated to it, alone or shared.
+    pub allocated: Bytes,
+    /// Its thin pool.
+    pub pool: Option<LvName>,
+    /// The volume it is a snapshot of.
+    pub origin: Option<LvName>,
+}
+
+/// A volume that is open for I/O.
+#[derive(Debug)]
+pub struct OpenVolume {
+    /// The volume.
+    pub volume: Volume,
+    /// Open for reading, writing and direct I/O.
+    pub fd: OwnedFd,
+    /// Alignment of direct I/O in bytes; a power of two.
+    pub block_size: u32,
+    /// Alignment of discards that free space, in bytes; zero where there is no discard.
+    pub discard_granularity: u64,
+}
+
+/// What a removal came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// The volume is gone.
+    Gone,
+    /// There was no such volume.
+    Identity,
+    /// Others depend on it or have it open; it must be tried again later.
+    Deferred(String),
+}
+
+/// Why an engine could not do it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct EngineError {
+    /// What kind of failure it is, for the client.
+    pub kind: FaultKind,
+    /// The object, the cause and the next step.
+    pub message: String,
+    /// What lies below.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl EngineError {
+    /// An error without a cause below it.
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> EngineError {
+        EngineError { kind, message: message.into(), source: None }
+    }
+}
+
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Fault {
+        let mut message = error.message;
+        let mut below = error.source.as_deref().map(|e| e as &dyn std::error::Error);
+        while let Some(cause) = below {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            below = cause.source();
+        }
+        Fault::new(error.kind, message)
+    }
+}
+
+/// A place where images live: the volumes of one VG, or the files of one store.
+///
+/// All calls block, and may be made from several threads at once. An image is found by its
+/// gfid; names are for people. Each verb either does all it says or leaves no trace.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// What it was made from.
+    fn spec(&self) -> EngineSpec;
+
+    /// The allocation unit in bytes.
+    fn extent_size(&self) -> Bytes;
+
+    /// The kind of image it makes unless asked for another.
+    fn default_kind(&self) -> ImageKind;
+
+    /// Takes the VG or store for a brick, so that no other brick or host uses it.
+    ///
+    /// Asking again for the same brick changes nothing.
+    fn claim(&self, brick: BrickId) -> Result<(), EngineError>;
+
+    /// Which brick has taken it.
+    fn claimed_by(&self) -> Result<Option<BrickId>, EngineError>;
+
+    /// All volumes which may appear as files, read afresh; internal ones are left out.
+    fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
+
+    /// The volume of an image, from memory where that is in step.
+    fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError>;
+
+    /// Makes a volume of at least `size` bytes that reads as zeros.
+    ///
+    /// If `name` is taken by another volume, the new one is named by its gfid.
+    fn create(
+        &self,
+        gfid: Gfid,
+        name: &LvName,
+        kind: ImageKind,
+        size: Bytes,
+    ) -> Result<Volume, EngineError>;
+
+    /// Makes a snapshot of an image; `cow_size` matters to thick images only.
+    fn snapshot(
+        &self,
+        source: Gfid,
+        dest: Gfid,
+        name: &LvName,
+        cow_size: Option<Bytes>,
+    ) -> Result<Volume, EngineError>;
+
+    /// Makes a full clone of an image, complete and independent for its user at once.
+    fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError>;
+
+    /// Grows or shrinks a volume to the fewest extents that hold `size`; new blocks read as zeros.
+    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError>;
+
+    /// Renames a volume; if the name is taken by another, it is named by its gfid instead.
+    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<Volume, EngineError>;
+
+    /// Removes a volume.
+    fn remove(&self, gfid: Gfid) -> Result<Removed, EngineError>;
+
+    /// Gives a volume that belongs to nobody, or to `gfid` already, to the image `gfid`.
+    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError>;
+
+    /// Activates a volume and opens it.
+    fn open(&self, gfid: Gfid) -> Result<OpenVolume, EngineError>;
+
+    /// Allocated bytes of each image; `None` where not known without activating it.
+    fn allocated(&self, gfids: &[Gfid]) -> Result<Vec<Option<Bytes>>, EngineError>;
+
+    /// Total and free bytes.
+    fn space(&self) -> Result<Space, EngineError>;
+}
