@@ -1,0 +1,14 @@
+//! Block devices and the files that stand in for them: direct I/O, zeroing and discard.
+//!
+//! Offsets and lengths are in bytes. A [`Device`] hides alignment from its callers; what lies
+//! below is read(2), write(2) and the ioctls of `linux/fs.h`.
+
+mod device;
+mod ioctl;
+mod page;
+mod range_lock;
+mod span;
+
+pub use device::{Device, Geometry, Media};
+pub use page::Pages;
+pub use span::Span;
