@@ -14,7 +14,8 @@ mod message;
 pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};
 pub use message::{
-    BrickInfo, BrickSpec, CopyHow, EngineSpec, Foreign, ImageInfo, Opened, Reply, Request, Space,
+    BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo, Opened,
+    Reply, Request, Space,
 };
 
 use std::path::PathBuf;

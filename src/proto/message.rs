@@ -22,15 +22,32 @@ pub enum Request {
     },
     /// Writes the configuration of a new brick and takes its VG or store for it.
     InitBrick(BrickSpec),
-    /// Reads a brick's configuration, repairs what a crash left and begins to serve it.
+    /// What the configuration in a brick directory says; the brick need not be attached.
+    DescribeBrick {
+        /// The brick directory.
+        dir: PathBuf,
+    },
+    /// Compares a brick's stubs, volumes and intents, and answers [`Reply::Findings`].
     ///
-    /// Must come before the brick serves clients: nothing else may change its directory
-    /// meanwhile.
+    /// Changes nothing. Operations that are between two requests show as findings, so the
+    /// answer means most while the brick is quiet or stopped.
+    Check {
+        /// The brick directory.
+        dir: PathBuf,
+    },
+    /// Reads a brick's configuration and begins to serve it.
     AttachBrick {
         /// The brick directory.
         dir: PathBuf,
         /// The Gluster volume the brick belongs to.
         volume: Uuid,
+        /// The brick starts: repair what a crash left. It must not serve clients yet, and
+        /// requests of an earlier process of this brick are refused from now on.
+        ///
+        /// Not set when a serving brick attaches again after the server was restarted: then the
+        /// operations that were under way stay as they are until the brick commits, aborts,
+        /// spares or removes them.
+        fresh: bool,
     },
     /// Makes an LV for a new image, under an intent that [`Request::Commit`] or
     /// [`Request::Abort`] ends.
@@ -234,6 +251,8 @@ pub enum Reply {
     Foreign(Vec<Foreign>),
     /// Space of a brick.
     Space(Space),
+    /// What a check found wrong; empty if all is well.
+    Findings(Vec<Finding>),
     /// It could not be done, and nothing has changed.
     Fault(Fault),
 }
@@ -253,6 +272,41 @@ pub struct BrickInfo {
     pub extent_size: Bytes,
     /// Whether LVs that exist already appear as files.
     pub adopt: bool,
+    /// The Gluster volume that it belongs to, once that has attached it.
+    pub volume: Option<Uuid>,
+}
+
+/// Something that a check found wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// For programs.
+    pub kind: FindingKind,
+    /// The image it is about, if it is known.
+    pub gfid: Option<Gfid>,
+    /// For people: the object and what is wrong with it.
+    pub message: String,
+}
+
+/// The kinds of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A stub says it is an image, but there is no volume of its gfid.
+    NoVolume,
+    /// A volume has a gfid, but there is no stub of it.
+    NoStub,
+    /// A stub that says it is an image has no name, or a name has no handle.
+    NoName,
+    /// The volume cannot hold the bytes that the stub's size promises.
+    TooSmall,
+    /// The stub says another kind than the volume is of.
+    Kind,
+    /// The mark of a stub cannot be read.
+    Mark,
+    /// The destination of a clone or snapshot that was never finished.
+    Pending,
+    /// An operation on an image was begun and not ended.
+    Intent,
 }
 
 /// What is known of one image.

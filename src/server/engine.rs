@@ -65,7 +65,11 @@ pub struct EngineError {
 impl EngineError {
     /// An error without a cause below it.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> EngineError {
-        EngineError { kind, message: message.into(), source: None }
+        EngineError {
+            kind,
+            message: message.into(),
+            source: None,
+        }
     }
 }
 
@@ -100,6 +104,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     ///
     /// Asking again for the same brick changes nothing.
     fn claim(&self, brick: BrickId) -> Result<(), EngineError>;
+
+    /// Gives up the claim of `brick`; changes nothing where another brick or none has it.
+    fn release(&self, brick: BrickId) -> Result<(), EngineError>;
 
     /// Which brick has taken it.
     fn claimed_by(&self) -> Result<Option<BrickId>, EngineError>;
