@@ -1,0 +1,63 @@
+//! Loop devices and small file systems.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::mounts;
+use crate::rig::Rig;
+use crate::sh::{cmd, sh};
+
+const MIB: u64 = 1 << 20;
+
+impl Rig {
+    /// A loop device on a new sparse file of `mib` MiB. Gives its path, `/dev/loopN`.
+    pub fn loop_device(&mut self, name: &str, mib: u64) -> Result<PathBuf> {
+        let file = self.dir().join(format!("{name}.img"));
+        fs::File::create_new(&file)
+            .and_then(|image| image.set_len(mib * MIB))
+            .with_context(|| format!("cannot make {}", file.display()))?;
+        // losetup tries again when another process takes the free device before it is configured.
+        let output = sh(&format!("losetup --find --show '{}'", file.display()))?;
+        let device = PathBuf::from(&output.stdout);
+        let owned = device.clone();
+        self.on_teardown(format!("loop device {}", device.display()), move || {
+            if backing(&owned).as_deref() == Some(file.as_path()) {
+                cmd("losetup", &["-d".as_ref(), owned.as_os_str()])?.ok()?;
+            }
+            Ok(())
+        });
+        Ok(device)
+    }
+
+    /// A mounted XFS file system of `mib` MiB (300 at least), with reflinks: the place for bricks
+    /// and for the file engine's store. Gives its mount point.
+    pub fn filesystem(&mut self, name: &str, mib: u64) -> Result<PathBuf> {
+        let device = self.loop_device(name, mib)?;
+        let at = self.folder(name)?;
+        sh(&format!("mkfs.xfs -q -K -m reflink=1 {}", device.display()))?;
+        cmd("mount", &[device.as_os_str(), at.as_os_str()])?.ok()?;
+        let mount = at.clone();
+        self.on_teardown(format!("file system {}", at.display()), move || {
+            mounts::unmount(&mount)
+        });
+        Ok(at)
+    }
+}
+
+/// The file behind a loop device, if it has one.
+pub(crate) fn backing(device: &Path) -> Option<PathBuf> {
+    let node = device.file_name()?.to_str()?;
+    let path = fs::read_to_string(format!("/sys/block/{node}/loop/backing_file")).ok()?;
+    Some(PathBuf::from(path.trim_end()))
+}
+
+/// Loop devices whose file is below `dir`.
+pub(crate) fn loops_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    entries
+        .map(|entry| Path::new("/dev").join(entry.file_name()))
+        .filter(|device| backing(device).is_some_and(|file| file.starts_with(dir)))
+        .collect()
+}

@@ -1,0 +1,226 @@
+//! glusterd, volumes and mounts, all in their default folders: the machine is the rig's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use crate::daemon::{Daemon, alive};
+use crate::mounts;
+use crate::rig::Rig;
+use crate::sh::{Output, cmd};
+use crate::sweep;
+use crate::wait::wait_for;
+
+/// A Gluster volume of the rig.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    name: String,
+    bricks: Vec<PathBuf>,
+}
+
+/// Runs the stock command line, without questions. Gives its output whatever its code.
+fn gluster<S: AsRef<str>>(args: &[S]) -> Result<Output> {
+    let mut all = vec!["--mode=script"];
+    all.extend(args.iter().map(AsRef::as_ref));
+    cmd("gluster", &all)
+}
+
+/// This machine's name, as glusterd wants it in brick names.
+fn host() -> Result<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the name")?;
+    Ok(name.trim().to_owned())
+}
+
+impl Rig {
+    /// Starts a glusterd that knows no volume, and waits until it answers. Call it again after a
+    /// `stop` or `kill9` of the former one: then it finds its volumes again.
+    pub fn glusterd(&mut self) -> Result<Daemon> {
+        let args = [
+            "--no-daemon",
+            "-p",
+            "/run/glusterd.pid",
+            "-l",
+            "/var/log/glusterfs/glusterd.log",
+        ];
+        let daemon = self.daemon("glusterd", "glusterd", &args, "")?;
+        wait_for("an answer of glusterd", || {
+            if !daemon.running()? {
+                let log = fs::read_to_string("/var/log/glusterfs/glusterd.log").unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(5).collect();
+                anyhow::bail!("glusterd ended at its start: {}", tail.join("\n"));
+            }
+            Ok(gluster(&["volume", "list"])?.code == 0)
+        })?;
+        Ok(daemon)
+    }
+
+    /// Runs the stock `gluster` command line in script mode.
+    pub fn gluster<S: AsRef<str>>(&self, args: &[S]) -> Result<Output> {
+        gluster(args)
+    }
+
+    /// This machine's name, as glusterd wants it in brick names.
+    pub fn host(&self) -> Result<String> {
+        host()
+    }
+
+    /// Makes the volume `<prefix>_<part>` on brick folders, which are made where they are missing.
+    pub fn volume(&mut self, part: &str, bricks: &[PathBuf]) -> Result<Volume> {
+        self.volume_with(part, &[], bricks)
+    }
+
+    /// The same with words for `gluster volume create`, such as `["replica", "3"]`.
+    pub fn volume_with(
+        &mut self,
+        part: &str,
+        words: &[&str],
+        bricks: &[PathBuf],
+    ) -> Result<Volume> {
+        let volume = self.adopt_volume(&self.name(part), bricks);
+        let host = host()?;
+        let mut args = vec![
+            "volume".to_owned(),
+            "create".to_owned(),
+            volume.name.clone(),
+        ];
+        args.extend(words.iter().map(|word| (*word).to_owned()));
+        for brick in bricks {
+            fs::create_dir_all(brick)
+                .with_context(|| format!("cannot make {}", brick.display()))?;
+            args.push(format!("{host}:{}", brick.display()));
+        }
+        args.push("force".to_owned());
+        gluster(&args)?.ok()?;
+        Ok(volume)
+    }
+
+    /// Takes a volume made by other means (such as `gluster-bd volume create`) into the rig, so
+    /// that it is stopped and deleted at the end. It need not exist yet.
+    pub fn adopt_volume(&mut self, name: &str, bricks: &[PathBuf]) -> Volume {
+        let volume = Volume {
+            name: name.to_owned(),
+            bricks: bricks.to_vec(),
+        };
+        let owned = volume.clone();
+        self.on_teardown(format!("volume {name}"), move || owned.remove());
+        volume
+    }
+
+    /// Mounts a volume through FUSE with more options such as `"-o", "entry-timeout=0"`. Gives
+    /// the mount point, a new folder for each call.
+    pub fn mount(&mut self, volume: &Volume, options: &[&str]) -> Result<PathBuf> {
+        let number = fs::read_dir(self.dir())?.count();
+        let at = self.folder(&format!("mnt{number}"))?;
+        let source = format!("{}:/{}", host()?, volume.name);
+        let log = format!(
+            "log-file=/var/log/glusterfs/{}-mnt{number}.log",
+            volume.name
+        );
+        let target = at.to_string_lossy().into_owned();
+        let owned = at.clone();
+        self.on_teardown(format!("mount {target}"), move || mounts::unmount(&owned));
+        let mut args = vec!["-t", "glusterfs", "-o", &log];
+        args.extend_from_slice(options);
+        args.extend([source.as_str(), &target]);
+        cmd("mount", &args)?.ok()?;
+        Ok(at)
+    }
+
+    /// Unmounts what [`Rig::mount`] has mounted; no error where it is not mounted.
+    pub fn unmount(&self, at: &Path) -> Result<()> {
+        mounts::unmount(at)
+    }
+}
+
+impl Volume {
+    /// The name, with the rig's prefix.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its brick folders on this machine.
+    pub fn bricks(&self) -> &[PathBuf] {
+        &self.bricks
+    }
+
+    /// Starts it and waits until every brick has a process and is reported online. Right after a
+    /// kill of a brick, `force` starts what is missing.
+    pub fn start(&self) -> Result<()> {
+        gluster(&["volume", "start", &self.name, "force"])?.ok()?;
+        wait_for(&format!("the bricks of {}", self.name), || {
+            let pids = self.brick_pids()?;
+            Ok(pids.len() == self.bricks.len()
+                && pids.iter().all(|pid| alive(*pid))
+                && self.online()?)
+        })
+    }
+
+    fn online(&self) -> Result<bool> {
+        let output = gluster(&["volume", "status", &self.name, "--xml"])?;
+        Ok(output.code == 0
+            && output.stdout.matches("<peerid>").count() >= self.bricks.len()
+            && !output.stdout.contains("<status>0</status>"))
+    }
+
+    /// Stops it; no error where it is not started.
+    pub fn stop(&self) -> Result<()> {
+        if self
+            .info()?
+            .is_some_and(|info| info.contains("Status: Started"))
+        {
+            // glusterd refuses while another transaction runs.
+            wait_for(&format!("the stop of {}", self.name), || {
+                Ok(gluster(&["volume", "stop", &self.name, "force"])?.code == 0)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sets an option.
+    pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        gluster(&["volume", "set", &self.name, key, value])?.ok()?;
+        Ok(())
+    }
+
+    /// Processes of its bricks, in the order of the bricks, by glusterd's pid files; those that
+    /// never started are missing.
+    pub fn brick_pids(&self) -> Result<Vec<i32>> {
+        let host = host()?;
+        let mut pids = Vec::new();
+        for brick in &self.bricks {
+            let name = brick
+                .to_string_lossy()
+                .trim_start_matches('/')
+                .replace('/', "-");
+            let file = format!("/run/gluster/vols/{}/{host}-{name}.pid", self.name);
+            if let Ok(text) = fs::read_to_string(&file) {
+                if let Ok(pid) = text.trim().parse() {
+                    pids.push(pid);
+                }
+            }
+        }
+        Ok(pids)
+    }
+
+    /// `gluster volume info`; `None` where there is no such volume.
+    pub fn info(&self) -> Result<Option<String>> {
+        let output = gluster(&["volume", "info", &self.name])?;
+        Ok((output.code == 0).then_some(output.stdout))
+    }
+
+    /// Stops and deletes it. Where glusterd is gone, its bricks are ended by signal.
+    fn remove(&self) -> Result<()> {
+        if gluster(&["volume", "list"])?.code == 0 {
+            self.stop()?;
+            if self.info()?.is_some() {
+                gluster(&["volume", "delete", &self.name])?.ok()?;
+            }
+        }
+        for pid in self.brick_pids()? {
+            sweep::end_process(pid, Signal::SIGTERM)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! Finds what a test has left behind.
+
+use std::path::Path;
+
+use crate::disk::loops_below;
+use crate::mounts;
+use crate::sh::cmd;
+use crate::sweep::servers;
+
+/// One line for each thing that is still there.
+pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for mount in mounts::below(dir).unwrap_or_default() {
+        found.push(format!("still mounted: {}", mount.display()));
+    }
+    for device in loops_below(dir) {
+        found.push(format!("still attached: {}", device.display()));
+    }
+    for pid in servers() {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        found.push(format!("still running: {pid} {}", line.replace('\0', " ")));
+    }
+    if Path::new("/dev/mapper/control").exists() {
+        for (program, args) in [
+            ("dmsetup", &["ls"][..]),
+            ("vgs", &["--noheadings", "-o", "vg_name"][..]),
+        ] {
+            match cmd(program, args).and_then(crate::Output::ok) {
+                Ok(output) => found.extend(
+                    output
+                        .lines()
+                        .iter()
+                        .filter(|line| line.starts_with(prefix))
+                        .map(|line| format!("still known to {program}: {line}")),
+                ),
+                Err(error) => found.push(format!("cannot look for leftovers: {error:#}")),
+            }
+        }
+    }
+    found
+}

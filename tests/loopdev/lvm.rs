@@ -1,0 +1,138 @@
+//! Volume groups on loop devices, driven with the stock LVM programs.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::rig::Rig;
+use crate::sh::{Output, cmd};
+
+/// A volume group of the rig. LVM sees only its PVs in each command.
+#[derive(Clone, Debug)]
+pub struct Vg {
+    name: String,
+    pvs: Vec<PathBuf>,
+}
+
+impl Rig {
+    /// A volume group named `<prefix>_<part>` on one new loop device for each size in MiB.
+    pub fn vg(&mut self, part: &str, sizes: &[u64]) -> Result<Vg> {
+        let mut pvs = Vec::new();
+        for (number, mib) in sizes.iter().enumerate() {
+            pvs.push(self.loop_device(&format!("{part}-pv{number}"), *mib)?);
+        }
+        self.vg_on(part, pvs)
+    }
+
+    /// A volume group on devices which the caller has prepared: an old pattern, a dm-flakey.
+    pub fn vg_on(&mut self, part: &str, pvs: Vec<PathBuf>) -> Result<Vg> {
+        let vg = Vg {
+            name: self.name(part),
+            pvs,
+        };
+        let devices = vg.pvs.iter().map(|pv| pv.to_string_lossy().into_owned());
+        let args: Vec<String> = std::iter::once(vg.name.clone()).chain(devices).collect();
+        vg.lvm("vgcreate", &args)?.ok()?;
+        let owned = vg.clone();
+        self.on_teardown(format!("volume group {}", vg.name), move || owned.remove());
+        Ok(vg)
+    }
+}
+
+impl Vg {
+    /// The name, with the rig's prefix.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its physical volumes.
+    pub fn pvs(&self) -> &[PathBuf] {
+        &self.pvs
+    }
+
+    /// The node of an LV of this group.
+    pub fn device(&self, lv: &str) -> PathBuf {
+        PathBuf::from(format!("/dev/{}/{lv}", self.name))
+    }
+
+    /// Runs an LVM program which sees only this group's PVs. Gives its output whatever its code.
+    pub fn lvm<S: AsRef<str>>(&self, program: &str, args: &[S]) -> Result<Output> {
+        let accept: String = self
+            .pvs
+            .iter()
+            .map(|pv| format!("\"a|^{}$|\",", pv.display()))
+            .collect();
+        let filter =
+            format!("devices {{ filter=[{accept}\"r|.*|\"] }} backup {{ backup=0 archive=0 }}");
+        let mut all = vec!["--config", &filter];
+        all.extend(args.iter().map(AsRef::as_ref));
+        cmd(program, &all)
+    }
+
+    /// A thin pool of `mib` MiB.
+    pub fn thin_pool(&self, pool: &str, mib: u64) -> Result<()> {
+        let size = format!("{mib}m");
+        let name = format!("{}/{pool}", self.name);
+        let args = [
+            "-y",
+            "-L",
+            &size,
+            "-T",
+            &name,
+            "-Zy",
+            "--errorwhenfull",
+            "y",
+        ];
+        self.lvm("lvcreate", &args)?.ok()?;
+        Ok(())
+    }
+
+    /// A thin LV of `mib` MiB in a pool. Gives its node.
+    pub fn thin_lv(&self, pool: &str, lv: &str, mib: u64) -> Result<PathBuf> {
+        let size = format!("{mib}m");
+        let name = format!("{}/{pool}", self.name);
+        self.lvm("lvcreate", &["-V", &size, "-T", &name, "-n", lv])?
+            .ok()?;
+        Ok(self.device(lv))
+    }
+
+    /// Names of the LVs, without internal ones.
+    pub fn lvs(&self) -> Result<Vec<String>> {
+        let output = self
+            .lvm("lvs", &["--noheadings", "-o", "lv_name", &self.name])?
+            .ok()?;
+        Ok(output.lines().into_iter().map(str::to_owned).collect())
+    }
+
+    /// One field of an LV's report, such as `pool_lv`, `origin`, `lv_tags` or `lv_size`.
+    pub fn field(&self, lv: &str, field: &str) -> Result<String> {
+        let name = format!("{}/{lv}", self.name);
+        let args = [
+            "--noheadings",
+            "--units",
+            "b",
+            "--nosuffix",
+            "-o",
+            field,
+            &name,
+        ];
+        Ok(self.lvm("lvs", &args)?.ok()?.stdout.trim().to_owned())
+    }
+
+    /// True when the group is there.
+    pub fn exists(&self) -> Result<bool> {
+        let output = self.lvm("vgs", &["--noheadings", "-o", "vg_name"])?.ok()?;
+        Ok(output.lines().contains(&self.name.as_str()))
+    }
+
+    /// Removes the group with all its LVs; no error where it is gone.
+    fn remove(&self) -> Result<()> {
+        if !self.name.starts_with("gbt_") {
+            bail!("will not remove {}: not a name of the rig", self.name);
+        }
+        if self.exists()? {
+            self.lvm("vgremove", &["-ff", "-y", &self.name])?.ok()?;
+        }
+        Ok(())
+    }
+}
