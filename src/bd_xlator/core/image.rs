@@ -1,0 +1,439 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use bd_model::{Bytes, Gfid, ImageKind};
+use bd_proto::{CallError, Opened, Reply, Request};
+use blockdev::{Device, Geometry, Media, Span};
+
+use super::errno::{self, Errno};
+use super::growth;
+use super::link::{Link, LinkError};
+use super::times::{Times, Timestamp};
+
+/// An image: a file whose bytes live on a device, and whose size is that of its stub.
+///
+/// Lock order: `growth`, then `gate`, then the others, which are held for moments only.
+#[derive(Debug)]
+pub(crate) struct Image {
+    gfid: Gfid,
+    kind: ImageKind,
+    /// The stub's size. Changed with `growth` held, after the stub.
+    size: AtomicU64,
+    /// Held shared by all I/O, and alone by whatever takes bytes away.
+    gate: RwLock<()>,
+    /// The device's bytes as far as known. Held by whatever changes size or device.
+    growth: Mutex<Option<u64>>,
+    device: RwLock<Option<Arc<Device>>>,
+    /// Bytes were written since the last flush.
+    unflushed: AtomicBool,
+    times: Mutex<Times>,
+    allocated: Mutex<Option<u64>>,
+    opens: AtomicU32,
+    /// The last name is gone; the LV goes with the last close.
+    doomed: AtomicBool,
+    /// The LV was grown in steps and may be larger than it has to be.
+    untrimmed: AtomicBool,
+}
+
+/// Sets the stub's size; fails as the file system below does.
+pub(crate) type SetStubSize<'a> = &'a mut dyn FnMut(u64) -> Result<(), Errno>;
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteAt {
+    /// To this byte.
+    Offset(u64),
+    /// Behind the last byte, wherever that is when its turn comes.
+    End,
+}
+
+/// A clipped read: the whole blocks to read, and the wanted bytes in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReadPlan {
+    /// Whole blocks of the device.
+    pub(crate) outer: Span,
+    /// Bytes of `outer` before the first one wanted.
+    pub(crate) skip: u64,
+    /// Bytes wanted.
+    pub(crate) len: u64,
+}
+
+impl Image {
+    /// An image whose stub has `size` bytes.
+    pub(crate) fn new(gfid: Gfid, kind: ImageKind, size: u64) -> Image {
+        Image {
+            gfid,
+            kind,
+            size: AtomicU64::new(size),
+            gate: RwLock::default(),
+            growth: Mutex::default(),
+            device: RwLock::default(),
+            unflushed: AtomicBool::new(false),
+            times: Mutex::default(),
+            allocated: Mutex::default(),
+            opens: AtomicU32::new(0),
+            doomed: AtomicBool::new(false),
+            untrimmed: AtomicBool::new(false),
+        }
+    }
+
+    /// Its identity.
+    pub(crate) fn gfid(&self) -> Gfid {
+        self.gfid
+    }
+
+    /// Thin or thick.
+    pub(crate) fn kind(&self) -> ImageKind {
+        self.kind
+    }
+
+    /// Its bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Whether its device is open, so that I/O needs no help of gluster-bdd.
+    pub(crate) fn is_ready(&self) -> bool {
+        read(&self.device).is_some()
+    }
+
+    /// Its device, opened through gluster-bdd if it is not yet.
+    pub(crate) fn device(&self, link: &Link) -> Result<Arc<Device>, LinkError> {
+        if let Some(device) = read(&self.device).as_ref() {
+            return Ok(Arc::clone(device));
+        }
+        let mut slot = self.device.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = slot.as_ref() {
+            return Ok(Arc::clone(device));
+        }
+        let request = Request::Open { brick: link.id(), gfid: self.gfid };
+        let (reply, fd) = link.ask_for_fd(&request)?;
+        let Reply::Opened(opened) = reply else {
+            return Err(CallError::OutOfTurn(format!("{reply:?}")).into());
+        };
+        let device = Device::new(fd, geometry(&opened)).map_err(CallError::Lost)?;
+        let device = Arc::new(device);
+        *slot = Some(Arc::clone(&device));
+        Ok(device)
+    }
+
+    /// Closes the device; the next use opens it again.
+    pub(crate) fn close_device(&self) {
+        *self.device.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Keeps bytes from being taken away while the guard lives.
+    pub(crate) fn begin_io(&self) -> RwLockReadGuard<'_, ()> {
+        read(&self.gate)
+    }
+
+    /// What to read for `len` bytes at `offset`; nothing at or past the end.
+    ///
+    /// Call with [`Image::begin_io`] held until the blocks were read.
+    pub(crate) fn plan_read(&self, offset: u64, len: u64, block: u64) -> Option<ReadPlan> {
+        let span = Span { start: offset, end: offset.saturating_add(len).min(self.size()) };
+        (!span.is_empty()).then(|| {
+            let outer = span.outward(block);
+            ReadPlan { outer, skip: span.start - outer.start, len: span.len() }
+        })
+    }
+
+    /// Writes, growing the file if the write ends past its end. Answers the offset written to.
+    pub(crate) fn write(
+        &self,
+        link: &Link,
+        at: WriteAt,
+        pieces: &[&[u8]],
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<u64, Failure> {
+        let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let device = self.device(link)?;
+        if let WriteAt::Offset(offset) = at {
+            let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+            let _io = self.begin_io();
+            if end <= self.size() {
+                self.write_within(&device, offset, pieces)?;
+                return Ok(offset);
+            }
+        }
+        let mut growth = self.growth();
+        let old = self.size();
+        let offset = match at {
+            WriteAt::Offset(offset) => offset,
+            WriteAt::End => old,
+        };
+        let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+        if end > old {
+            self.make_room(link, &device, &mut growth, end, true)?;
+            // A hole that the write leaves behind the old end must read as zeros.
+            device.zero(Span { start: old, end: offset.max(old) })?;
+            set_stub_size(end).map_err(Failure::Errno)?;
+            self.size.store(end, Ordering::Release);
+            self.untrimmed.store(true, Ordering::Release);
+        }
+        // Grown bytes must not be taken away before they are written.
+        let io = self.begin_io();
+        drop(growth);
+        let written = self.write_within(&device, offset, pieces);
+        drop(io);
+        if let Err(error) = written {
+            self.take_back_growth(old, end, set_stub_size);
+            return Err(error);
+        }
+        Ok(offset)
+    }
+
+    fn write_within(
+        &self,
+        device: &Device,
+        offset: u64,
+        pieces: &[&[u8]],
+    ) -> Result<(), Failure> {
+        self.unflushed.store(true, Ordering::Release);
+        let written = device.write(offset, pieces);
+        lock(&self.allocated).take();
+        Ok(written?)
+    }
+
+    /// A growing write failed: the file ends where it ended before, unless others have grown it
+    /// further since.
+    fn take_back_growth(&self, old: u64, end: u64, set_stub_size: SetStubSize<'_>) {
+        let _growth = self.growth();
+        if end > old && self.size() == end && set_stub_size(old).is_ok() {
+            self.size.store(old, Ordering::Release);
+        }
+    }
+
+    /// Makes the device hold at least `need` bytes.
+    fn make_room(
+        &self,
+        link: &Link,
+        device: &Device,
+        known: &mut Option<u64>,
+        need: u64,
+        in_steps: bool,
+    ) -> Result<(), Failure> {
+        let have = match *known {
+            Some(bytes) => bytes,
+            None => device.size()?,
+        };
+        *known = Some(have);
+        if have >= need {
+            return Ok(());
+        }
+        let generous = if in_steps { growth::step(self.kind, have, need) } else { need };
+        let resized = match self.resize(link, generous) {
+            Err(error) if error.is_no_space() && generous > need => self.resize(link, need),
+            result => result,
+        };
+        *known = Some(resized?);
+        Ok(())
+    }
+
+    fn resize(&self, link: &Link, size: u64) -> Result<u64, LinkError> {
+        let request =
+            Request::Resize { brick: link.id(), gfid: self.gfid, size: Bytes(size) };
+        match link.ask(&request)? {
+            Reply::Image(info) => Ok(info.lv_size.0),
+            other => Err(CallError::OutOfTurn(format!("{other:?}")).into()),
+        }
+    }
+
+    /// Sets the size: bytes past a shrunk end are gone, bytes of a grown end are zero.
+    ///
+    /// If the LV cannot give back what a shrink cut off, the error is in the second place: the
+    /// file is shrunk all the same.
+    pub(crate) fn truncate(
+        &self,
+        link: &Link,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<Result<(), Failure>, Failure> {
+        let mut growth = self.growth();
+        let old = self.size();
+        if size < old {
+            let gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+            set_stub_size(size).map_err(Failure::Errno)?;
+            self.size.store(size, Ordering::Release);
+            drop(gate);
+            return Ok(self.give_back(link, &mut growth, size, old));
+        }
+        if size > old {
+            let device = self.device(link)?;
+            let before = match *growth {
+                Some(bytes) => bytes,
+                None => device.size()?,
+            };
+            *growth = Some(before);
+            self.make_room(link, &device, &mut growth, size, false)?;
+            // What a crash or a failed write left between the old end and the device's end.
+            device.zero(Span { start: old, end: size.min(before) })?;
+            lock(&self.allocated).take();
+        }
+        set_stub_size(size).map_err(Failure::Errno)?;
+        self.size.store(size, Ordering::Release);
+        Ok(Ok(()))
+    }
+
+    /// Zeroes what lies between a shrunk end and the old one, and shrinks the LV.
+    fn give_back(
+        &self,
+        link: &Link,
+        known: &mut Option<u64>,
+        size: u64,
+        old: u64,
+    ) -> Result<(), Failure> {
+        let device = self.device(link)?;
+        lock(&self.allocated).take();
+        let kept = match self.kind {
+            // Discarding first gives the chunks back to the pool even if the LV stays large.
+            ImageKind::Thin => old,
+            // What lvreduce cuts off is zeroed when it is allocated again.
+            ImageKind::Thick => {
+                Bytes(size).round_up(link.brick().extent_size).map_or(old, |b| b.0.min(old))
+            }
+        };
+        device.zero(Span { start: size, end: kept })?;
+        if device.media() == Media::Block {
+            // Written zeros must not overtake the LV's end.
+            device.flush()?;
+        }
+        *known = Some(self.resize(link, size)?);
+        Ok(())
+    }
+
+    /// Shrinks the LV to what the file needs, if growing in steps has made it larger.
+    pub(crate) fn trim(&self, link: &Link) -> Result<(), LinkError> {
+        if self.untrimmed.swap(false, Ordering::AcqRel) {
+            let mut growth = self.growth();
+            let size = self.size();
+            let least = Bytes(size.max(1)).round_up(link.brick().extent_size);
+            if growth.is_none_or(|bytes| least.is_none_or(|least| bytes > least.0)) {
+                *growth = Some(self.resize(link, size)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `work` with the size at rest, and tells it the size.
+    pub(crate) fn with_size_at_rest<T>(&self, work: impl FnOnce(u64) -> T) -> T {
+        let _growth = self.growth();
+        work(self.size())
+    }
+
+    /// Waits until all that was written is on stable storage.
+    pub(crate) fn flush(&self) -> Result<(), Errno> {
+        let device = read(&self.device).as_ref().map(Arc::clone);
+        let Some(device) = device else { return Ok(()) };
+        if self.unflushed.swap(false, Ordering::AcqRel)
+            && let Err(error) = device.flush()
+        {
+            self.unflushed.store(true, Ordering::Release);
+            return Err(errno::of_io(&error));
+        }
+        Ok(())
+    }
+
+    /// Notes when it was written; says whether it must be put on the list of those to save.
+    pub(crate) fn note_write(&self, at: Timestamp) -> bool {
+        lock(&self.times).note_write(at)
+    }
+
+    /// Its times.
+    pub(crate) fn times(&self) -> MutexGuard<'_, Times> {
+        lock(&self.times)
+    }
+
+    /// Allocated bytes, as far as known without asking.
+    pub(crate) fn known_allocated(&self) -> Option<u64> {
+        *lock(&self.allocated)
+    }
+
+    /// Allocated bytes, asked of gluster-bdd if something was written since.
+    pub(crate) fn allocated(&self, link: &Link) -> Option<u64> {
+        if let Some(bytes) = self.known_allocated() {
+            return Some(bytes);
+        }
+        let request = Request::Allocated { brick: link.id(), gfids: vec![self.gfid] };
+        match link.ask(&request) {
+            Ok(Reply::Allocated(bytes)) => {
+                let bytes = bytes.first().copied().flatten()?.0;
+                *lock(&self.allocated) = Some(bytes);
+                Some(bytes)
+            }
+            // A stat must not fail for want of a number that only informs.
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// One more descriptor.
+    pub(crate) fn opened(&self) {
+        self.opens.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One descriptor less; says whether it was the last.
+    pub(crate) fn released(&self) -> bool {
+        self.opens.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether any descriptor is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opens.load(Ordering::Acquire) > 0
+    }
+
+    /// The last name is gone.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    /// Says once whether the LV can go: the last name is gone and nobody has it open.
+    pub(crate) fn take_doom(&self) -> bool {
+        !self.is_open() && self.doomed.swap(false, Ordering::AcqRel)
+    }
+
+    fn growth(&self) -> MutexGuard<'_, Option<u64>> {
+        lock(&self.growth)
+    }
+}
+
+/// Why I/O on an image failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// gluster-bdd could not help.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The device failed.
+    #[error("device: {0}")]
+    Device(#[from] std::io::Error),
+    /// The stub's file system failed, or the request cannot be met.
+    #[error("{}", std::io::Error::from_raw_os_error(*.0))]
+    Errno(Errno),
+}
+
+impl Failure {
+    /// The errno for the client's fop.
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            Failure::Link(error) => error.errno(),
+            Failure::Device(error) => errno::of_io(error),
+            Failure::Errno(errno) => *errno,
+        }
+    }
+}
+
+fn geometry(opened: &Opened) -> Geometry {
+    let zeroing_discard = match opened.image.kind {
+        // A thin chunk that was discarded whole is unmapped and reads as zeros.
+        ImageKind::Thin => opened.discard_granularity,
+        ImageKind::Thick => 0,
+    };
+    Geometry { block_size: opened.block_size, zeroing_discard }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}

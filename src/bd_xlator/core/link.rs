@@ -1,0 +1,192 @@
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bd_model::{BrickId, Gfid};
+use bd_proto::{BrickInfo, CallError, Client, ConnectError, FaultKind, Reply, Request};
+use uuid::Uuid;
+
+use super::errno::{self, Errno};
+
+/// Why gluster-bdd could not do what the brick asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// It cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It refused or broke off.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl LinkError {
+    /// The errno for the client's fop.
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            LinkError::Connect(error) => errno::of_connect(error),
+            LinkError::Call(error) => errno::of_call(error),
+        }
+    }
+
+    fn is(&self, kind: FaultKind) -> bool {
+        matches!(self, LinkError::Call(CallError::Fault(fault)) if fault.kind == kind)
+    }
+
+    /// Whether the object does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.is(FaultKind::NotFound)
+    }
+
+    /// Whether space ran out.
+    pub(crate) fn is_no_space(&self) -> bool {
+        self.is(FaultKind::NoSpace)
+    }
+
+    fn outcome_unknown(&self) -> bool {
+        matches!(self, LinkError::Call(CallError::Lost(_)))
+    }
+}
+
+/// A brick's link to gluster-bdd: connections as needed, attached again by itself after the
+/// daemon was restarted.
+#[derive(Debug)]
+pub(crate) struct Link {
+    socket: PathBuf,
+    dir: PathBuf,
+    volume: Uuid,
+    brick: BrickInfo,
+    idle: Mutex<Vec<Client>>,
+    /// Images whose making was cut off with the connection; to be undone once it is back.
+    unsettled: Mutex<Vec<Gfid>>,
+}
+
+impl Link {
+    /// Attaches the brick whose directory is `dir`; gluster-bdd repairs what a crash left.
+    pub(crate) fn attach(socket: &Path, dir: &Path, volume: Uuid) -> Result<Link, LinkError> {
+        let mut client = Client::connect(socket, "brick")?;
+        let brick = attach(&mut client, dir, volume, true)?;
+        Ok(Link {
+            socket: socket.to_owned(),
+            dir: dir.to_owned(),
+            volume,
+            brick,
+            idle: Mutex::new(vec![client]),
+            unsettled: Mutex::default(),
+        })
+    }
+
+    /// What the brick is.
+    pub(crate) fn brick(&self) -> &BrickInfo {
+        &self.brick
+    }
+
+    /// The brick's identity, for requests.
+    pub(crate) fn id(&self) -> BrickId {
+        self.brick.id
+    }
+
+    /// Asks and waits. Every request may be asked twice: that happens when the connection
+    /// turns out to be broken.
+    pub(crate) fn ask(&self, request: &Request) -> Result<Reply, LinkError> {
+        self.exchange(|client| client.call(request))
+    }
+
+    /// As [`Link::ask`] for a request that does nothing but succeed.
+    pub(crate) fn tell(&self, request: &Request) -> Result<(), LinkError> {
+        match self.ask(request)? {
+            Reply::Fault(_) | Reply::Hello(_) => {
+                Err(CallError::OutOfTurn("a greeting".to_owned()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Link::ask`] for a request that is answered with a descriptor.
+    pub(crate) fn ask_for_fd(&self, request: &Request) -> Result<(Reply, OwnedFd), LinkError> {
+        self.exchange(|client| client.call_for_fd(request))
+    }
+
+    /// As [`Link::ask`] for the making of `gfid`: if the outcome stays unknown, what was made
+    /// is undone as soon as gluster-bdd can be reached again.
+    pub(crate) fn make(&self, gfid: Gfid, request: &Request) -> Result<Reply, LinkError> {
+        let mut cut_off = false;
+        let result = self.exchange(|client| {
+            let answer = client.call(request);
+            cut_off |= matches!(answer, Err(CallError::Lost(_)));
+            answer
+        });
+        if cut_off && result.is_err() {
+            lock(&self.unsettled).push(gfid);
+        }
+        result
+    }
+
+    fn exchange<T>(
+        &self,
+        mut call: impl FnMut(&mut Client) -> Result<T, CallError>,
+    ) -> Result<T, LinkError> {
+        let pooled = lock(&self.idle).pop();
+        let first = match pooled {
+            Some(client) => self.try_on(client, &mut call),
+            None => self.try_on(self.connect()?, &mut call),
+        };
+        match first {
+            Err(error) if error.outcome_unknown() => {
+                // All pooled connections went to the same daemon and are as dead as this one.
+                lock(&self.idle).clear();
+                self.try_on(self.connect()?, &mut call)
+            }
+            Err(error) if error.is(FaultKind::NotAttached) => {
+                self.try_on(self.connect()?, &mut call)
+            }
+            result => result,
+        }
+    }
+
+    fn try_on<T>(
+        &self,
+        mut client: Client,
+        call: &mut impl FnMut(&mut Client) -> Result<T, CallError>,
+    ) -> Result<T, LinkError> {
+        let answer = call(&mut client);
+        if matches!(answer, Ok(_) | Err(CallError::Fault(_))) {
+            lock(&self.idle).push(client);
+        }
+        Ok(answer?)
+    }
+
+    /// A new connection, with the brick attached and nothing left unsettled.
+    fn connect(&self) -> Result<Client, LinkError> {
+        let mut client = Client::connect(&self.socket, "brick")?;
+        attach(&mut client, &self.dir, self.volume, false)?;
+        loop {
+            let Some(gfid) = lock(&self.unsettled).pop() else { return Ok(client) };
+            let abort = Request::Abort { brick: self.brick.id, gfid };
+            match client.call(&abort) {
+                // Refused: the daemon never came so far, or has undone it already.
+                Ok(_) | Err(CallError::Fault(_)) => {}
+                Err(error) => {
+                    lock(&self.unsettled).push(gfid);
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+}
+
+fn attach(
+    client: &mut Client,
+    dir: &Path,
+    volume: Uuid,
+    fresh: bool,
+) -> Result<BrickInfo, LinkError> {
+    let request = Request::AttachBrick { dir: dir.to_owned(), volume, fresh };
+    match client.call(&request)? {
+        Reply::Brick(info) => Ok(info),
+        other => Err(CallError::OutOfTurn(format!("{other:?}")).into()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,15 @@
+//! The rules of images, without Gluster: what a fop decides, and what it does to device and LV.
+
+pub(crate) mod errno;
+mod growth;
+mod image;
+mod link;
+mod node;
+mod times;
+mod workers;
+
+pub(crate) use image::{Failure, Image, WriteAt};
+pub(crate) use link::{Link, LinkError};
+pub(crate) use node::{Kind, Node};
+pub(crate) use times::Timestamp;
+pub(crate) use workers::Workers;
