@@ -1,0 +1,2 @@
+//! The storage server's program.
+fn main() {}
