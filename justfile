@@ -1,0 +1,41 @@
+# The menu: each recipe is a script or a command that works without just, too.
+
+# List the recipes
+default:
+    @just --list
+
+# Install the packages and tools that everything here needs
+packages:
+    scripts/packages install
+
+# Build everything
+build:
+    cargo build --workspace
+
+# Format, as CI wants it
+fmt:
+    cargo fmt --all
+
+# Lint, as CI does
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Run tests: unit, native, guest or all, then parts of names
+test *args:
+    scripts/test {{ args }}
+
+# Run a command in a guest with device-mapper, with the debug build installed
+guest *args:
+    scripts/guest --profile debug {{ args }}
+
+# Run a command natively in private namespaces, with the debug build installed
+sandbox *args:
+    scripts/sandbox --profile debug {{ args }}
+
+# Show the main job on this machine
+demo *args:
+    scripts/demo {{ args }}
+
+# What a change must pass
+ci:
+    .ci/run
