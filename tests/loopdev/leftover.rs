@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::disk::loops_below;
 use crate::mounts;
+use crate::place;
 use crate::sh::cmd;
 use crate::sweep::servers;
 
@@ -20,7 +21,7 @@ pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         found.push(format!("still running: {pid} {}", line.replace('\0', " ")));
     }
-    if Path::new("/dev/mapper/control").exists() {
+    if place::device_mapper() {
         for (program, args) in [
             ("dmsetup", &["ls"][..]),
             ("vgs", &["--noheadings", "-o", "vg_name"][..]),

@@ -20,10 +20,8 @@ impl Place {
         match (self, here.as_str()) {
             (Self::Native, "native" | "guest") => Ok(()),
             (Self::Guest, "guest") => {
-                if !std::path::Path::new("/dev/mapper/control").exists() {
-                    bail!(
-                        "there is no /dev/mapper/control: the guest's kernel lacks device-mapper"
-                    );
+                if !device_mapper() {
+                    bail!("the guest's kernel lacks device-mapper; is dm_mod loaded?");
                 }
                 Ok(())
             }
@@ -37,6 +35,12 @@ impl Place {
             ),
         }
     }
+}
+
+/// True when the kernel has device-mapper. The node /dev/mapper/control proves nothing: libdm makes
+/// it on any kernel.
+pub(crate) fn device_mapper() -> bool {
+    std::fs::read_to_string("/proc/misc").is_ok_and(|list| list.contains("device-mapper"))
 }
 
 /// Folder for the rig's images.

@@ -1,7 +1,6 @@
 //! Clears what an earlier test left when it was killed. Only in a machine of the rig's own.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -77,7 +76,7 @@ pub(crate) fn sweep() -> Result<()> {
 
 /// Mapped devices of rigs, those with the most parts in their name (thin LVs) first.
 fn mapped() -> Vec<String> {
-    if !PathBuf::from("/dev/mapper/control").exists() {
+    if !place::device_mapper() {
         return Vec::new();
     }
     let Ok(output) = cmd("dmsetup", &["ls"]) else {
