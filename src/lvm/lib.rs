@@ -1,1 +1,48 @@
-//! bd-lvm.
+//! The only door to LVM.
+//!
+//! liblvm2cmd is not thread-safe, so one thread owns it and runs one command at a time
+//! ([`Door`]). Callers never write command lines: they give a typed [`Change`] or ask for a
+//! report, both through the trait [`Lvm`], which also has a fake for tests ([`fake::FakeLvm`]).
+#![deny(unsafe_code)]
+
+mod attr;
+mod block;
+mod change;
+mod config;
+mod door;
+mod error;
+pub mod fake;
+#[expect(
+    unsafe_code,
+    reason = "the C library and two ioctls; every block says why it is sound"
+)]
+mod ffi;
+mod ids;
+mod report;
+mod tag;
+
+use bd_model::{LvName, VgName};
+
+pub use attr::{Allocation, Health, LvAttr, LvAttrError, LvState, LvType, Permission, TargetType};
+pub use block::{discard, zero_out};
+pub use change::{Change, Done};
+pub use config::LvmConfig;
+pub use door::Door;
+pub use error::{LvmError, LvmErrorKind};
+pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
+pub use report::{LvReport, PoolReport, VgReport};
+pub use tag::{Tag, TagError};
+
+/// What can be asked of LVM.
+///
+/// All calls block until LVM is done; calls of several threads are served one after another.
+pub trait Lvm: std::fmt::Debug + Send + Sync {
+    /// Reads a VG and its visible LVs from the disks.
+    fn report(&self, vg: &VgName) -> Result<VgReport, LvmError>;
+
+    /// Reads what is set for a thin pool.
+    fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError>;
+
+    /// Changes a VG or one of its LVs by one LVM command.
+    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError>;
+}

@@ -1,0 +1,379 @@
+use std::fmt::Write;
+
+use bd_model::{Bytes, Extents, LvName, VgName};
+
+use crate::{LvmUuid, Tag};
+
+/// Chunk of copy-on-write snapshots: a compromise between copying too much at a write and a
+/// table of exceptions that is too large for the kernel's memory.
+pub(crate) const COW_CHUNK_KIB: u64 = 64;
+
+/// One change to a VG or LV, done by one LVM command.
+///
+/// New LVs are active when the change is done, and are not activated when the host starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Makes a thin LV.
+    CreateThin {
+        /// Its name.
+        name: LvName,
+        /// The pool.
+        pool: LvName,
+        /// Its size; LVM rounds up to whole extents.
+        size: Bytes,
+        /// Its tags.
+        tags: Vec<Tag>,
+    },
+    /// Makes a linear LV, whose bytes are those which its extents hold already.
+    CreateThick {
+        /// Its name.
+        name: LvName,
+        /// Its size.
+        extents: Extents,
+        /// Its tags.
+        tags: Vec<Tag>,
+    },
+    /// Makes a thin snapshot of a thin LV.
+    SnapshotThin {
+        /// Its name.
+        name: LvName,
+        /// The LV it is taken of.
+        origin: LvName,
+        /// Its tags.
+        tags: Vec<Tag>,
+    },
+    /// Makes a copy-on-write snapshot of a linear LV.
+    SnapshotCow {
+        /// Its name.
+        name: LvName,
+        /// The LV it is taken of.
+        origin: LvName,
+        /// Size of the store of changed chunks.
+        extents: Extents,
+        /// Its tags.
+        tags: Vec<Tag>,
+    },
+    /// Grows an LV.
+    Extend {
+        /// The LV.
+        name: LvName,
+        /// Its new size.
+        extents: Extents,
+    },
+    /// Shrinks an LV; what was behind its new end is gone.
+    Reduce {
+        /// The LV.
+        name: LvName,
+        /// Its new size.
+        extents: Extents,
+    },
+    /// Renames an LV.
+    Rename {
+        /// Its name.
+        from: LvName,
+        /// Its new name.
+        to: LvName,
+    },
+    /// Removes the LV of this identity, whatever its name, unless it has copy-on-write snapshots.
+    Remove {
+        /// The LV.
+        uuid: LvmUuid,
+    },
+    /// Activates an LV if it still has this identity.
+    Activate {
+        /// Its name.
+        name: LvName,
+        /// The LV.
+        uuid: LvmUuid,
+    },
+    /// Deactivates an LV if it still has this identity.
+    Deactivate {
+        /// Its name.
+        name: LvName,
+        /// The LV.
+        uuid: LvmUuid,
+    },
+    /// Changes tags of an LV if it still has this identity.
+    Retag {
+        /// Its name.
+        name: LvName,
+        /// The LV.
+        uuid: LvmUuid,
+        /// Tags to add.
+        add: Vec<Tag>,
+        /// Tags to take away.
+        del: Vec<Tag>,
+    },
+    /// Changes tags of the VG.
+    RetagVg {
+        /// Tags to add.
+        add: Vec<Tag>,
+        /// Tags to take away.
+        del: Vec<Tag>,
+    },
+    /// Activates a thin pool.
+    ActivatePool {
+        /// The pool.
+        pool: LvName,
+    },
+    /// Lets writes to a full thin pool fail at once instead of waiting for space.
+    ErrorWhenFull {
+        /// The pool.
+        pool: LvName,
+    },
+}
+
+/// What a change came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was done.
+    Changed,
+    /// No LV of the given identity was there under the given name, and nothing was done.
+    NotThere,
+}
+
+fn add_tags(line: &mut String, option: &str, tags: &[Tag]) {
+    for tag in tags {
+        let _ = write!(line, " --{option} {tag}");
+    }
+}
+
+/// Every new LV is active, is not wiped by LVM, and carries the flag that keeps it inactive at
+/// the host's start: guests' VGs inside LVs must stay invisible to the host.
+const NEW: &str = "-ay -K -ky -Wn";
+
+impl Change {
+    /// The LVM command and its arguments, without settings.
+    ///
+    /// No part comes from free text: names, tags, numbers and identities are validated types
+    /// without white space and quotes, and none starts with a hyphen.
+    pub(crate) fn line(&self, vg: &VgName) -> String {
+        match self {
+            Change::CreateThin {
+                name,
+                pool,
+                size,
+                tags,
+            } => {
+                let mut line = format!("lvcreate {NEW} -n {name} -V {}b", size.0);
+                add_tags(&mut line, "addtag", tags);
+                let _ = write!(line, " --thinpool {pool} {vg}");
+                line
+            }
+            Change::CreateThick {
+                name,
+                extents,
+                tags,
+            } => {
+                let mut line = format!(
+                    "lvcreate {NEW} -Zn --type linear -n {name} -l {}",
+                    extents.0
+                );
+                add_tags(&mut line, "addtag", tags);
+                let _ = write!(line, " {vg}");
+                line
+            }
+            Change::SnapshotThin { name, origin, tags } => {
+                let mut line = format!("lvcreate -ay -K -ky -s -n {name}");
+                add_tags(&mut line, "addtag", tags);
+                let _ = write!(line, " {vg}/{origin}");
+                line
+            }
+            Change::SnapshotCow {
+                name,
+                origin,
+                extents,
+                tags,
+            } => {
+                let mut line = format!(
+                    "lvcreate -ay -K -ky -s --chunksize {COW_CHUNK_KIB}k -n {name} -l {}",
+                    extents.0
+                );
+                add_tags(&mut line, "addtag", tags);
+                let _ = write!(line, " {vg}/{origin}");
+                line
+            }
+            Change::Extend { name, extents } => {
+                format!("lvextend --nofsck -l {} {vg}/{name}", extents.0)
+            }
+            Change::Reduce { name, extents } => {
+                format!("lvreduce -f -y --nofsck -l {} {vg}/{name}", extents.0)
+            }
+            Change::Rename { from, to } => format!("lvrename {vg} {from} {to}"),
+            Change::Remove { uuid } => {
+                format!("lvremove -y -S \"lv_uuid={uuid} && lv_role!={{thickorigin}}\" {vg}")
+            }
+            Change::Activate { name, uuid } => {
+                format!("lvchange -ay -K -S lv_uuid={uuid} {vg}/{name}")
+            }
+            Change::Deactivate { name, uuid } => {
+                format!("lvchange -an -S lv_uuid={uuid} {vg}/{name}")
+            }
+            Change::Retag {
+                name,
+                uuid,
+                add,
+                del,
+            } => {
+                let mut line = "lvchange".to_owned();
+                add_tags(&mut line, "deltag", del);
+                add_tags(&mut line, "addtag", add);
+                let _ = write!(line, " -S lv_uuid={uuid} {vg}/{name}");
+                line
+            }
+            Change::RetagVg { add, del } => {
+                let mut line = "vgchange".to_owned();
+                add_tags(&mut line, "deltag", del);
+                add_tags(&mut line, "addtag", add);
+                let _ = write!(line, " {vg}");
+                line
+            }
+            Change::ActivatePool { pool } => format!("lvchange -ay -K {vg}/{pool}"),
+            Change::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
+        }
+    }
+
+    /// The command and its object, for messages.
+    pub(crate) fn title(&self, vg: &VgName) -> String {
+        let (command, name) = match self {
+            Change::CreateThin { name, .. } | Change::CreateThick { name, .. } => {
+                ("lvcreate", Some(name))
+            }
+            Change::SnapshotThin { name, .. } | Change::SnapshotCow { name, .. } => {
+                ("lvcreate -s", Some(name))
+            }
+            Change::Extend { name, .. } => ("lvextend", Some(name)),
+            Change::Reduce { name, .. } => ("lvreduce", Some(name)),
+            Change::Rename { from, .. } => ("lvrename", Some(from)),
+            Change::Remove { uuid } => return format!("lvremove {vg} {uuid}"),
+            Change::Activate { name, .. } => ("lvchange -ay", Some(name)),
+            Change::Deactivate { name, .. } => ("lvchange -an", Some(name)),
+            Change::Retag { name, .. } => ("lvchange --addtag", Some(name)),
+            Change::RetagVg { .. } => ("vgchange --addtag", None),
+            Change::ActivatePool { pool } => ("lvchange -ay", Some(pool)),
+            Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
+        };
+        match name {
+            Some(name) => format!("{command} {vg}/{name}"),
+            None => format!("{command} {vg}"),
+        }
+    }
+
+    /// Whether LVM reports success without doing anything when the identity does not match, so
+    /// that the messages must tell. Activation is silent, and is seen in the kernel instead.
+    pub(crate) fn tells_by_message(&self) -> Option<&'static str> {
+        match self {
+            Change::Remove { .. } => Some("successfully removed"),
+            Change::Retag { .. } => Some(" changed"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> LvName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn lines_are_what_lvm_reads() {
+        let vg = "vg0".parse().unwrap();
+        let gfid = Tag::Gfid("0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f".parse().unwrap());
+        let tag = "gluster_bd.gfid=0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f";
+        let tags = vec![gfid.clone()];
+        let uuid: LvmUuid = "AEDpcB-oVT6-yxJT-L1Eu-tUnU-jEyk-oNpHta".parse().unwrap();
+        for (change, line) in [
+            (
+                Change::CreateThin {
+                    name: name("vm1"),
+                    pool: name("pool"),
+                    size: Bytes(4 << 20),
+                    tags: tags.clone(),
+                },
+                format!(
+                    "lvcreate -ay -K -ky -Wn -n vm1 -V 4194304b --addtag {tag} --thinpool pool vg0"
+                ),
+            ),
+            (
+                Change::CreateThick {
+                    name: name("vm1"),
+                    extents: Extents(3),
+                    tags: vec![gfid.clone(), Tag::Zeroing(Bytes(0))],
+                },
+                format!(
+                    "lvcreate -ay -K -ky -Wn -Zn --type linear -n vm1 -l 3 --addtag {tag} \
+                     --addtag gluster_bd.zeroing=0 vg0"
+                ),
+            ),
+            (
+                Change::SnapshotThin {
+                    name: name("s"),
+                    origin: name("vm1"),
+                    tags: tags.clone(),
+                },
+                format!("lvcreate -ay -K -ky -s -n s --addtag {tag} vg0/vm1"),
+            ),
+            (
+                Change::SnapshotCow {
+                    name: name("s"),
+                    origin: name("vm1"),
+                    extents: Extents(4),
+                    tags: tags.clone(),
+                },
+                format!("lvcreate -ay -K -ky -s --chunksize 64k -n s -l 4 --addtag {tag} vg0/vm1"),
+            ),
+            (
+                Change::Extend {
+                    name: name("vm1"),
+                    extents: Extents(4),
+                },
+                "lvextend --nofsck -l 4 vg0/vm1".to_owned(),
+            ),
+            (
+                Change::Reduce {
+                    name: name("vm1"),
+                    extents: Extents(1),
+                },
+                "lvreduce -f -y --nofsck -l 1 vg0/vm1".to_owned(),
+            ),
+            (
+                Change::Rename {
+                    from: name("a"),
+                    to: name("b"),
+                },
+                "lvrename vg0 a b".to_owned(),
+            ),
+            (
+                Change::Remove { uuid: uuid.clone() },
+                format!("lvremove -y -S \"lv_uuid={uuid} && lv_role!={{thickorigin}}\" vg0"),
+            ),
+            (
+                Change::Activate {
+                    name: name("a"),
+                    uuid: uuid.clone(),
+                },
+                format!("lvchange -ay -K -S lv_uuid={uuid} vg0/a"),
+            ),
+            (
+                Change::Retag {
+                    name: name("a"),
+                    uuid: uuid.clone(),
+                    add: tags.clone(),
+                    del: vec![Tag::Copying],
+                },
+                format!(
+                    "lvchange --deltag gluster_bd.copying --addtag {tag} -S lv_uuid={uuid} vg0/a"
+                ),
+            ),
+            (
+                Change::ErrorWhenFull { pool: name("pool") },
+                "lvchange --errorwhenfull y vg0/pool".to_owned(),
+            ),
+        ] {
+            assert_eq!(change.line(&vg), line);
+        }
+    }
+}

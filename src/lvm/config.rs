@@ -1,0 +1,97 @@
+use std::env;
+use std::path::Path;
+
+/// Settings of our own, given with each command, and stronger than the host's lvm.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LvmConfig {
+    udev: bool,
+    extra: String,
+}
+
+/// Environment variable whose value is added to the settings, in the syntax of lvm.conf(5).
+const EXTRA: &str = "GLUSTER_BDD_LVM_CONFIG";
+
+impl LvmConfig {
+    /// Settings for this host: udev is used when udevd runs, and not otherwise.
+    pub fn detect() -> LvmConfig {
+        LvmConfig {
+            udev: Path::new("/run/udev/control").exists(),
+            extra: env::var(EXTRA).unwrap_or_default(),
+        }
+    }
+
+    /// Settings with or without udev and nothing else.
+    pub fn new(udev: bool) -> LvmConfig {
+        LvmConfig {
+            udev,
+            extra: String::new(),
+        }
+    }
+
+    /// Adds settings in the syntax of lvm.conf(5), for example a device filter.
+    ///
+    /// The text must not hold single quotes or line breaks, which would end the argument.
+    pub fn with(mut self, extra: &str) -> LvmConfig {
+        self.extra = extra.to_owned();
+        self
+    }
+
+    /// The value of `--config`; `None` if the added settings cannot be put on a command line.
+    pub(crate) fn text(&self) -> Option<String> {
+        if self.extra.contains(['\'', '\n', '\0']) {
+            return None;
+        }
+        let udev = u8::from(self.udev);
+        let mut text = format!(
+            "backup{{backup=0 archive=0}} \
+             activation{{monitoring=0 udev_sync={udev} udev_rules={udev} verify_udev_operations=0 \
+             auto_activation_volume_list=[]}} \
+             devices{{scan_lvs=0}} \
+             global{{notify_dbus=0 use_lvmpolld=0}}"
+        );
+        if !self.udev {
+            text.push_str(
+                " devices/obtain_device_list_from_udev=0 \
+                 devices/external_device_info_source=\"none\"",
+            );
+        }
+        if !self.extra.is_empty() {
+            text.push(' ');
+            text.push_str(&self.extra);
+        }
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn udev_is_used_only_where_it_runs() {
+        let with = LvmConfig::new(true).text().unwrap();
+        assert!(
+            with.contains("udev_sync=1") && !with.contains("obtain_device_list"),
+            "{with}"
+        );
+        let without = LvmConfig::new(false).text().unwrap();
+        assert!(without.contains("udev_sync=0 udev_rules=0"), "{without}");
+        assert!(
+            without.contains("obtain_device_list_from_udev=0"),
+            "{without}"
+        );
+    }
+
+    #[test]
+    fn added_settings_cannot_end_the_argument() {
+        let filter = "devices/filter=[\"a|^/dev/loop0$|\", \"r|.*|\"]";
+        assert!(
+            LvmConfig::new(false)
+                .with(filter)
+                .text()
+                .unwrap()
+                .ends_with(filter)
+        );
+        assert_eq!(LvmConfig::new(false).with("x='").text(), None);
+    }
+}

@@ -1,0 +1,204 @@
+use std::ffi::CString;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+use bd_model::{LvName, VgName};
+
+use crate::ffi::{Handle, Message};
+use crate::report::{lvs_line, parse_pool, parse_vg, pool_line, vgs_line};
+use crate::{Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, PoolReport, VgReport};
+
+/// Level of messages that say why a command failed.
+const ERROR: i32 = 3;
+
+/// The way to LVM for the whole process; clones share it.
+///
+/// liblvm2cmd runs on one thread of its own. It ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Door {
+    jobs: Sender<Job>,
+    settings: String,
+}
+
+struct Job {
+    line: CString,
+    answer: SyncSender<(i32, Vec<Message>)>,
+}
+
+/// Output of a command that succeeded.
+struct Output {
+    /// The lines of its report.
+    report: String,
+    /// What it said besides.
+    messages: Vec<String>,
+}
+
+impl Door {
+    /// Starts the thread and opens the library on it.
+    ///
+    /// Should come early in a program's life: the library sets the locale and the environment
+    /// variable `TZ` of the process when it starts. There can be one door at a time.
+    pub fn open(config: &LvmConfig) -> Result<Door, LvmError> {
+        const START: &str = "start liblvm2cmd";
+        let settings = config.text().ok_or_else(|| {
+            LvmError::failed(START, "added settings must not hold ' or line breaks")
+        })?;
+        let (jobs, queue) = channel();
+        let (started, wait) = sync_channel(1);
+        thread::Builder::new()
+            .name("lvm".to_owned())
+            .spawn(move || match Handle::open() {
+                Ok(handle) => {
+                    let _ = started.send(Ok(()));
+                    serve(handle, &queue);
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            })
+            .map_err(|e| LvmError::failed(START, e))?;
+        match wait.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(LvmError::failed(START, error)),
+            Err(_) => return Err(LvmError::failed(START, "its thread has ended")),
+        }
+        let door = Door { jobs, settings };
+        door.run("lvm version", "version")?;
+        Ok(door)
+    }
+
+    fn run(&self, title: &str, line: &str) -> Result<Output, LvmError> {
+        let full = format!("{line} --config '{}'", self.settings);
+        tracing::debug!(line, "lvm command");
+        let begun = Instant::now();
+        let line = CString::new(full).map_err(|e| LvmError::failed(title, e))?;
+        let (answer, wait) = sync_channel(1);
+        let ended = |_| LvmError::failed(title, "the LVM thread has ended");
+        self.jobs
+            .send(Job { line, answer })
+            .map_err(|_| ended(()))?;
+        let (status, messages) = wait.recv().map_err(|_| ended(()))?;
+        tracing::debug!(
+            title,
+            status,
+            ms = begun.elapsed().as_millis(),
+            "lvm command ended"
+        );
+        sort_out(title, status, messages)
+    }
+}
+
+fn serve(mut handle: Handle, queue: &Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        let _ = job.answer.send(handle.run(&job.line));
+    }
+}
+
+fn sort_out(title: &str, status: i32, messages: Vec<Message>) -> Result<Output, LvmError> {
+    let succeeded = u32::try_from(status) == Ok(lvm2_sys::LVM2_COMMAND_SUCCEEDED);
+    let mut errors = Vec::new();
+    let mut output = Output {
+        report: String::new(),
+        messages: Vec::new(),
+    };
+    for message in messages {
+        if message.report {
+            output.report.push_str(&message.text);
+            output.report.push('\n');
+        } else if message.level <= ERROR {
+            errors.push(message.text.trim().to_owned());
+        } else {
+            output.messages.push(message.text.trim().to_owned());
+        }
+    }
+    if !succeeded {
+        return Err(LvmError::from_messages(title, &errors));
+    }
+    for error in &errors {
+        tracing::warn!(title, error, "LVM succeeded with an error message");
+    }
+    Ok(output)
+}
+
+impl Lvm for Door {
+    fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
+        let title = format!("lvs {vg}");
+        let output = self.run(&title, &lvs_line(vg))?;
+        if let Some(report) = parse_vg(&title, &output.report)? {
+            return Ok(report);
+        }
+        // A VG without LVs has no row.
+        let title = format!("vgs {vg}");
+        let output = self.run(&title, &vgs_line(vg))?;
+        parse_vg(&title, &output.report)?.ok_or_else(|| LvmError {
+            kind: LvmErrorKind::NotFound,
+            operation: title,
+            cause: "no such VG".to_owned(),
+        })
+    }
+
+    fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {
+        let title = format!("lvs {vg}/{pool}");
+        let output = self.run(&title, &pool_line(vg, pool))?;
+        parse_pool(&title, &output.report)
+    }
+
+    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
+        let output = self.run(&change.title(vg), &change.line(vg))?;
+        let done = change
+            .tells_by_message()
+            .is_none_or(|text| output.messages.iter().any(|message| message.contains(text)));
+        Ok(if done { Done::Changed } else { Done::NotThere })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(level: i32, report: bool, text: &str) -> Message {
+        Message {
+            level,
+            report,
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_status_decides() {
+        let messages = || vec![message(3, false, "  Volume group \"x\" not found")];
+        let error = sort_out("lvs x", 5, messages()).err().unwrap();
+        assert_eq!(error.kind, LvmErrorKind::NotFound);
+        assert_eq!(error.to_string(), "lvs x: Volume group \"x\" not found");
+        assert!(sort_out("lvs x", 1, messages()).is_ok());
+    }
+
+    #[test]
+    fn warnings_do_not_mix_with_reports() {
+        let output = sort_out(
+            "lvs x",
+            1,
+            vec![
+                message(4, false, "WARNING: a disk is slow"),
+                message(4, true, "{"),
+                message(4, true, "}"),
+            ],
+        )
+        .ok()
+        .unwrap();
+        assert_eq!(output.report, "{\n}\n");
+        assert_eq!(output.messages, ["WARNING: a disk is slow"]);
+    }
+
+    #[test]
+    fn the_library_answers_without_any_device() {
+        let door = Door::open(&LvmConfig::new(false)).unwrap();
+        let again = Door::open(&LvmConfig::new(false)).err().unwrap();
+        assert!(
+            again.to_string().contains("in use by another thread"),
+            "{again}"
+        );
+        drop(door);
+    }
+}

@@ -1,0 +1,2 @@
+/* What gluster-bd needs of liblvm2cmd. */
+#include <lvm2cmd.h>
