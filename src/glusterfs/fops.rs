@@ -1,0 +1,709 @@
+//! Every file operation the kit knows: a marker type, its arguments and its reply.
+//!
+//! The names and the order of the fields are those of the C interface.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, c_void};
+
+use glusterfs_sys as sys;
+
+use crate::arg::Arg;
+use crate::export::serve;
+use crate::fop::{Answer, Failure, Fop};
+use crate::frame::{deliver, table};
+use crate::{Dict, Entries, Errno, Fd, Flock, Iatt, Inode, Loc, Payload, StatFs, Translator};
+
+/// Defines a fop whose C parameters stand one for one for the fields.
+///
+/// The reply's `xdata` stands behind the fields, before those in brackets. `value` names the
+/// field that is C's `op_ret`, `eof` the one that is `op_errno == ENOENT` of a success.
+macro_rules! fop {
+    (
+        $(#[$doc:meta])*
+        $Fop:ident = $method:ident, $default:ident, $cbk:ident;
+        $Args:ident { $($a:ident : $at:ty),* $(,)? }
+        $Reply:ident $(value $value:ident)? $(eof $eof:ident)?
+            { $($r:ident : $rt:ty),* $(,)? } $([ $($q:ident : $qt:ty),* ])?
+    ) => {
+        fop! { @arguments $Fop $method $Args { $($a : $at),* } }
+        fop! { @reply $Fop $method $Reply $(value $value)? $(eof $eof)?
+            { $($r : $rt),* } [ $($($q : $qt),*)? ] }
+        fop! { @implement
+            $(#[$doc])*
+            $Fop = $method, $default, $cbk;
+            $Args ( $($a : <$at as Arg>::Raw),* )
+                from { Some($Args { $($a: <$at as Arg>::from_raw($a)?),* }) }
+                to args ( $(args.$a.raw()),* )
+                own args { $Args { $($a: args.$a.own()),* } }
+            $Reply ( $($r : <$rt as Arg>::Raw,)* xdata : *mut sys::dict_t
+                    $($(, $q : <$qt as Arg>::Raw)*)? )
+                from op_ret op_errno { Some($Reply {
+                    $($value: op_ret.try_into().unwrap_or_default(),)?
+                    $($eof: op_errno == libc::ENOENT,)?
+                    $($r: <$rt as Arg>::from_raw($r)?,)*
+                    xdata: <Option<Dict<'_>> as Arg>::from_raw(xdata)?,
+                    $($($q: <$qt as Arg>::from_raw($q)?,)*)?
+                }) }
+                value reply { fop!(@value reply $($value)?) }
+                errno reply { fop!(@errno reply $($eof)?) }
+                to reply ( $(reply.$r.raw(),)* reply.xdata.raw() $($(, reply.$q.raw())*)? )
+                absent xdata ( $(<$rt as Arg>::absent(),)* xdata
+                    $($(, <$qt as Arg>::absent())*)? )
+                own reply { $Reply {
+                    $($value: reply.$value,)?
+                    $($eof: reply.$eof,)?
+                    $($r: reply.$r.own(),)*
+                    xdata: reply.xdata.own(),
+                    $($($q: reply.$q.own(),)*)?
+                } }
+        }
+    };
+
+    (@arguments $Fop:ident $method:ident $Args:ident { $($a:ident : $at:ty),* }) => {
+        #[doc = concat!("The arguments of [`", stringify!($Fop), "`].")]
+        #[derive(Debug)]
+        pub struct $Args<'a> {
+            $(
+                #[doc = concat!("`", stringify!($a), "`, as in C's `fop_", stringify!($method), "_t`.")]
+                pub $a: $at,
+            )*
+        }
+    };
+
+    (@reply $Fop:ident $method:ident $Reply:ident $(value $value:ident)? $(eof $eof:ident)?
+        { $($r:ident : $rt:ty),* } [ $($q:ident : $qt:ty),* ]) => {
+        #[doc = concat!("What [`", stringify!($Fop), "`] answers on success.")]
+        #[derive(Debug)]
+        pub struct $Reply<'a> {
+            $(
+                /// The number that the operation returns: mostly a count of bytes.
+                pub $value: u32,
+            )?
+            $(
+                /// True if this is the end of the file or directory.
+                pub $eof: bool,
+            )?
+            $(
+                #[doc = concat!("`", stringify!($r), "`, as in C's `fop_", stringify!($method), "_cbk_t`.")]
+                pub $r: $rt,
+            )*
+            /// Extra data.
+            pub xdata: Option<Dict<'a>>,
+            $(
+                #[doc = concat!("`", stringify!($q), "`, as in C's `fop_", stringify!($method), "_cbk_t`.")]
+                pub $q: $qt,
+            )*
+        }
+    };
+
+    (@value $reply:ident) => { { let _ = $reply; 0 } };
+    (@value $reply:ident $value:ident) => { i32::try_from($reply.$value).unwrap_or(i32::MAX) };
+    (@errno $reply:ident) => { { let _ = $reply; 0 } };
+    (@errno $reply:ident $eof:ident) => { if $reply.$eof { libc::ENOENT } else { 0 } };
+
+    (@implement
+        $(#[$doc:meta])*
+        $Fop:ident = $method:ident, $default:ident, $cbk:ident;
+        $Args:ident ( $($c:ident : $ct:ty),* )
+            from { $from:expr }
+            to $x:ident ( $($to:expr),* )
+            own $o:ident { $own:expr }
+        $Reply:ident ( $($rc:ident : $rct:ty),* )
+            from $op_ret:ident $op_errno:ident { $rfrom:expr }
+            value $v:ident { $rvalue:expr }
+            errno $e:ident { $rerrno:expr }
+            to $rx:ident ( $($rto:expr),* )
+            absent $ax:ident ( $($absent:expr),* )
+            own $ro:ident { $rown:expr }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $Fop {}
+
+        pub(crate) mod $method {
+            use super::*;
+
+            /// The function in a translator's table.
+            #[allow(clippy::extra_unused_lifetimes, reason = "some arguments are spelled out")]
+            pub(crate) unsafe extern "C" fn entry<'a, T: Translator>(
+                frame: *mut sys::call_frame_t,
+                this: *mut sys::xlator_t,
+                $($c: $ct),*
+            ) -> i32 {
+                // SAFETY: the caller lends live arguments for the time of the call.
+                let args: Option<$Args<'a>> = (|| unsafe { $from })();
+                // SAFETY: the caller gives a frame of this fop, for this translator.
+                unsafe { serve::<T, $Fop>(frame, this, args, T::$method) }
+            }
+
+            #[allow(clippy::extra_unused_lifetimes, reason = "some replies borrow nothing")]
+            pub(super) unsafe extern "C" fn callback<'a>(
+                _frame: *mut sys::call_frame_t,
+                cookie: *mut c_void,
+                _this: *mut sys::xlator_t,
+                $op_ret: i32,
+                $op_errno: i32,
+                $($rc: $rct),*
+            ) -> i32 {
+                let answer: Answer<'a, $Fop> = if $op_ret < 0 {
+                    // SAFETY: null or live for the time of the call.
+                    let xdata = unsafe { <Option<Dict<'a>> as Arg>::from_raw($ax) };
+                    Err(Failure { errno: Errno::new($op_errno), xdata: xdata.flatten() })
+                } else {
+                    // SAFETY: the caller lends a live answer for the time of the call.
+                    let reply: Option<$Reply<'a>> = (|| unsafe { $rfrom })();
+                    reply.ok_or_else(|| Errno::EIO.into())
+                };
+                // SAFETY: the cookie that wind put into the frame, on its one answer.
+                unsafe { deliver::<$Fop>(cookie, answer) };
+                0
+            }
+        }
+
+        impl Fop for $Fop {
+            type Args<'a> = $Args<'a>;
+            type Reply<'a> = $Reply<'a>;
+            const NAME: &'static CStr =
+                match CStr::from_bytes_with_nul(concat!(stringify!($method), "\0").as_bytes()) {
+                    Ok(name) => name,
+                    Err(_) => c"fop",
+                };
+
+            fn own_args($o: $Args<'_>) -> $Args<'static> {
+                $own
+            }
+
+            fn own_reply($ro: $Reply<'_>) -> $Reply<'static> {
+                $rown
+            }
+
+            fn index() -> u32 {
+                // The table starts with stat, which has number 1.
+                const AT: usize = 1 + (std::mem::offset_of!(sys::xlator_fops, $method)
+                    - std::mem::offset_of!(sys::xlator_fops, stat)) / size_of::<usize>();
+                u32::try_from(AT).unwrap_or(0)
+            }
+
+            unsafe fn pass(
+                frame: *mut sys::call_frame_t,
+                this: *mut sys::xlator_t,
+                $x: &$Args<'_>,
+            ) {
+                // SAFETY: a frame given up by the caller, and live arguments.
+                unsafe { sys::$default(frame, this, $($to),*) };
+            }
+
+            unsafe fn send(
+                frame: *mut sys::call_frame_t,
+                to: *mut sys::xlator_t,
+                $x: &$Args<'_>,
+            ) {
+                // SAFETY: `to` is live, and its table complete: libglusterfs fills the gaps.
+                let function = unsafe { (*table(to)).$method };
+                match function {
+                    // SAFETY: the new frame and live arguments.
+                    Some(function) => { unsafe { function(frame, to, $($to),*) }; }
+                    None => {
+                        // SAFETY: the frame was made by wind for this fop.
+                        unsafe { deliver::<$Fop>((*frame).cookie, Err(Errno::ENOSYS.into())) };
+                    }
+                }
+            }
+
+            fn callback() -> sys::ret_fn_t {
+                let callback: sys::$cbk = Some($method::callback);
+                // SAFETY: C keeps callbacks of all fops in one type, and casts back to call.
+                unsafe { std::mem::transmute::<sys::$cbk, sys::ret_fn_t>(callback) }
+            }
+
+            unsafe fn answer<'a>(
+                ret: sys::ret_fn_t,
+                parent: *mut sys::call_frame_t,
+                cookie: *mut c_void,
+                answer: Answer<'a, Self>,
+            ) {
+                // SAFETY: a frame of this fop holds a callback of this fop's type.
+                let callback = unsafe { std::mem::transmute::<sys::ret_fn_t, sys::$cbk>(ret) };
+                let Some(callback) = callback else { return };
+                // SAFETY: the parent is live until it is answered.
+                let above = unsafe { (*parent).this };
+                match answer {
+                    Ok($rx) => {
+                        let (op_ret, op_errno) = (Self::value(&$rx), { let $e = &$rx; $rerrno });
+                        // SAFETY: the reply is live until the call is over.
+                        unsafe {
+                            callback(parent, cookie, above, op_ret, op_errno, $($rto),*)
+                        };
+                    }
+                    Err(failure) => {
+                        let $ax = failure.xdata.raw();
+                        // SAFETY: the answer of a failure has nothing but xdata.
+                        unsafe {
+                            callback(parent, cookie, above, -1, failure.errno.raw(), $($absent),*)
+                        };
+                    }
+                }
+            }
+
+            fn value($v: &$Reply<'_>) -> i32 {
+                $rvalue
+            }
+        }
+    };
+}
+
+type Xdata<'a> = Option<Dict<'a>>;
+type Name<'a> = Cow<'a, CStr>;
+
+fop! {
+    /// Finds a name, or an inode by its gfid.
+    Lookup = lookup, default_lookup, fop_lookup_cbk_t;
+    LookupArgs { loc: Loc<'a>, xdata: Xdata<'a> }
+    LookupReply { inode: Option<Inode<'a>>, buf: Iatt } [postparent: Iatt]
+}
+
+fop! {
+    /// Reads the attributes of a file.
+    Stat = stat, default_stat, fop_stat_cbk_t;
+    StatArgs { loc: Loc<'a>, xdata: Xdata<'a> }
+    StatReply { buf: Iatt }
+}
+
+fop! {
+    /// Reads the attributes of an open file.
+    Fstat = fstat, default_fstat, fop_fstat_cbk_t;
+    FstatArgs { fd: Fd<'a>, xdata: Xdata<'a> }
+    FstatReply { buf: Iatt }
+}
+
+fop! {
+    /// Asks whether the caller may do something.
+    Access = access, default_access, fop_access_cbk_t;
+    AccessArgs { loc: Loc<'a>, mask: i32, xdata: Xdata<'a> }
+    AccessReply {}
+}
+
+fop! {
+    /// Reads a symbolic link.
+    Readlink = readlink, default_readlink, fop_readlink_cbk_t;
+    ReadlinkArgs { loc: Loc<'a>, size: usize, xdata: Xdata<'a> }
+    ReadlinkReply value len { path: Option<Name<'a>>, buf: Iatt }
+}
+
+fop! {
+    /// Makes a device node, a FIFO, or an empty regular file.
+    Mknod = mknod, default_mknod, fop_mknod_cbk_t;
+    MknodArgs { loc: Loc<'a>, mode: u32, rdev: u64, umask: u32, xdata: Xdata<'a> }
+    MknodReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
+}
+
+fop! {
+    /// Makes a directory.
+    Mkdir = mkdir, default_mkdir, fop_mkdir_cbk_t;
+    MkdirArgs { loc: Loc<'a>, mode: u32, umask: u32, xdata: Xdata<'a> }
+    MkdirReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
+}
+
+fop! {
+    /// Removes a name of a file.
+    Unlink = unlink, default_unlink, fop_unlink_cbk_t;
+    UnlinkArgs { loc: Loc<'a>, xflags: i32, xdata: Xdata<'a> }
+    UnlinkReply { preparent: Iatt, postparent: Iatt }
+}
+
+fop! {
+    /// Removes a directory.
+    Rmdir = rmdir, default_rmdir, fop_rmdir_cbk_t;
+    RmdirArgs { loc: Loc<'a>, xflags: i32, xdata: Xdata<'a> }
+    RmdirReply { preparent: Iatt, postparent: Iatt }
+}
+
+fop! {
+    /// Makes a symbolic link.
+    Symlink = symlink, default_symlink, fop_symlink_cbk_t;
+    SymlinkArgs { linkname: Name<'a>, loc: Loc<'a>, umask: u32, xdata: Xdata<'a> }
+    SymlinkReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
+}
+
+fop! {
+    /// Renames a file or directory, over an existing one if there is one.
+    Rename = rename, default_rename, fop_rename_cbk_t;
+    RenameArgs { oldloc: Loc<'a>, newloc: Loc<'a>, xdata: Xdata<'a> }
+    RenameReply {
+        buf: Iatt, preoldparent: Iatt, postoldparent: Iatt, prenewparent: Iatt, postnewparent: Iatt
+    }
+}
+
+fop! {
+    /// Gives a file another name.
+    Link = link, default_link, fop_link_cbk_t;
+    LinkArgs { oldloc: Loc<'a>, newloc: Loc<'a>, xdata: Xdata<'a> }
+    LinkReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
+}
+
+fop! {
+    /// Makes a file and opens it.
+    Create = create, default_create, fop_create_cbk_t;
+    CreateArgs {
+        loc: Loc<'a>, flags: i32, mode: u32, umask: u32, fd: Fd<'a>, xdata: Xdata<'a>
+    }
+    CreateReply {
+        fd: Option<Fd<'a>>, inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt
+    }
+}
+
+fop! {
+    /// Opens a file.
+    Open = open, default_open, fop_open_cbk_t;
+    OpenArgs { loc: Loc<'a>, flags: i32, fd: Fd<'a>, xdata: Xdata<'a> }
+    OpenReply { fd: Option<Fd<'a>> }
+}
+
+fop! {
+    /// Tells that one of a file's descriptors is closed.
+    Flush = flush, default_flush, fop_flush_cbk_t;
+    FlushArgs { fd: Fd<'a>, xdata: Xdata<'a> }
+    FlushReply {}
+}
+
+fop! {
+    /// Brings a file's data (and with `datasync` 0 its attributes) to stable storage.
+    Fsync = fsync, default_fsync, fop_fsync_cbk_t;
+    FsyncArgs { fd: Fd<'a>, datasync: i32, xdata: Xdata<'a> }
+    FsyncReply { prebuf: Iatt, postbuf: Iatt }
+}
+
+fop! {
+    /// Opens a directory.
+    Opendir = opendir, default_opendir, fop_opendir_cbk_t;
+    OpendirArgs { loc: Loc<'a>, fd: Fd<'a>, xdata: Xdata<'a> }
+    OpendirReply { fd: Option<Fd<'a>> }
+}
+
+fop! {
+    /// Brings a directory to stable storage.
+    Fsyncdir = fsyncdir, default_fsyncdir, fop_fsyncdir_cbk_t;
+    FsyncdirArgs { fd: Fd<'a>, datasync: i32, xdata: Xdata<'a> }
+    FsyncdirReply {}
+}
+
+fop! {
+    /// Asks for the space of the file system.
+    Statfs = statfs, default_statfs, fop_statfs_cbk_t;
+    StatfsArgs { loc: Loc<'a>, xdata: Xdata<'a> }
+    StatfsReply { buf: StatFs }
+}
+
+fop! {
+    /// Sets the size of a file.
+    Truncate = truncate, default_truncate, fop_truncate_cbk_t;
+    TruncateArgs { loc: Loc<'a>, offset: i64, xdata: Xdata<'a> }
+    TruncateReply { prebuf: Iatt, postbuf: Iatt }
+}
+
+fop! {
+    /// Sets the size of an open file.
+    Ftruncate = ftruncate, default_ftruncate, fop_ftruncate_cbk_t;
+    FtruncateArgs { fd: Fd<'a>, offset: i64, xdata: Xdata<'a> }
+    FtruncateReply { prebuf: Iatt, postbuf: Iatt }
+}
+
+fop! {
+    /// Sets extended attributes.
+    Setxattr = setxattr, default_setxattr, fop_setxattr_cbk_t;
+    SetxattrArgs { loc: Loc<'a>, dict: Dict<'a>, flags: i32, xdata: Xdata<'a> }
+    SetxattrReply {}
+}
+
+fop! {
+    /// Reads one extended attribute, or all.
+    Getxattr = getxattr, default_getxattr, fop_getxattr_cbk_t;
+    GetxattrArgs { loc: Loc<'a>, name: Option<Name<'a>>, xdata: Xdata<'a> }
+    GetxattrReply value len { dict: Option<Dict<'a>> }
+}
+
+fop! {
+    /// Sets extended attributes of an open file.
+    Fsetxattr = fsetxattr, default_fsetxattr, fop_fsetxattr_cbk_t;
+    FsetxattrArgs { fd: Fd<'a>, dict: Dict<'a>, flags: i32, xdata: Xdata<'a> }
+    FsetxattrReply {}
+}
+
+fop! {
+    /// Reads one extended attribute of an open file, or all.
+    Fgetxattr = fgetxattr, default_fgetxattr, fop_fgetxattr_cbk_t;
+    FgetxattrArgs { fd: Fd<'a>, name: Option<Name<'a>>, xdata: Xdata<'a> }
+    FgetxattrReply value len { dict: Option<Dict<'a>> }
+}
+
+fop! {
+    /// Removes an extended attribute.
+    Removexattr = removexattr, default_removexattr, fop_removexattr_cbk_t;
+    RemovexattrArgs { loc: Loc<'a>, name: Name<'a>, xdata: Xdata<'a> }
+    RemovexattrReply {}
+}
+
+fop! {
+    /// Removes an extended attribute of an open file.
+    Fremovexattr = fremovexattr, default_fremovexattr, fop_fremovexattr_cbk_t;
+    FremovexattrArgs { fd: Fd<'a>, name: Name<'a>, xdata: Xdata<'a> }
+    FremovexattrReply {}
+}
+
+fop! {
+    /// Reads a directory's names.
+    Readdir = readdir, default_readdir, fop_readdir_cbk_t;
+    ReaddirArgs { fd: Fd<'a>, size: usize, offset: i64, xdata: Xdata<'a> }
+    ReaddirReply value count eof eof { entries: Entries<'a> }
+}
+
+fop! {
+    /// Reads a directory's names with attributes. `count` is the number of entries.
+    Readdirp = readdirp, default_readdirp, fop_readdirp_cbk_t;
+    ReaddirpArgs { fd: Fd<'a>, size: usize, offset: i64, xdata: Xdata<'a> }
+    ReaddirpReply value count eof eof { entries: Entries<'a> }
+}
+
+fop! {
+    /// Changes numbers inside extended attributes in one step.
+    Xattrop = xattrop, default_xattrop, fop_xattrop_cbk_t;
+    XattropArgs { loc: Loc<'a>, optype: u32, xattr: Dict<'a>, xdata: Xdata<'a> }
+    XattropReply { xattr: Option<Dict<'a>> }
+}
+
+fop! {
+    /// Changes numbers inside extended attributes of an open file in one step.
+    Fxattrop = fxattrop, default_fxattrop, fop_fxattrop_cbk_t;
+    FxattropArgs { fd: Fd<'a>, optype: u32, xattr: Dict<'a>, xdata: Xdata<'a> }
+    FxattropReply { xattr: Option<Dict<'a>> }
+}
+
+fop! {
+    /// Sets attributes; `valid` says which ([`crate::set_attr`]).
+    Setattr = setattr, default_setattr, fop_setattr_cbk_t;
+    SetattrArgs { loc: Loc<'a>, stbuf: Iatt, valid: i32, xdata: Xdata<'a> }
+    SetattrReply { preop: Iatt, postop: Iatt }
+}
+
+fop! {
+    /// Sets attributes of an open file; `valid` says which ([`crate::set_attr`]).
+    Fsetattr = fsetattr, default_fsetattr, fop_fsetattr_cbk_t;
+    FsetattrArgs { fd: Fd<'a>, stbuf: Iatt, valid: i32, xdata: Xdata<'a> }
+    FsetattrReply { preop: Iatt, postop: Iatt }
+}
+
+fop! {
+    /// Allocates a range.
+    Fallocate = fallocate, default_fallocate, fop_fallocate_cbk_t;
+    FallocateArgs { fd: Fd<'a>, keep_size: i32, offset: i64, len: usize, xdata: Xdata<'a> }
+    FallocateReply { preop: Iatt, postop: Iatt }
+}
+
+fop! {
+    /// Frees a range, which then reads as zeros.
+    Discard = discard, default_discard, fop_discard_cbk_t;
+    DiscardArgs { fd: Fd<'a>, offset: i64, len: usize, xdata: Xdata<'a> }
+    DiscardReply { preop: Iatt, postop: Iatt }
+}
+
+fop! {
+    /// Fills a range with zeros.
+    Zerofill = zerofill, default_zerofill, fop_zerofill_cbk_t;
+    ZerofillArgs { fd: Fd<'a>, offset: i64, len: i64, xdata: Xdata<'a> }
+    ZerofillReply { preop: Iatt, postop: Iatt }
+}
+
+fop! {
+    /// Finds the next data (`what` 0) or hole (`what` 1).
+    Seek = seek, default_seek, fop_seek_cbk_t;
+    SeekArgs { fd: Fd<'a>, offset: i64, what: u32, xdata: Xdata<'a> }
+    SeekReply { offset: i64 }
+}
+
+fop! {
+    /// Sums a block of a file, for heal.
+    Rchecksum = rchecksum, default_rchecksum, fop_rchecksum_cbk_t;
+    RchecksumArgs { fd: Fd<'a>, offset: i64, len: i32, xdata: Xdata<'a> }
+    RchecksumReply { weak: u32, strong: [u8; 32] }
+}
+
+fop! {
+    /// Makes an inode without a name.
+    Icreate = icreate, default_icreate, fop_icreate_cbk_t;
+    IcreateArgs { loc: Loc<'a>, mode: u32, xdata: Xdata<'a> }
+    IcreateReply { inode: Option<Inode<'a>>, buf: Iatt }
+}
+
+fop! {
+    /// Gives a name to an inode made by icreate.
+    Namelink = namelink, default_namelink, fop_namelink_cbk_t;
+    NamelinkArgs { loc: Loc<'a>, xdata: Xdata<'a> }
+    NamelinkReply { prebuf: Iatt, postbuf: Iatt }
+}
+
+fop! {
+    /// Copies a range from one open file to another.
+    CopyFileRange = copy_file_range, default_copy_file_range, fop_copy_file_range_cbk_t;
+    CopyFileRangeArgs {
+        fd_in: Fd<'a>, off_in: i64, fd_out: Fd<'a>, off_out: i64, len: usize, flags: u32,
+        xdata: Xdata<'a>
+    }
+    CopyFileRangeReply value copied { stbuf: Iatt, prebuf_dst: Iatt, postbuf_dst: Iatt }
+}
+
+fop! {
+    /// Locks a range of a file, for translators.
+    Inodelk = inodelk, default_inodelk, fop_inodelk_cbk_t;
+    InodelkArgs {
+        volume: Name<'a>, loc: Loc<'a>, cmd: i32, flock: Flock, xdata: Xdata<'a>
+    }
+    InodelkReply {}
+}
+
+// Reads and writes: three C parameters make one payload.
+
+fop! { @arguments Readv readv ReadvArgs
+{ fd: Fd<'a>, size: usize, offset: i64, flags: u32, xdata: Xdata<'a> } }
+fop! { @reply Readv readv ReadvReply eof eof { data: Payload<'a>, stbuf: Iatt } [] }
+fop! { @implement
+    /// Reads. The reply's `data` may be shorter than asked at the end of the file.
+    Readv = readv, default_readv, fop_readv_cbk_t;
+    ReadvArgs (
+        fd: *mut sys::fd_t, size: usize, offset: i64, flags: u32, xdata: *mut sys::dict_t
+    )
+        from { Some(ReadvArgs {
+            fd: <Fd<'a> as Arg>::from_raw(fd)?, size, offset, flags,
+            xdata: <Xdata<'a> as Arg>::from_raw(xdata)?,
+        }) }
+        to args (args.fd.raw(), args.size, args.offset, args.flags, args.xdata.raw())
+        own args { ReadvArgs {
+            fd: args.fd.own(), size: args.size, offset: args.offset, flags: args.flags,
+            xdata: args.xdata.own(),
+        } }
+    ReadvReply (
+        vector: *mut sys::iovec, count: i32, stbuf: *mut sys::iatt, iobref: *mut sys::iobref,
+        xdata: *mut sys::dict_t
+    )
+        from op_ret op_errno { {
+            let _ = op_ret;
+            Some(ReadvReply {
+                eof: op_errno == libc::ENOENT,
+                data: Payload::borrow(vector, count, iobref),
+                stbuf: Iatt::from_raw(stbuf)?,
+                xdata: <Xdata<'a> as Arg>::from_raw(xdata)?,
+            })
+        } }
+        value reply { i32::try_from(reply.data.len()).unwrap_or(i32::MAX) }
+        errno reply { if reply.eof { libc::ENOENT } else { 0 } }
+        to reply (
+            reply.data.vector(), reply.data.count(), reply.stbuf.raw(), reply.data.iobref(),
+            reply.xdata.raw()
+        )
+        absent xdata (std::ptr::null_mut(), 0, Iatt::absent(), std::ptr::null_mut(), xdata)
+        own reply { ReadvReply {
+            eof: reply.eof, data: reply.data.into_owned(), stbuf: reply.stbuf,
+            xdata: reply.xdata.own(),
+        } }
+}
+
+fop! { @arguments Writev writev WritevArgs
+{ fd: Fd<'a>, data: Payload<'a>, offset: i64, flags: u32, xdata: Xdata<'a> } }
+fop! { @reply Writev writev WritevReply value written { prebuf: Iatt, postbuf: Iatt } [] }
+fop! { @implement
+    /// Writes.
+    Writev = writev, default_writev, fop_writev_cbk_t;
+    WritevArgs (
+        fd: *mut sys::fd_t, vector: *mut sys::iovec, count: i32, offset: i64, flags: u32,
+        iobref: *mut sys::iobref, xdata: *mut sys::dict_t
+    )
+        from { Some(WritevArgs {
+            fd: <Fd<'a> as Arg>::from_raw(fd)?,
+            data: Payload::borrow(vector, count, iobref), offset, flags,
+            xdata: <Xdata<'a> as Arg>::from_raw(xdata)?,
+        }) }
+        to args (
+            args.fd.raw(), args.data.vector(), args.data.count(), args.offset, args.flags,
+            args.data.iobref(), args.xdata.raw()
+        )
+        own args { WritevArgs {
+            fd: args.fd.own(), data: args.data.into_owned(), offset: args.offset,
+            flags: args.flags, xdata: args.xdata.own(),
+        } }
+    WritevReply (prebuf: *mut sys::iatt, postbuf: *mut sys::iatt, xdata: *mut sys::dict_t)
+        from op_ret op_errno { {
+            let _ = op_errno;
+            Some(WritevReply {
+                written: u32::try_from(op_ret).unwrap_or_default(),
+                prebuf: Iatt::from_raw(prebuf)?,
+                postbuf: Iatt::from_raw(postbuf)?,
+                xdata: <Xdata<'a> as Arg>::from_raw(xdata)?,
+            })
+        } }
+        value reply { i32::try_from(reply.written).unwrap_or(i32::MAX) }
+        errno reply { { let _ = reply; 0 } }
+        to reply (reply.prebuf.raw(), reply.postbuf.raw(), reply.xdata.raw())
+        absent xdata (Iatt::absent(), Iatt::absent(), xdata)
+        own reply { WritevReply {
+            written: reply.written, prebuf: reply.prebuf, postbuf: reply.postbuf,
+            xdata: reply.xdata.own(),
+        } }
+}
+
+fop! { @arguments Put put PutArgs {
+    loc: Loc<'a>, mode: u32, umask: u32, flags: u32, data: Payload<'a>, offset: i64,
+    xattr: Option<Dict<'a>>, xdata: Xdata<'a>
+} }
+fop! { @reply Put put PutReply
+{ inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt } [] }
+fop! { @implement
+    /// Makes a file with contents and extended attributes in one step.
+    Put = put, default_put, fop_put_cbk_t;
+    PutArgs (
+        loc: *mut sys::loc_t, mode: u32, umask: u32, flags: u32, vector: *mut sys::iovec,
+        count: i32, offset: i64, iobref: *mut sys::iobref, xattr: *mut sys::dict_t,
+        xdata: *mut sys::dict_t
+    )
+        from { Some(PutArgs {
+            loc: <Loc<'a> as Arg>::from_raw(loc)?, mode, umask, flags,
+            data: Payload::borrow(vector, count, iobref), offset,
+            xattr: <Xdata<'a> as Arg>::from_raw(xattr)?,
+            xdata: <Xdata<'a> as Arg>::from_raw(xdata)?,
+        }) }
+        to args (
+            args.loc.raw(), args.mode, args.umask, args.flags, args.data.vector(),
+            args.data.count(), args.offset, args.data.iobref(), args.xattr.raw(),
+            args.xdata.raw()
+        )
+        own args { PutArgs {
+            loc: args.loc.own(), mode: args.mode, umask: args.umask, flags: args.flags,
+            data: args.data.into_owned(), offset: args.offset, xattr: args.xattr.own(),
+            xdata: args.xdata.own(),
+        } }
+    PutReply (
+        inode: *mut sys::inode_t, buf: *mut sys::iatt, preparent: *mut sys::iatt,
+        postparent: *mut sys::iatt, xdata: *mut sys::dict_t
+    )
+        from op_ret op_errno { {
+            let _ = (op_ret, op_errno);
+            Some(PutReply {
+                inode: <Option<Inode<'a>> as Arg>::from_raw(inode)?,
+                buf: Iatt::from_raw(buf)?,
+                preparent: Iatt::from_raw(preparent)?,
+                postparent: Iatt::from_raw(postparent)?,
+                xdata: <Xdata<'a> as Arg>::from_raw(xdata)?,
+            })
+        } }
+        value reply { { let _ = reply; 0 } }
+        errno reply { { let _ = reply; 0 } }
+        to reply (
+            reply.inode.raw(), reply.buf.raw(), reply.preparent.raw(), reply.postparent.raw(),
+            reply.xdata.raw()
+        )
+        absent xdata (
+            std::ptr::null_mut(), Iatt::absent(), Iatt::absent(), Iatt::absent(), xdata
+        )
+        own reply { PutReply {
+            inode: reply.inode.own(), buf: reply.buf, preparent: reply.preparent,
+            postparent: reply.postparent, xdata: reply.xdata.own(),
+        } }
+}
