@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::mounts;
 use crate::rig::Rig;
 use crate::sh::{cmd, sh};
+use crate::wait::wait_for;
 
 const MIB: u64 = 1 << 20;
 
@@ -23,10 +24,12 @@ impl Rig {
         let device = PathBuf::from(&output.stdout);
         let owned = device.clone();
         self.on_teardown(format!("loop device {}", device.display()), move || {
-            if backing(&owned).as_deref() == Some(file.as_path()) {
+            let ours = || backing(&owned).as_deref() == Some(file.as_path());
+            if ours() {
                 cmd("losetup", &["-d".as_ref(), owned.as_os_str()])?.ok()?;
             }
-            Ok(())
+            // The kernel detaches at the last close, and udevd may be looking at the device.
+            wait_for(&format!("the end of {}", owned.display()), || Ok(!ours()))
         });
         Ok(device)
     }
