@@ -1,1 +1,27 @@
-//! bd-dm-thin.
+//! What the kernel knows of active devices, thin pools and thin LVs.
+//!
+//! This only reads: LVM owns the metadata of pools. Status is asked for without flushing
+//! (`DM_NOFLUSH`), so that asking never waits for a suspended or full pool.
+#![forbid(unsafe_code)]
+
+mod device;
+mod kernel;
+mod pool;
+mod thin;
+
+pub use device::{DmDevice, DmError};
+pub use kernel::Dm;
+pub use pool::{Discard, PoolMode, PoolState, PoolStatus, Use, WhenFull};
+pub use thin::{ThinState, ThinStatus};
+
+/// Why a line is not the status of a thin target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line:?} is not a status of the {target} target: {part} cannot be read")]
+pub struct StatusError {
+    /// `thin` or `thin-pool`.
+    pub target: &'static str,
+    /// The whole line.
+    pub line: String,
+    /// The part that is wrong.
+    pub part: &'static str,
+}

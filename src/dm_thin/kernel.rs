@@ -1,0 +1,109 @@
+use std::fmt;
+
+use devicemapper::{DM, DevId, DmFlags, DmName, DmOptions, DmUuid};
+
+use crate::{DmDevice, DmError, PoolState, StatusError, ThinState};
+
+/// The errno of a device that is not there.
+const ENXIO: i32 = 6;
+
+/// The way to ask device-mapper.
+pub struct Dm {
+    dm: DM,
+}
+
+impl fmt::Debug for Dm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dm")
+            .field("control", self.dm.file())
+            .finish()
+    }
+}
+
+impl Dm {
+    /// Opens device-mapper's control node.
+    pub fn open() -> Result<Dm, DmError> {
+        DM::new().map(|dm| Dm { dm }).map_err(DmError::Control)
+    }
+
+    /// The active device with this device-mapper UUID.
+    pub fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError> {
+        let id = DmUuid::new(uuid).map_err(|source| ask(uuid, source))?;
+        self.device(uuid, &DevId::Uuid(id))
+    }
+
+    /// The active device with this device-mapper name.
+    pub fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
+        let id = DmName::new(name).map_err(|source| ask(name, source))?;
+        self.device(name, &DevId::Name(id))
+    }
+
+    /// The state of a thin LV by its device-mapper UUID; `None` if it is not active.
+    pub fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
+        self.status(uuid, "thin")
+    }
+
+    /// The state of a pool by the device-mapper UUID of its `-tpool` layer; `None` if it is not
+    /// active.
+    pub fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
+        self.status(uuid, "thin-pool")
+    }
+
+    fn device(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
+        let info = match self.dm.device_info(id) {
+            Ok(info) => info,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(source) => return Err(ask(what, source)),
+        };
+        Ok(Some(DmDevice {
+            major: info.device().major,
+            minor: info.device().minor,
+            name: info.name().map(ToString::to_string).unwrap_or_default(),
+            uuid: info.uuid().map(ToString::to_string).unwrap_or_default(),
+            open_count: u32::try_from(info.open_count()).unwrap_or(0),
+        }))
+    }
+
+    fn status<T>(&self, uuid: &str, wanted: &'static str) -> Result<Option<T>, DmError>
+    where
+        T: std::str::FromStr<Err = StatusError>,
+    {
+        let id = DmUuid::new(uuid).map_err(|source| ask(uuid, source))?;
+        let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
+        let targets = match self.dm.table_status(&DevId::Uuid(id), options) {
+            Ok((_, targets)) => targets,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(source) => return Err(ask(uuid, source)),
+        };
+        match targets.as_slice() {
+            [] => Ok(None),
+            [(_, _, kind, line)] if kind == wanted => {
+                line.parse().map(Some).map_err(|source| DmError::Status {
+                    device: uuid.to_owned(),
+                    source,
+                })
+            }
+            [(_, _, found, _), ..] => Err(DmError::Target {
+                device: uuid.to_owned(),
+                found: found.clone(),
+                wanted,
+            }),
+        }
+    }
+}
+
+fn ask(device: &str, source: devicemapper::DmError) -> DmError {
+    DmError::Ask {
+        device: device.to_owned(),
+        source,
+    }
+}
+
+fn is_absent(error: &devicemapper::DmError) -> bool {
+    match error {
+        devicemapper::DmError::Core(devicemapper::errors::Error::Ioctl(_, _, _, errno)) => {
+            **errno as i32 == ENXIO
+        }
+        _ => false,
+    }
+}
