@@ -64,6 +64,18 @@ pub(crate) unsafe fn serve<'a, T: Translator, F: Fop>(
     0
 }
 
+/// Lets panics say where they were in the log: the standard error of a daemon goes nowhere.
+fn log_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            gf_error!("{panic}");
+            before(panic);
+        }));
+    });
+}
+
 /// # Safety
 /// `this` is a live translator whose implementation is `T`.
 #[doc(hidden)]
@@ -83,6 +95,7 @@ pub unsafe fn init<T: Translator>(this: *mut sys::xlator_t, identifier: *const c
         gf_error!("{xl:?} has no translator below it; check the volfile");
         return -1;
     }
+    log_panics();
     let mut ret = -1;
     guard("init", || match T::init(xl) {
         Ok(translator) => {

@@ -24,15 +24,16 @@ pub trait Fop: Sized + 'static {
     #[doc(hidden)]
     fn index() -> u32;
 
+    /// Calls `to`; false if it does not know this operation.
+    ///
     /// # Safety
-    /// `frame` is a frame of this operation that `this` handles, given up by the caller.
+    /// `frame` is a frame of this operation for `to`.
     #[doc(hidden)]
-    unsafe fn pass(frame: *mut sys::call_frame_t, this: *mut sys::xlator_t, args: &Self::Args<'_>);
-
-    /// # Safety
-    /// `frame` is a new frame for `to`, whose callback is [`Fop::callback`].
-    #[doc(hidden)]
-    unsafe fn send(frame: *mut sys::call_frame_t, to: *mut sys::xlator_t, args: &Self::Args<'_>);
+    unsafe fn send(
+        frame: *mut sys::call_frame_t,
+        to: *mut sys::xlator_t,
+        args: &Self::Args<'_>,
+    ) -> bool;
 
     /// The callback to put into a frame, with a [`Waiter`] of this operation as its cookie.
     #[doc(hidden)]

@@ -20,7 +20,7 @@ use crate::{Dict, Entries, Errno, Fd, Flock, Iatt, Inode, Loc, Payload, StatFs, 
 macro_rules! fop {
     (
         $(#[$doc:meta])*
-        $Fop:ident = $method:ident, $default:ident, $cbk:ident;
+        $Fop:ident = $method:ident, $cbk:ident;
         $Args:ident { $($a:ident : $at:ty),* $(,)? }
         $Reply:ident $(value $value:ident)? $(eof $eof:ident)?
             { $($r:ident : $rt:ty),* $(,)? } $([ $($q:ident : $qt:ty),* ])?
@@ -30,7 +30,7 @@ macro_rules! fop {
             { $($r : $rt),* } [ $($($q : $qt),*)? ] }
         fop! { @implement
             $(#[$doc])*
-            $Fop = $method, $default, $cbk;
+            $Fop = $method, $cbk;
             $Args ( $($a : <$at as Arg>::Raw),* )
                 from { Some($Args { $($a: <$at as Arg>::from_raw($a)?),* }) }
                 to args ( $(args.$a.raw()),* )
@@ -103,7 +103,7 @@ macro_rules! fop {
 
     (@implement
         $(#[$doc:meta])*
-        $Fop:ident = $method:ident, $default:ident, $cbk:ident;
+        $Fop:ident = $method:ident, $cbk:ident;
         $Args:ident ( $($c:ident : $ct:ty),* )
             from { $from:expr }
             to $x:ident ( $($to:expr),* )
@@ -184,30 +184,18 @@ macro_rules! fop {
                 u32::try_from(AT).unwrap_or(0)
             }
 
-            unsafe fn pass(
-                frame: *mut sys::call_frame_t,
-                this: *mut sys::xlator_t,
-                $x: &$Args<'_>,
-            ) {
-                // SAFETY: a frame given up by the caller, and live arguments.
-                unsafe { sys::$default(frame, this, $($to),*) };
-            }
-
             unsafe fn send(
                 frame: *mut sys::call_frame_t,
                 to: *mut sys::xlator_t,
                 $x: &$Args<'_>,
-            ) {
-                // SAFETY: `to` is live, and its table complete: libglusterfs fills the gaps.
+            ) -> bool {
+                // SAFETY: `to` is live.
                 let function = unsafe { (*table(to)).$method };
-                match function {
-                    // SAFETY: the new frame and live arguments.
-                    Some(function) => { unsafe { function(frame, to, $($to),*) }; }
-                    None => {
-                        // SAFETY: the frame was made by wind for this fop.
-                        unsafe { deliver::<$Fop>((*frame).cookie, Err(Errno::ENOSYS.into())) };
-                    }
+                if let Some(function) = function {
+                    // SAFETY: a frame for this fop and translator, and live arguments.
+                    unsafe { function(frame, to, $($to),*) };
                 }
+                function.is_some()
             }
 
             fn callback() -> sys::ret_fn_t {
@@ -257,77 +245,77 @@ type Name<'a> = Cow<'a, CStr>;
 
 fop! {
     /// Finds a name, or an inode by its gfid.
-    Lookup = lookup, default_lookup, fop_lookup_cbk_t;
+    Lookup = lookup, fop_lookup_cbk_t;
     LookupArgs { loc: Loc<'a>, xdata: Xdata<'a> }
     LookupReply { inode: Option<Inode<'a>>, buf: Iatt } [postparent: Iatt]
 }
 
 fop! {
     /// Reads the attributes of a file.
-    Stat = stat, default_stat, fop_stat_cbk_t;
+    Stat = stat, fop_stat_cbk_t;
     StatArgs { loc: Loc<'a>, xdata: Xdata<'a> }
     StatReply { buf: Iatt }
 }
 
 fop! {
     /// Reads the attributes of an open file.
-    Fstat = fstat, default_fstat, fop_fstat_cbk_t;
+    Fstat = fstat, fop_fstat_cbk_t;
     FstatArgs { fd: Fd<'a>, xdata: Xdata<'a> }
     FstatReply { buf: Iatt }
 }
 
 fop! {
     /// Asks whether the caller may do something.
-    Access = access, default_access, fop_access_cbk_t;
+    Access = access, fop_access_cbk_t;
     AccessArgs { loc: Loc<'a>, mask: i32, xdata: Xdata<'a> }
     AccessReply {}
 }
 
 fop! {
     /// Reads a symbolic link.
-    Readlink = readlink, default_readlink, fop_readlink_cbk_t;
+    Readlink = readlink, fop_readlink_cbk_t;
     ReadlinkArgs { loc: Loc<'a>, size: usize, xdata: Xdata<'a> }
     ReadlinkReply value len { path: Option<Name<'a>>, buf: Iatt }
 }
 
 fop! {
     /// Makes a device node, a FIFO, or an empty regular file.
-    Mknod = mknod, default_mknod, fop_mknod_cbk_t;
+    Mknod = mknod, fop_mknod_cbk_t;
     MknodArgs { loc: Loc<'a>, mode: u32, rdev: u64, umask: u32, xdata: Xdata<'a> }
     MknodReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
 }
 
 fop! {
     /// Makes a directory.
-    Mkdir = mkdir, default_mkdir, fop_mkdir_cbk_t;
+    Mkdir = mkdir, fop_mkdir_cbk_t;
     MkdirArgs { loc: Loc<'a>, mode: u32, umask: u32, xdata: Xdata<'a> }
     MkdirReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
 }
 
 fop! {
     /// Removes a name of a file.
-    Unlink = unlink, default_unlink, fop_unlink_cbk_t;
+    Unlink = unlink, fop_unlink_cbk_t;
     UnlinkArgs { loc: Loc<'a>, xflags: i32, xdata: Xdata<'a> }
     UnlinkReply { preparent: Iatt, postparent: Iatt }
 }
 
 fop! {
     /// Removes a directory.
-    Rmdir = rmdir, default_rmdir, fop_rmdir_cbk_t;
+    Rmdir = rmdir, fop_rmdir_cbk_t;
     RmdirArgs { loc: Loc<'a>, xflags: i32, xdata: Xdata<'a> }
     RmdirReply { preparent: Iatt, postparent: Iatt }
 }
 
 fop! {
     /// Makes a symbolic link.
-    Symlink = symlink, default_symlink, fop_symlink_cbk_t;
+    Symlink = symlink, fop_symlink_cbk_t;
     SymlinkArgs { linkname: Name<'a>, loc: Loc<'a>, umask: u32, xdata: Xdata<'a> }
     SymlinkReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
 }
 
 fop! {
     /// Renames a file or directory, over an existing one if there is one.
-    Rename = rename, default_rename, fop_rename_cbk_t;
+    Rename = rename, fop_rename_cbk_t;
     RenameArgs { oldloc: Loc<'a>, newloc: Loc<'a>, xdata: Xdata<'a> }
     RenameReply {
         buf: Iatt, preoldparent: Iatt, postoldparent: Iatt, prenewparent: Iatt, postnewparent: Iatt
@@ -336,14 +324,14 @@ fop! {
 
 fop! {
     /// Gives a file another name.
-    Link = link, default_link, fop_link_cbk_t;
+    Link = link, fop_link_cbk_t;
     LinkArgs { oldloc: Loc<'a>, newloc: Loc<'a>, xdata: Xdata<'a> }
     LinkReply { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt }
 }
 
 fop! {
     /// Makes a file and opens it.
-    Create = create, default_create, fop_create_cbk_t;
+    Create = create, fop_create_cbk_t;
     CreateArgs {
         loc: Loc<'a>, flags: i32, mode: u32, umask: u32, fd: Fd<'a>, xdata: Xdata<'a>
     }
@@ -354,196 +342,196 @@ fop! {
 
 fop! {
     /// Opens a file.
-    Open = open, default_open, fop_open_cbk_t;
+    Open = open, fop_open_cbk_t;
     OpenArgs { loc: Loc<'a>, flags: i32, fd: Fd<'a>, xdata: Xdata<'a> }
     OpenReply { fd: Option<Fd<'a>> }
 }
 
 fop! {
     /// Tells that one of a file's descriptors is closed.
-    Flush = flush, default_flush, fop_flush_cbk_t;
+    Flush = flush, fop_flush_cbk_t;
     FlushArgs { fd: Fd<'a>, xdata: Xdata<'a> }
     FlushReply {}
 }
 
 fop! {
     /// Brings a file's data (and with `datasync` 0 its attributes) to stable storage.
-    Fsync = fsync, default_fsync, fop_fsync_cbk_t;
+    Fsync = fsync, fop_fsync_cbk_t;
     FsyncArgs { fd: Fd<'a>, datasync: i32, xdata: Xdata<'a> }
     FsyncReply { prebuf: Iatt, postbuf: Iatt }
 }
 
 fop! {
     /// Opens a directory.
-    Opendir = opendir, default_opendir, fop_opendir_cbk_t;
+    Opendir = opendir, fop_opendir_cbk_t;
     OpendirArgs { loc: Loc<'a>, fd: Fd<'a>, xdata: Xdata<'a> }
     OpendirReply { fd: Option<Fd<'a>> }
 }
 
 fop! {
     /// Brings a directory to stable storage.
-    Fsyncdir = fsyncdir, default_fsyncdir, fop_fsyncdir_cbk_t;
+    Fsyncdir = fsyncdir, fop_fsyncdir_cbk_t;
     FsyncdirArgs { fd: Fd<'a>, datasync: i32, xdata: Xdata<'a> }
     FsyncdirReply {}
 }
 
 fop! {
     /// Asks for the space of the file system.
-    Statfs = statfs, default_statfs, fop_statfs_cbk_t;
+    Statfs = statfs, fop_statfs_cbk_t;
     StatfsArgs { loc: Loc<'a>, xdata: Xdata<'a> }
     StatfsReply { buf: StatFs }
 }
 
 fop! {
     /// Sets the size of a file.
-    Truncate = truncate, default_truncate, fop_truncate_cbk_t;
+    Truncate = truncate, fop_truncate_cbk_t;
     TruncateArgs { loc: Loc<'a>, offset: i64, xdata: Xdata<'a> }
     TruncateReply { prebuf: Iatt, postbuf: Iatt }
 }
 
 fop! {
     /// Sets the size of an open file.
-    Ftruncate = ftruncate, default_ftruncate, fop_ftruncate_cbk_t;
+    Ftruncate = ftruncate, fop_ftruncate_cbk_t;
     FtruncateArgs { fd: Fd<'a>, offset: i64, xdata: Xdata<'a> }
     FtruncateReply { prebuf: Iatt, postbuf: Iatt }
 }
 
 fop! {
     /// Sets extended attributes.
-    Setxattr = setxattr, default_setxattr, fop_setxattr_cbk_t;
+    Setxattr = setxattr, fop_setxattr_cbk_t;
     SetxattrArgs { loc: Loc<'a>, dict: Dict<'a>, flags: i32, xdata: Xdata<'a> }
     SetxattrReply {}
 }
 
 fop! {
     /// Reads one extended attribute, or all.
-    Getxattr = getxattr, default_getxattr, fop_getxattr_cbk_t;
+    Getxattr = getxattr, fop_getxattr_cbk_t;
     GetxattrArgs { loc: Loc<'a>, name: Option<Name<'a>>, xdata: Xdata<'a> }
     GetxattrReply value len { dict: Option<Dict<'a>> }
 }
 
 fop! {
     /// Sets extended attributes of an open file.
-    Fsetxattr = fsetxattr, default_fsetxattr, fop_fsetxattr_cbk_t;
+    Fsetxattr = fsetxattr, fop_fsetxattr_cbk_t;
     FsetxattrArgs { fd: Fd<'a>, dict: Dict<'a>, flags: i32, xdata: Xdata<'a> }
     FsetxattrReply {}
 }
 
 fop! {
     /// Reads one extended attribute of an open file, or all.
-    Fgetxattr = fgetxattr, default_fgetxattr, fop_fgetxattr_cbk_t;
+    Fgetxattr = fgetxattr, fop_fgetxattr_cbk_t;
     FgetxattrArgs { fd: Fd<'a>, name: Option<Name<'a>>, xdata: Xdata<'a> }
     FgetxattrReply value len { dict: Option<Dict<'a>> }
 }
 
 fop! {
     /// Removes an extended attribute.
-    Removexattr = removexattr, default_removexattr, fop_removexattr_cbk_t;
+    Removexattr = removexattr, fop_removexattr_cbk_t;
     RemovexattrArgs { loc: Loc<'a>, name: Name<'a>, xdata: Xdata<'a> }
     RemovexattrReply {}
 }
 
 fop! {
     /// Removes an extended attribute of an open file.
-    Fremovexattr = fremovexattr, default_fremovexattr, fop_fremovexattr_cbk_t;
+    Fremovexattr = fremovexattr, fop_fremovexattr_cbk_t;
     FremovexattrArgs { fd: Fd<'a>, name: Name<'a>, xdata: Xdata<'a> }
     FremovexattrReply {}
 }
 
 fop! {
     /// Reads a directory's names.
-    Readdir = readdir, default_readdir, fop_readdir_cbk_t;
+    Readdir = readdir, fop_readdir_cbk_t;
     ReaddirArgs { fd: Fd<'a>, size: usize, offset: i64, xdata: Xdata<'a> }
     ReaddirReply value count eof eof { entries: Entries<'a> }
 }
 
 fop! {
     /// Reads a directory's names with attributes. `count` is the number of entries.
-    Readdirp = readdirp, default_readdirp, fop_readdirp_cbk_t;
+    Readdirp = readdirp, fop_readdirp_cbk_t;
     ReaddirpArgs { fd: Fd<'a>, size: usize, offset: i64, xdata: Xdata<'a> }
     ReaddirpReply value count eof eof { entries: Entries<'a> }
 }
 
 fop! {
     /// Changes numbers inside extended attributes in one step.
-    Xattrop = xattrop, default_xattrop, fop_xattrop_cbk_t;
+    Xattrop = xattrop, fop_xattrop_cbk_t;
     XattropArgs { loc: Loc<'a>, optype: u32, xattr: Dict<'a>, xdata: Xdata<'a> }
     XattropReply { xattr: Option<Dict<'a>> }
 }
 
 fop! {
     /// Changes numbers inside extended attributes of an open file in one step.
-    Fxattrop = fxattrop, default_fxattrop, fop_fxattrop_cbk_t;
+    Fxattrop = fxattrop, fop_fxattrop_cbk_t;
     FxattropArgs { fd: Fd<'a>, optype: u32, xattr: Dict<'a>, xdata: Xdata<'a> }
     FxattropReply { xattr: Option<Dict<'a>> }
 }
 
 fop! {
     /// Sets attributes; `valid` says which ([`crate::set_attr`]).
-    Setattr = setattr, default_setattr, fop_setattr_cbk_t;
+    Setattr = setattr, fop_setattr_cbk_t;
     SetattrArgs { loc: Loc<'a>, stbuf: Iatt, valid: i32, xdata: Xdata<'a> }
     SetattrReply { preop: Iatt, postop: Iatt }
 }
 
 fop! {
     /// Sets attributes of an open file; `valid` says which ([`crate::set_attr`]).
-    Fsetattr = fsetattr, default_fsetattr, fop_fsetattr_cbk_t;
+    Fsetattr = fsetattr, fop_fsetattr_cbk_t;
     FsetattrArgs { fd: Fd<'a>, stbuf: Iatt, valid: i32, xdata: Xdata<'a> }
     FsetattrReply { preop: Iatt, postop: Iatt }
 }
 
 fop! {
     /// Allocates a range.
-    Fallocate = fallocate, default_fallocate, fop_fallocate_cbk_t;
+    Fallocate = fallocate, fop_fallocate_cbk_t;
     FallocateArgs { fd: Fd<'a>, keep_size: i32, offset: i64, len: usize, xdata: Xdata<'a> }
     FallocateReply { preop: Iatt, postop: Iatt }
 }
 
 fop! {
     /// Frees a range, which then reads as zeros.
-    Discard = discard, default_discard, fop_discard_cbk_t;
+    Discard = discard, fop_discard_cbk_t;
     DiscardArgs { fd: Fd<'a>, offset: i64, len: usize, xdata: Xdata<'a> }
     DiscardReply { preop: Iatt, postop: Iatt }
 }
 
 fop! {
     /// Fills a range with zeros.
-    Zerofill = zerofill, default_zerofill, fop_zerofill_cbk_t;
+    Zerofill = zerofill, fop_zerofill_cbk_t;
     ZerofillArgs { fd: Fd<'a>, offset: i64, len: i64, xdata: Xdata<'a> }
     ZerofillReply { preop: Iatt, postop: Iatt }
 }
 
 fop! {
     /// Finds the next data (`what` 0) or hole (`what` 1).
-    Seek = seek, default_seek, fop_seek_cbk_t;
+    Seek = seek, fop_seek_cbk_t;
     SeekArgs { fd: Fd<'a>, offset: i64, what: u32, xdata: Xdata<'a> }
     SeekReply { offset: i64 }
 }
 
 fop! {
     /// Sums a block of a file, for heal.
-    Rchecksum = rchecksum, default_rchecksum, fop_rchecksum_cbk_t;
+    Rchecksum = rchecksum, fop_rchecksum_cbk_t;
     RchecksumArgs { fd: Fd<'a>, offset: i64, len: i32, xdata: Xdata<'a> }
     RchecksumReply { weak: u32, strong: [u8; 32] }
 }
 
 fop! {
     /// Makes an inode without a name.
-    Icreate = icreate, default_icreate, fop_icreate_cbk_t;
+    Icreate = icreate, fop_icreate_cbk_t;
     IcreateArgs { loc: Loc<'a>, mode: u32, xdata: Xdata<'a> }
     IcreateReply { inode: Option<Inode<'a>>, buf: Iatt }
 }
 
 fop! {
     /// Gives a name to an inode made by icreate.
-    Namelink = namelink, default_namelink, fop_namelink_cbk_t;
+    Namelink = namelink, fop_namelink_cbk_t;
     NamelinkArgs { loc: Loc<'a>, xdata: Xdata<'a> }
     NamelinkReply { prebuf: Iatt, postbuf: Iatt }
 }
 
 fop! {
     /// Copies a range from one open file to another.
-    CopyFileRange = copy_file_range, default_copy_file_range, fop_copy_file_range_cbk_t;
+    CopyFileRange = copy_file_range, fop_copy_file_range_cbk_t;
     CopyFileRangeArgs {
         fd_in: Fd<'a>, off_in: i64, fd_out: Fd<'a>, off_out: i64, len: usize, flags: u32,
         xdata: Xdata<'a>
@@ -553,7 +541,7 @@ fop! {
 
 fop! {
     /// Locks a range of a file, for translators.
-    Inodelk = inodelk, default_inodelk, fop_inodelk_cbk_t;
+    Inodelk = inodelk, fop_inodelk_cbk_t;
     InodelkArgs {
         volume: Name<'a>, loc: Loc<'a>, cmd: i32, flock: Flock, xdata: Xdata<'a>
     }
@@ -567,7 +555,7 @@ fop! { @arguments Readv readv ReadvArgs
 fop! { @reply Readv readv ReadvReply eof eof { data: Payload<'a>, stbuf: Iatt } [] }
 fop! { @implement
     /// Reads. The reply's `data` may be shorter than asked at the end of the file.
-    Readv = readv, default_readv, fop_readv_cbk_t;
+    Readv = readv, fop_readv_cbk_t;
     ReadvArgs (
         fd: *mut sys::fd_t, size: usize, offset: i64, flags: u32, xdata: *mut sys::dict_t
     )
@@ -611,7 +599,7 @@ fop! { @arguments Writev writev WritevArgs
 fop! { @reply Writev writev WritevReply value written { prebuf: Iatt, postbuf: Iatt } [] }
 fop! { @implement
     /// Writes.
-    Writev = writev, default_writev, fop_writev_cbk_t;
+    Writev = writev, fop_writev_cbk_t;
     WritevArgs (
         fd: *mut sys::fd_t, vector: *mut sys::iovec, count: i32, offset: i64, flags: u32,
         iobref: *mut sys::iobref, xdata: *mut sys::dict_t
@@ -657,7 +645,7 @@ fop! { @reply Put put PutReply
 { inode: Option<Inode<'a>>, buf: Iatt, preparent: Iatt, postparent: Iatt } [] }
 fop! { @implement
     /// Makes a file with contents and extended attributes in one step.
-    Put = put, default_put, fop_put_cbk_t;
+    Put = put, fop_put_cbk_t;
     PutArgs (
         loc: *mut sys::loc_t, mode: u32, umask: u32, flags: u32, vector: *mut sys::iovec,
         count: i32, offset: i64, iobref: *mut sys::iobref, xattr: *mut sys::dict_t,

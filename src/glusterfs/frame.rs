@@ -94,6 +94,20 @@ impl<F: Fop> Frame<F> {
         self.root().flags
     }
 
+    /// Lets the first translator below handle the fop, and answer the caller itself.
+    pub fn pass(self, args: F::Args<'_>) {
+        let Some(to) = self.node().first_child() else {
+            gf_error!(
+                "{:?} has no translator below it; check the volfile",
+                self.node()
+            );
+            return self.fail(Errno::EIO);
+        };
+        let raw = self.give_up();
+        // SAFETY: the frame is given up, and waits for its answer; the arguments are live.
+        unsafe { tail::<F>(raw, to.as_ptr(), &args) };
+    }
+
     /// Answers the fop.
     pub fn answer(self, answer: Answer<'_, F>) {
         let raw = self.give_up();
@@ -282,13 +296,45 @@ pub(crate) unsafe fn wind<G: Fop>(
         }
         (*new).op = G::index();
         if !(*to).pass_through {
-            if let Ok(op) = usize::try_from((*new).op) {
-                let stats = &raw mut (*to).stats[op];
-                count(&raw mut (*stats).total_fop);
-                count(&raw mut (*stats).interval_fop);
-            }
+            count_fop(to, (*new).op);
         }
-        G::send(new, to, args);
+        if !G::send(new, to, args) {
+            deliver::<G>(cookie, Err(Errno::ENOSYS.into()));
+        }
+    }
+}
+
+/// Gives a frame to the translator below, as `STACK_WIND_TAIL` of C does.
+///
+/// # Safety
+/// `frame` is live, waits for an answer of `F`, and is not used after; `to` is live.
+unsafe fn tail<F: Fop>(frame: *mut sys::call_frame_t, to: *mut sys::xlator_t, args: &F::Args<'_>) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*frame).this = to;
+        (*frame).wind_to = F::NAME.as_ptr();
+        let _this = Entered::new(to);
+        // Other translators count when they wind; nothing counts for the last one otherwise.
+        if !(*to).pass_through && (*to).children.is_null() {
+            count_fop(to, F::index());
+        }
+        if !F::send(frame, to, args) {
+            unwind::<F>(frame, Err(Errno::ENOSYS.into()));
+        }
+    }
+}
+
+/// Counts a fop that a translator gets.
+///
+/// # Safety
+/// `to` is live.
+unsafe fn count_fop(to: *mut sys::xlator_t, op: u32) {
+    let Ok(op) = usize::try_from(op) else { return };
+    // SAFETY: as the caller promises; the table has a place for each fop.
+    unsafe {
+        let stats = &raw mut (*to).stats[op];
+        count(&raw mut (*stats).total_fop);
+        count(&raw mut (*stats).interval_fop);
     }
 }
 

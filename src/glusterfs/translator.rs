@@ -20,10 +20,7 @@ impl<'a, F: Fop> Call<'a, F> {
     /// Lets the first translator below handle the fop, and answer the caller itself.
     pub fn pass(self) {
         let Call { frame, args } = self;
-        let this = frame.node();
-        let raw = frame.give_up();
-        // SAFETY: the frame is given up, and waits for its answer; the arguments are live.
-        unsafe { F::pass(raw, this.as_ptr(), &args) };
+        frame.pass(args);
     }
 
     /// Takes references, so that the call can move to another thread and be answered there.

@@ -24,7 +24,7 @@ const FUNCTIONS: &[&str] = &[
     "__fd_ctx_(get|set|del)",
     "_gf_log",
     "create_frame",
-    "default_.*",
+    "default_notify",
     "dict_.*",
     "data_unref",
     "fd_.*",

@@ -125,6 +125,28 @@ impl Translator for Probe {
         });
     }
 
+    fn stat(self: &Arc<Probe>, call: Call<'_, fops::Stat>) {
+        let inode = call.args.loc.inode().map(|inode| inode.share());
+        let this = self.clone();
+        call.wind(move |frame, answer| {
+            frame.answer(answer.map(|mut reply| {
+                this.patch(inode.as_ref(), &mut reply.buf);
+                reply
+            }));
+        });
+    }
+
+    fn fstat(self: &Arc<Probe>, call: Call<'_, fops::Fstat>) {
+        let inode = call.args.fd.inode().share();
+        let this = self.clone();
+        call.wind(move |frame, answer| {
+            frame.answer(answer.map(|mut reply| {
+                this.patch(Some(&inode), &mut reply.buf);
+                reply
+            }));
+        });
+    }
+
     fn readdirp(self: &Arc<Probe>, call: Call<'_, Readdirp>) {
         let this = self.clone();
         call.wind(move |frame, answer| {
