@@ -164,12 +164,7 @@ impl<'a> Dict<'a> {
         let copy = memory::copy(value);
         // SAFETY: the dictionary takes the copy, which came from libglusterfs's allocator.
         let ret = unsafe {
-            sys::dict_set_bin(
-                self.as_ptr(),
-                name.as_ptr().cast_mut(),
-                copy.cast::<c_void>(),
-                value.len(),
-            )
+            sys::compat::dict_set_bin(self.as_ptr(), &name, copy.cast::<c_void>(), value.len())
         };
         if ret != 0 {
             // SAFETY: not taken after all.
@@ -238,8 +233,7 @@ impl<'a> Dict<'a> {
         let name = key(name)?;
         let copy = memory::copy(&gfid);
         // SAFETY: not static, so the dictionary takes the copy, which is from its allocator.
-        let ret =
-            unsafe { sys::dict_set_gfuuid(self.as_ptr(), name.as_ptr().cast_mut(), copy, false) };
+        let ret = unsafe { sys::compat::dict_set_gfuuid(self.as_ptr(), &name, copy) };
         if ret != 0 {
             // SAFETY: not taken after all.
             unsafe { memory::free(copy) };
@@ -263,7 +257,7 @@ impl<'a> Dict<'a> {
             ret == 0
         };
         // SAFETY: live dictionary and NUL-ended name.
-        unsafe { sys::dict_del(self.as_ptr(), name.as_ptr().cast_mut()) };
+        unsafe { sys::compat::dict_del(self.as_ptr(), &name) };
         there
     }
 

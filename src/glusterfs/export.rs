@@ -192,10 +192,9 @@ unsafe fn released<T: Translator>(
     fd: *mut sys::fd_t,
     hook: ReleaseHook<T>,
 ) -> i32 {
-    let mut value = 0u64;
     // SAFETY: as the caller promises; the slot's own count.
     unsafe {
-        sys::fd_ctx_del(fd, this, &raw mut value);
+        let value = sys::compat::fd_ctx_del(fd, this);
         let ctx = (value != 0).then(|| Arc::from_raw(pointer::<T::FdCtx>(value)));
         let (Some(translator), Some(fd)) = (instance::<T>(this), NonNull::new(fd)) else {
             return 0;

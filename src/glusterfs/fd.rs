@@ -128,10 +128,9 @@ impl<'a> Fd<'a> {
     pub fn ctx<T: Translator>(&self, xl: Xlator<T>) -> Option<Arc<T::FdCtx>> {
         // SAFETY: live fd with an initialised lock.
         let _locked = unsafe { Locked::take(&raw mut (*self.as_ptr()).lock) };
-        let mut value = 0u64;
         // SAFETY: the fd's lock is held.
-        let ret = unsafe { sys::__fd_ctx_get(self.as_ptr(), xl.as_ptr(), &raw mut value) };
-        if ret != 0 || value == 0 {
+        let value = unsafe { sys::compat::fd_ctx_get_locked(self.as_ptr(), xl.as_ptr()) };
+        if value == 0 {
             return None;
         }
         let raw = pointer::<T::FdCtx>(value);
@@ -150,15 +149,14 @@ impl<'a> Fd<'a> {
     ) -> Option<Arc<T::FdCtx>> {
         // SAFETY: live fd with an initialised lock.
         let _locked = unsafe { Locked::take(&raw mut (*self.as_ptr()).lock) };
-        let mut old = 0u64;
         // SAFETY: the fd's lock is held.
-        let had = unsafe { sys::__fd_ctx_del(self.as_ptr(), xl.as_ptr(), &raw mut old) } == 0;
-        if let Some(ctx) = ctx {
+        let old = unsafe { sys::compat::fd_ctx_get_locked(self.as_ptr(), xl.as_ptr()) };
+        if old != 0 || ctx.is_some() {
             // SAFETY: the fd's lock is held; the slot takes the count.
-            unsafe { sys::__fd_ctx_set(self.as_ptr(), xl.as_ptr(), number(ctx)) };
+            unsafe { sys::__fd_ctx_set(self.as_ptr(), xl.as_ptr(), ctx.map_or(0, number)) };
         }
         // SAFETY: the slot's count, which is ours now.
-        (had && old != 0).then(|| unsafe { Arc::from_raw(pointer::<T::FdCtx>(old)) })
+        (old != 0).then(|| unsafe { Arc::from_raw(pointer::<T::FdCtx>(old)) })
     }
 }
 

@@ -77,7 +77,8 @@ impl Drop for Stack {
             let pool = (*root).pool;
             {
                 let _locked = Locked::take(&raw mut (*pool).lock);
-                unlink(&raw mut (*root).__bindgen_anon_1.all_frames);
+                // The ring of all stacks goes through the first field.
+                unlink(root.cast::<sys::list_head>());
                 (*pool).cnt -= 1;
             }
             libc::pthread_mutex_destroy((&raw mut (*root).stack_lock).cast());

@@ -21,7 +21,7 @@ const FUNCTIONS: &[&str] = &[
     "__gf_(calloc|malloc|free)",
     "__glusterfs_this_location",
     "__inode_ctx_(get|set)0",
-    "__fd_ctx_(get|set|del)",
+    "__fd_ctx_(get|set)",
     "_gf_log",
     "create_frame",
     "default_notify",
@@ -78,6 +78,12 @@ fn main() {
     let root = env::var("GLUSTERFS_INCLUDE").unwrap_or_else(|_| "/usr/include".to_owned());
     println!("cargo:rerun-if-changed={root}/glusterfs/xlator.h");
     println!("cargo:rerun-if-changed={root}/glusterfs/stack.h");
+
+    println!("cargo:rustc-check-cfg=cfg(glusterfs_11)");
+    let dict = std::fs::read_to_string(format!("{root}/glusterfs/dict.h")).unwrap_or_default();
+    if dict.contains("dict_setn_bin(") {
+        println!("cargo:rustc-cfg=glusterfs_11");
+    }
 
     let mut builder = bindgen::Builder::default()
         .header("wrapper.h")

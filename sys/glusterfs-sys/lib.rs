@@ -22,4 +22,6 @@ mod bindings {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 }
 
+pub mod compat;
+
 pub use bindings::*;
