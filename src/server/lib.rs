@@ -1,7 +1,22 @@
 //! gluster-bdd: the one owner of LVM and dm-thin on a storage host.
+//!
+//! [`engine`] says what is needed of a place where images live; [`engine_file`] is one. A
+//! [`brick`] joins a directory of stubs to an engine and keeps the two in step. The [`service`]
+//! answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
 #![forbid(unsafe_code)]
 
+pub mod brick;
+mod connection;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod daemon;
+mod durable;
 pub mod engine;
 pub mod engine_file;
+pub mod engines;
+pub mod failpoint;
+mod lock_file;
+pub mod service;
+mod wire;
+
+pub use lock_file::LockError;

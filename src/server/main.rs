@@ -1,2 +1,67 @@
-//! The storage server's program.
-fn main() {}
+//! The LVM storage server of a host. Runs in the foreground until SIGTERM or SIGINT.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bd_server::daemon::{self, Options};
+use bd_server::engines::Installed;
+use bd_server::service::Service;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// The storage server of gluster-bd: the one owner of LVM on this host
+#[derive(Debug, Parser)]
+#[command(name = "gluster-bdd", version, max_term_width = 100)]
+struct Arguments {
+    /// Socket to listen on
+    #[arg(long, value_name = "PATH", env = bd_proto::SOCKET_VARIABLE,
+          default_value = bd_proto::DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// Folder of the server's state
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/gluster-bd")]
+    state_dir: PathBuf,
+    /// What to log on standard error: error, warn, info, debug, trace or a filter
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = match EnvFilter::try_new(&arguments.log_level) {
+        Ok(filter) => filter,
+        Err(error) => return fail(&format!("--log-level: {error}")),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let options = Options {
+        socket: arguments.socket,
+        state: arguments.state_dir,
+    };
+    let service = Arc::new(Service::new(Box::new(Installed::default())));
+    match runtime.block_on(daemon::run(&options, service)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last words of a program that cannot run"
+)]
+fn fail(message: &str) -> ExitCode {
+    eprintln!("gluster-bdd: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,141 @@
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{InfoError, ParseError, Volfile, VolumeInfo};
+
+/// The configuration that makes a brick directory one of ours, written by gluster-bdd.
+const CONFIGURATION: &str = ".glusterfs/gluster-bd/brick.toml";
+
+/// Why a volfile was left as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// A file could not be read or written.
+    #[error("cannot {verb} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The volume's info file makes no sense.
+    #[error("{}: {source}", path.display())]
+    Info {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InfoError,
+    },
+    /// The volfile is not one that glusterd wrote.
+    #[error("{} is left as it is: {source}", path.display())]
+    Volfile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// A client's volfile has no top to put the translator below.
+    #[error("{} is left as it is: it does not end with a debug/io-stats on one translator", .0.display())]
+    Top(PathBuf),
+}
+
+/// What a volfile is for, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// FUSE and libgfapi clients.
+    Client,
+    /// All else: bricks, and the volfiles of services, which must not have our client
+    /// translator: it gives links a meaning that healing and rebalancing must not see.
+    Other,
+}
+
+impl Role {
+    /// A client's volfile is `VOLUME.TRANSPORT-fuse.vol`, with `trusted-` in front for hosts of
+    /// the pool. Those through a gfproxy stay plain: our translator needs the cluster
+    /// translators below it, and these are in the proxy.
+    fn of(path: &Path) -> Role {
+        let part =
+            |part: Option<&std::ffi::OsStr>| part.and_then(|p| p.to_str().map(str::to_owned));
+        let volume = part(path.parent().and_then(Path::file_name)).unwrap_or_default();
+        let name = part(path.file_name()).unwrap_or_default();
+        let name = name.strip_prefix("trusted-").unwrap_or(&name);
+        match name.strip_prefix(&format!("{volume}.")) {
+            Some("tcp-fuse.vol" | "rdma-fuse.vol") => Role::Client,
+            _ => Role::Other,
+        }
+    }
+}
+
+/// Brings the volfile at `path` into step with its volume's `user.bd`; whether it was changed.
+///
+/// The file is replaced whole or not at all. Volfiles without an `info` beside them (those of
+/// services, and the temporary ones that glusterd compares) are left alone.
+pub fn filter(path: &Path) -> Result<bool, FilterError> {
+    let failed = |verb, path: &Path| {
+        let path = path.to_owned();
+        move |source| FilterError::File { verb, path, source }
+    };
+    let path = &std::path::absolute(path).map_err(failed("find", path))?;
+    let info_path = path.with_file_name("info");
+    let info = match fs::read_to_string(&info_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        text => text.map_err(failed("read", &info_path))?,
+    };
+    let info: VolumeInfo = info.parse().map_err(|source| FilterError::Info {
+        path: info_path,
+        source,
+    })?;
+    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let mut volfile: Volfile = text.parse().map_err(|source| FilterError::Volfile {
+        path: path.clone(),
+        source,
+    })?;
+    let before = volfile.clone();
+    volfile.remove_ours();
+    if info.is_ours {
+        volfile.insert_brick(info.id, |dir| dir.join(CONFIGURATION).is_file());
+        if Role::of(path) == Role::Client && !volfile.insert_client() {
+            return Err(FilterError::Top(path.clone()));
+        }
+    }
+    if volfile == before {
+        return Ok(false);
+    }
+    replace(path, &volfile.to_string()).map_err(failed("write", path))?;
+    Ok(true)
+}
+
+/// Replaces a file by a text, with the mode and owner it had.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let about = fs::metadata(path)?;
+    let mut new = path.as_os_str().to_owned();
+    new.push(".gluster-bd");
+    let new = PathBuf::from(new);
+    let written = fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            let owner = (Some(about.uid()), Some(about.gid()));
+            std::os::unix::fs::fchown(&file, owner.0, owner.1)?;
+            file.set_permissions(fs::Permissions::from_mode(about.mode() & 0o7777))?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&new, path));
+    if written.is_err()
+        && let Err(error) = fs::remove_file(&new)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests;

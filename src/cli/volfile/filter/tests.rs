@@ -1,0 +1,173 @@
+use super::*;
+use tempfile::TempDir;
+
+/// A volume's folder as glusterd has it, and a brick directory.
+struct Bed {
+    folder: TempDir,
+}
+
+impl Bed {
+    fn new() -> Bed {
+        let folder = tempfile::tempdir().unwrap();
+        let bed = Bed { folder };
+        fs::create_dir(bed.volume()).unwrap();
+        fs::create_dir(bed.brick()).unwrap();
+        bed.switch("user.bd=on");
+        bed
+    }
+
+    fn volume(&self) -> PathBuf {
+        self.folder.path().join("one")
+    }
+
+    fn brick(&self) -> PathBuf {
+        self.folder.path().join("brick")
+    }
+
+    fn switch(&self, line: &str) {
+        let info = include_str!("../../testdata/volume.info").replace("user.bd=on", line);
+        fs::write(self.volume().join("info"), info).unwrap();
+    }
+
+    fn configure_brick(&self) {
+        let path = self.brick().join(CONFIGURATION);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+
+    /// A volfile from the test data under a name of glusterd's, with our brick in it.
+    fn put(&self, data: &str, name: &str) -> PathBuf {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata")
+            .join(data);
+        let text = fs::read_to_string(data).unwrap();
+        let brick = self.brick().display().to_string();
+        let path = self.volume().join(name);
+        let text = text.replace(
+            "option directory /bricks/1",
+            &format!("option directory {brick}"),
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn load(path: &Path) -> Volfile {
+    fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+/// Name and type of each block, and what it stands on.
+fn chain(volfile: &Volfile) -> Vec<(String, String)> {
+    let blocks = volfile.blocks.iter();
+    blocks
+        .map(|b| (b.name.clone(), b.subvolumes.join(" ")))
+        .collect()
+}
+
+#[test]
+fn a_brick_gets_its_translator_and_loses_it_again() {
+    let bed = Bed::new();
+    bed.configure_brick();
+    let path = bed.put("brick.vol", "one.host1.bricks-1.vol");
+    let plain = fs::read_to_string(&path).unwrap();
+    assert!(filter(&path).unwrap());
+    let filtered = load(&path);
+    let chain = chain(&filtered);
+    assert_eq!(chain[0], ("one-posix".into(), String::new()));
+    assert_eq!(chain[1], ("one-bd".into(), "one-posix".into()));
+    assert_eq!(chain[2], ("one-trash".into(), "one-bd".into()));
+    assert_eq!(filtered.blocks[1].kind, "storage/bd");
+    assert_eq!(
+        filtered.blocks[1].option("volume-id"),
+        Some("e10157cf-3136-4f58-b8f0-e27b5e538ac4")
+    );
+    assert!(!filter(&path).unwrap(), "a second run changes nothing");
+
+    bed.switch("user.bd=off");
+    assert!(filter(&path).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), plain);
+    assert!(!filter(&path).unwrap());
+}
+
+#[test]
+fn a_brick_without_configuration_stays_plain() {
+    let bed = Bed::new();
+    let path = bed.put("brick.vol", "one.host1.bricks-1.vol");
+    assert!(!filter(&path).unwrap());
+}
+
+#[test]
+fn clients_get_their_translator_below_the_top() {
+    let bed = Bed::new();
+    for (data, name) in [
+        ("client.vol", "one.tcp-fuse.vol"),
+        ("trusted-client.vol", "trusted-one.tcp-fuse.vol"),
+    ] {
+        let path = bed.put(data, name);
+        let plain = fs::read_to_string(&path).unwrap();
+        assert!(filter(&path).unwrap());
+        let chain = chain(&load(&path));
+        let [.., below, client, top] = chain.as_slice() else {
+            panic!("{chain:?}");
+        };
+        assert_eq!(below.0, "one-snapview-client");
+        assert_eq!(client, &("one-bd-client".into(), below.0.clone()));
+        assert_eq!(top, &("one".into(), "one-bd-client".into()));
+        assert!(!filter(&path).unwrap());
+        bed.switch("user.bd=off");
+        assert!(filter(&path).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), plain);
+        bed.switch("user.bd=on");
+    }
+}
+
+#[test]
+fn services_stay_plain() {
+    let bed = Bed::new();
+    bed.configure_brick();
+    for (data, name) in [
+        ("shd.vol", "one-shd.vol"),
+        ("rebalance.vol", "one-rebalance.vol"),
+        ("snapd.vol", "one-snapd.vol"),
+        ("gfproxyd.vol", "one.gfproxyd.vol"),
+        ("gfproxy-client.vol", "trusted-one.tcp-gfproxy-fuse.vol"),
+        ("brick-client.vol", "one.client.host1.bricks-1.vol"),
+    ] {
+        let path = bed.put(data, name);
+        assert!(!filter(&path).unwrap(), "{name}");
+    }
+    // A volfile in no volume's folder.
+    let path = bed.put("client.vol", "one.tcp-fuse.vol");
+    fs::remove_file(bed.volume().join("info")).unwrap();
+    assert!(!filter(&path).unwrap());
+}
+
+#[test]
+fn errors_leave_the_volfile_as_it_was() {
+    let bed = Bed::new();
+    let path = bed.put("client.vol", "one.tcp-fuse.vol");
+    let text = fs::read_to_string(&path).unwrap();
+    for broken in [
+        text.replace("end-volume", "end"),
+        text.replace("type debug/io-stats", "type debug/trace"),
+    ] {
+        fs::write(&path, &broken).unwrap();
+        assert!(filter(&path).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), broken);
+    }
+    fs::write(&path, &text).unwrap();
+    bed.switch("user.bd=maybe");
+    assert!(matches!(filter(&path), Err(FilterError::Info { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    let names: Vec<_> = fs::read_dir(bed.volume()).unwrap().collect();
+    assert_eq!(names.len(), 2, "no temporary file is left");
+}
+
+#[test]
+fn mode_and_owner_stay() {
+    let bed = Bed::new();
+    let path = bed.put("client.vol", "one.tcp-fuse.vol");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(filter(&path).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+}

@@ -1,0 +1,78 @@
+//! Where the two translators belong in a volfile.
+
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::{Block, Volfile};
+
+/// The translator of a brick: directly on the posix translator.
+const BRICK: &str = "storage/bd";
+/// The translator of a client: above all that caches, directly below the top.
+const CLIENT: &str = "features/bd-client";
+/// The type at the leaf of each brick.
+const POSIX: &str = "storage/posix";
+/// The type at the top of each client.
+const TOP: &str = "debug/io-stats";
+
+impl Volfile {
+    /// Takes our translators out.
+    pub(super) fn remove_ours(&mut self) {
+        while let Some(index) = self
+            .blocks
+            .iter()
+            .position(|block| [BRICK, CLIENT].contains(&block.kind.as_str()))
+        {
+            let ours = self.blocks.remove(index);
+            if let Some(below) = ours.subvolumes.first() {
+                self.redirect(&ours.name, below, index);
+            }
+        }
+    }
+
+    /// Puts our translator onto each posix translator whose directory is a brick of ours.
+    pub(super) fn insert_brick(&mut self, volume: Uuid, is_ours: impl Fn(&Path) -> bool) {
+        let mut index = 0;
+        while index < self.blocks.len() {
+            let block = &self.blocks[index];
+            let dir = block.option("directory").map(Path::new);
+            if block.kind == POSIX && dir.is_some_and(&is_ours) {
+                let posix = block.name.clone();
+                let stem = posix.strip_suffix("-posix").unwrap_or(&posix);
+                let mut bd = Block::on_top_of(&posix, format!("{stem}-bd"), BRICK);
+                bd.options
+                    .push(("volume-id".to_owned(), volume.to_string()));
+                self.redirect(&posix, &bd.name, index + 1);
+                self.blocks.insert(index + 1, bd);
+                index += 1;
+            }
+            index += 1;
+        }
+    }
+
+    /// Puts our translator below the top of a client's graph; whether there was such a top.
+    pub(super) fn insert_client(&mut self) -> bool {
+        let Some(top) = self.blocks.last_mut().filter(|block| block.kind == TOP) else {
+            return false;
+        };
+        let [below] = top.subvolumes.as_slice() else {
+            return false;
+        };
+        let client = Block::on_top_of(below, format!("{}-bd-client", top.name), CLIENT);
+        top.subvolumes = vec![client.name.clone()];
+        let index = self.blocks.len() - 1;
+        self.blocks.insert(index, client);
+        true
+    }
+
+    /// Lets the blocks from `index` on stand on `new` where they stood on `old`.
+    fn redirect(&mut self, old: &str, new: &str, index: usize) {
+        for block in &mut self.blocks[index..] {
+            for below in &mut block.subvolumes {
+                if below == old {
+                    new.clone_into(below);
+                }
+            }
+        }
+    }
+}

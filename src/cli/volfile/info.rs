@@ -1,0 +1,79 @@
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// The option that turns a volume into one of ours.
+const SWITCH: &str = "user.bd";
+
+/// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeInfo {
+    /// The volume's identity.
+    pub id: Uuid,
+    /// Whether `user.bd` is on.
+    pub is_ours: bool,
+}
+
+/// Why an info file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InfoError {
+    /// There is no `volume-id`, or it is not a UUID.
+    #[error("it has no valid volume-id")]
+    Id,
+    /// The switch has an unknown value.
+    #[error("user.bd is {0:?}; set it to on or off")]
+    Switch(String),
+}
+
+impl FromStr for VolumeInfo {
+    type Err = InfoError;
+
+    fn from_str(text: &str) -> Result<VolumeInfo, InfoError> {
+        let values: HashMap<&str, &str> = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .collect();
+        let id = values
+            .get("volume-id")
+            .and_then(|value| value.parse().ok())
+            .ok_or(InfoError::Id)?;
+        // The words that GlusterFS takes for a boolean.
+        let is_ours = match values.get(SWITCH).map(|value| value.to_ascii_lowercase()) {
+            None => false,
+            Some(value) => match value.as_str() {
+                "on" | "yes" | "true" | "enable" | "1" => true,
+                "off" | "no" | "false" | "disable" | "0" => false,
+                _ => return Err(InfoError::Switch(value)),
+            },
+        };
+        Ok(VolumeInfo { id, is_ours })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_info_file_is_read() {
+        let text = include_str!("../testdata/volume.info");
+        let info: VolumeInfo = text.parse().unwrap();
+        assert!(info.is_ours);
+        assert_eq!(info.id.to_string(), "e10157cf-3136-4f58-b8f0-e27b5e538ac4");
+        let off = text.replace("user.bd=on", "user.bd=off");
+        assert!(!off.parse::<VolumeInfo>().unwrap().is_ours);
+        let unset = text.replace("user.bd=on\n", "user.bd.gen=1\n");
+        assert!(!unset.parse::<VolumeInfo>().unwrap().is_ours);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert_eq!("a=b".parse::<VolumeInfo>(), Err(InfoError::Id));
+        let text = format!("volume-id={}\nuser.bd=maybe\n", Uuid::from_u128(1));
+        assert_eq!(
+            text.parse::<VolumeInfo>(),
+            Err(InfoError::Switch("maybe".into()))
+        );
+    }
+}

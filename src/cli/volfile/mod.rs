@@ -1,0 +1,15 @@
+//! Gluster's volfiles: reading, writing, and the two translators in them.
+//!
+//! glusterd runs a filter on each volfile after it has put it into its place
+//! (`glusterd-volgen.c`), with the path as argument. [`filter`] is that filter.
+
+mod block;
+mod file;
+mod filter;
+mod graph;
+mod info;
+
+pub use block::Block;
+pub use file::{ParseError, Volfile};
+pub use filter::{FilterError, filter};
+pub use info::{InfoError, VolumeInfo};

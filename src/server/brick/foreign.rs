@@ -1,0 +1,61 @@
+//! Volumes that should appear as files.
+
+use bd_model::{Gfid, LvName};
+use bd_proto::{Fault, Foreign, ImageInfo};
+
+use super::images::under_way;
+use super::{Brick, image};
+use crate::engine::Volume;
+use crate::failpoint;
+
+impl Brick {
+    /// Volumes without a gfid (unless the brick takes none), and those with one but no stub.
+    pub fn foreign(&self) -> Result<Vec<Foreign>, Fault> {
+        let mut foreign = Vec::new();
+        for volume in self.engine.volumes()? {
+            let Volume {
+                name: lv,
+                gfid,
+                kind,
+                size,
+                ..
+            } = volume;
+            let wanted = match gfid {
+                None => self.config.adopt,
+                Some(gfid) => self.is_left_alone(gfid)?,
+            };
+            if wanted {
+                foreign.push(Foreign {
+                    lv,
+                    gfid,
+                    kind,
+                    size,
+                });
+            }
+        }
+        Ok(foreign)
+    }
+
+    /// Whether a volume that was just listed has neither stub nor intent.
+    ///
+    /// The order matters, because requests go on meanwhile. An image that is being removed has
+    /// an intent until its volume is gone; one that is being made has an intent until it has a
+    /// stub.
+    fn is_left_alone(&self, gfid: Gfid) -> Result<bool, Fault> {
+        Ok(self.intents.get(gfid).is_none()
+            && self.namespace.stub(gfid)?.is_none()
+            && self.intents.get(gfid).is_none()
+            && self.engine.find(gfid)?.is_some())
+    }
+
+    /// Gives a foreign volume to the image `gfid`, whose stub is there or comes next.
+    pub fn adopt(&self, lv: &LvName, gfid: Gfid) -> Result<ImageInfo, Fault> {
+        let _hold = self.busy.hold(&[gfid]);
+        if let Some(intent) = self.intents.get(gfid) {
+            return Err(under_way(gfid, intent));
+        }
+        let volume = self.engine.adopt(lv, gfid)?;
+        failpoint::reach("adopt.done");
+        Ok(image(gfid, volume))
+    }
+}

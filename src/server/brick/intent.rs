@@ -1,0 +1,183 @@
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bd_model::Gfid;
+use bd_proto::{CopyHow, Fault, FaultKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{durable, failpoint};
+
+/// An operation that touches both the namespace and an engine, and is not known to be finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "intent", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Intent {
+    /// A volume is made for a new image.
+    Create {
+        /// Until it is committed, the stub's bytes count and not the volume's.
+        import: bool,
+    },
+    /// A volume is made from another image.
+    Copy {
+        /// The image that is copied.
+        source: Gfid,
+        /// Clone or snapshot.
+        how: CopyHow,
+    },
+    /// The last name of an image is about to go.
+    Condemn,
+    /// The last name of an image is gone and its volume shall go.
+    Remove,
+}
+
+/// The intents of a brick: a file for each, and the same in memory.
+#[derive(Debug)]
+pub(crate) struct Intents {
+    folder: PathBuf,
+    known: Mutex<HashMap<Gfid, Intent>>,
+}
+
+impl Intents {
+    /// The folder of the intents of the brick in `dir`.
+    pub(crate) fn folder(dir: &Path) -> PathBuf {
+        dir.join(super::config::FOLDER).join("intents")
+    }
+
+    /// Reads the intents of the brick in `dir`; removes files that were never finished.
+    pub(crate) fn load(dir: &Path) -> Result<Intents, Fault> {
+        let folder = Intents::folder(dir);
+        let known = read_all(&folder, true)?;
+        Ok(Intents {
+            folder,
+            known: Mutex::new(known),
+        })
+    }
+
+    /// Reads the intents of the brick in `dir` and changes nothing.
+    pub(crate) fn peek(dir: &Path) -> Result<HashMap<Gfid, Intent>, Fault> {
+        read_all(&Intents::folder(dir), false)
+    }
+
+    pub(crate) fn get(&self, gfid: Gfid) -> Option<Intent> {
+        self.known().get(&gfid).copied()
+    }
+
+    pub(crate) fn all(&self) -> Vec<(Gfid, Intent)> {
+        let mut all: Vec<_> = self.known().iter().map(|(g, i)| (*g, *i)).collect();
+        all.sort_by_key(|(gfid, _)| *gfid);
+        all
+    }
+
+    /// Records an intent, in place of the one the image has; durable when this returns.
+    pub(crate) fn put(&self, gfid: Gfid, intent: Intent) -> Result<(), Fault> {
+        if self.get(gfid) == Some(intent) {
+            return Ok(());
+        }
+        let path = self.path(gfid);
+        let text = serde_json::to_vec(&intent).map_err(|e| failed("write", &path, &e))?;
+        durable::prepare(&path, &text).map_err(|e| {
+            let mut fault = failed("write", &path, &e);
+            if e.kind() == io::ErrorKind::StorageFull {
+                fault.kind = FaultKind::NoSpace;
+            }
+            fault
+        })?;
+        failpoint::reach("intent.written");
+        durable::place(&path).map_err(|e| failed("write", &path, &e))?;
+        self.known().insert(gfid, intent);
+        failpoint::reach("intent.placed");
+        Ok(())
+    }
+
+    /// Ends the intent of an image, if it has one; durable when this returns.
+    pub(crate) fn end(&self, gfid: Gfid) -> Result<(), Fault> {
+        if self.get(gfid).is_none() {
+            return Ok(());
+        }
+        failpoint::reach("intent.dropping");
+        let path = self.path(gfid);
+        durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
+        self.known().remove(&gfid);
+        failpoint::reach("intent.dropped");
+        Ok(())
+    }
+
+    fn path(&self, gfid: Gfid) -> PathBuf {
+        self.folder.join(format!("{gfid}.json"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Gfid, Intent>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(
+        FaultKind::Failed,
+        format!("cannot {verb} the intent {}: {error}", path.display()),
+    )
+}
+
+fn read_all(folder: &Path, tidy: bool) -> Result<HashMap<Gfid, Intent>, Fault> {
+    let mut known = HashMap::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| failed("read", folder, &e))? {
+        let path = entry.map_err(|e| failed("read", folder, &e))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.ends_with(durable::NEW)) {
+            if tidy {
+                durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
+            }
+            continue;
+        }
+        let gfid = name
+            .and_then(|name| name.strip_suffix(".json"))
+            .and_then(|stem| stem.parse::<Gfid>().ok())
+            .ok_or_else(|| failed("read", &path, &"it is not named by a gfid; move it away"))?;
+        let text = std::fs::read(&path).map_err(|e| failed("read", &path, &e))?;
+        let intent = serde_json::from_slice(&text).map_err(|e| failed("read", &path, &e))?;
+        known.insert(gfid, intent);
+    }
+    Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intents_survive_and_unfinished_ones_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(Intents::folder(dir.path())).unwrap();
+        let (a, b) = (Gfid::random(), Gfid::random());
+        let copy = Intent::Copy {
+            source: a,
+            how: CopyHow::Snapshot,
+        };
+        let intents = Intents::load(dir.path()).unwrap();
+        intents.put(a, Intent::Create { import: true }).unwrap();
+        intents.put(a, Intent::Condemn).unwrap();
+        intents.put(b, copy).unwrap();
+        intents.put(b, copy).unwrap();
+        let unfinished = Intents::folder(dir.path()).join("x.json.new");
+        std::fs::write(&unfinished, "{").unwrap();
+
+        let again = Intents::load(dir.path()).unwrap();
+        assert_eq!(again.get(a), Some(Intent::Condemn));
+        assert_eq!(again.get(b), Some(copy));
+        assert!(!unfinished.exists());
+        again.end(a).unwrap();
+        again.end(a).unwrap();
+        assert_eq!(Intents::load(dir.path()).unwrap().all(), [(b, copy)]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Intents::folder(dir.path());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("note.txt"), "").unwrap();
+        let message = Intents::load(dir.path()).unwrap_err().message;
+        assert!(message.contains("note.txt"), "{message}");
+    }
+}

@@ -1,0 +1,260 @@
+//! A brick: a directory, an engine and the rules that keep the two in step.
+//!
+//! An operation on both is recorded as an intent first, durable before anything is changed.
+//! [`reconcile`] knows for each intent what the next start makes of it.
+
+mod busy;
+mod check;
+mod config;
+mod copies;
+mod foreign;
+mod images;
+mod init;
+mod intent;
+mod namespace;
+mod reconcile;
+mod removal;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use bd_model::{BrickId, Gfid, LvName, VgName};
+use bd_proto::{BrickInfo, EngineSpec, Fault, FaultKind, ImageInfo, Space};
+use uuid::Uuid;
+
+use crate::engine::{Engine, Volume};
+use crate::engines::{Engines, place};
+use crate::lock_file::{LockError, LockFile};
+use busy::Busy;
+use intent::Intents;
+use namespace::Namespace;
+
+pub use check::check;
+pub use config::{BrickConfig, FOLDER};
+pub use init::init;
+
+/// A brick that is served.
+#[derive(Debug)]
+pub struct Brick {
+    config: BrickConfig,
+    dir: PathBuf,
+    engine: Arc<dyn Engine>,
+    namespace: Namespace,
+    intents: Intents,
+    busy: Busy,
+    /// Held for reading by each request; a fresh attach holds it alone, so that requests of a
+    /// brick process that died are finished before their traces are cleaned up.
+    quiet: RwLock<()>,
+    /// When it was attached freshly the last time, as a number of [`Attach::epoch`].
+    attached_at: AtomicU64,
+    _lock: LockFile,
+}
+
+/// How a brick is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Attach {
+    /// The Gluster volume.
+    pub volume: Uuid,
+    /// Whether the brick starts, so that what a crash left is repaired.
+    pub fresh: bool,
+    /// Counts up with each attach. Connections older than the last fresh one belong to an
+    /// earlier process of the brick.
+    pub epoch: u64,
+}
+
+impl Brick {
+    /// Begins to serve the brick in `dir`.
+    pub fn attach(dir: &Path, how: Attach, engines: &dyn Engines) -> Result<Brick, Fault> {
+        let dir = canonical(dir)?;
+        let mut config = BrickConfig::load_known(&dir)?;
+        let lock = lock(&dir)?;
+        config.belong_to(&dir, how.volume)?;
+        let engine = engines.open(&config.engine)?;
+        if engine.claimed_by()?.is_none() {
+            tracing::warn!(
+                "{} was not claimed by brick {} any more; claimed it again",
+                place(&config.engine),
+                config.id
+            );
+        }
+        engine.claim(config.id)?;
+        let brick = Brick {
+            namespace: Namespace::new(&dir),
+            intents: Intents::load(&dir)?,
+            busy: Busy::default(),
+            quiet: RwLock::new(()),
+            attached_at: AtomicU64::new(0),
+            config,
+            dir,
+            engine,
+            _lock: lock,
+        };
+        brick.attach_again(how)?;
+        Ok(brick)
+    }
+
+    /// The brick's process attaches a brick that is served already.
+    pub fn attach_again(&self, how: Attach) -> Result<(), Fault> {
+        if self.config.volume != Some(how.volume) {
+            return Err(of_another_volume(&self.dir, self.config.volume));
+        }
+        if how.fresh {
+            let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
+            self.attached_at.store(how.epoch, Ordering::SeqCst);
+            self.reconcile()?;
+        }
+        Ok(())
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> BrickId {
+        self.config.id
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What a client learns of it.
+    pub fn info(&self) -> BrickInfo {
+        info(&self.config, &*self.engine)
+    }
+
+    /// Total and free bytes of its engine.
+    pub fn space(&self) -> Result<Space, Fault> {
+        Ok(self.engine.space()?)
+    }
+
+    /// Begins a request of a connection that was opened, or attached the brick, at `epoch`.
+    pub fn enter(&self, epoch: u64) -> Result<RwLockReadGuard<'_, ()>, Fault> {
+        let entered = self.quiet.read().unwrap_or_else(PoisonError::into_inner);
+        if epoch < self.attached_at.load(Ordering::SeqCst) {
+            return Err(Fault::new(
+                FaultKind::NotAttached,
+                format!(
+                    "brick {} was started anew since this connection was opened",
+                    self.dir.display()
+                ),
+            ));
+        }
+        Ok(entered)
+    }
+
+    /// The name that an image's volume should bear.
+    fn name_for(&self, file: Option<&str>, gfid: Gfid) -> LvName {
+        let store = "store".parse::<VgName>();
+        let vg = match &self.config.engine {
+            EngineSpec::Lvm { vg, .. } => Ok(vg.clone()),
+            EngineSpec::File { .. } => store,
+        };
+        vg.map_or_else(
+            |_| LvName::for_gfid(gfid),
+            |vg| LvName::for_file(file, gfid, &vg),
+        )
+    }
+
+    /// The volume of an image that must have one.
+    fn volume(&self, gfid: Gfid) -> Result<Volume, Fault> {
+        self.engine.find(gfid)?.ok_or_else(|| {
+            Fault::new(
+                FaultKind::NotFound,
+                format!(
+                    "image {gfid} has no volume in {}",
+                    place(&self.config.engine)
+                ),
+            )
+        })
+    }
+}
+
+impl BrickConfig {
+    /// Binds the brick to its Gluster volume, or makes sure that it is bound to that one.
+    fn belong_to(&mut self, dir: &Path, volume: Uuid) -> Result<(), Fault> {
+        match self.volume {
+            Some(bound) if bound == volume => Ok(()),
+            Some(_) => Err(of_another_volume(dir, self.volume)),
+            None => {
+                self.volume = Some(volume);
+                self.prepare(dir)?;
+                BrickConfig::place(dir)
+            }
+        }
+    }
+}
+
+fn of_another_volume(dir: &Path, volume: Option<Uuid>) -> Fault {
+    let volume = volume.map_or_else(|| "another volume".into(), |id| format!("volume {id}"));
+    Fault::new(
+        FaultKind::InUse,
+        format!(
+            "brick {} belongs to {volume}; use a fresh directory and VG for another one",
+            dir.display()
+        ),
+    )
+}
+
+/// What a client learns of a brick.
+fn info(config: &BrickConfig, engine: &dyn Engine) -> BrickInfo {
+    BrickInfo {
+        id: config.id,
+        engine: config.engine.clone(),
+        top: config.top.clone(),
+        kind: engine.default_kind(),
+        extent_size: engine.extent_size(),
+        adopt: config.adopt,
+        volume: config.volume,
+    }
+}
+
+/// What a client learns of an image.
+pub(crate) fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
+    ImageInfo {
+        gfid,
+        lv: volume.name,
+        kind: volume.kind,
+        lv_size: volume.size,
+        allocated: volume.allocated,
+        pool: volume.pool,
+        origin: volume.origin,
+    }
+}
+
+/// What the configuration in `dir` says of a brick that need not be attached.
+pub fn describe(dir: &Path, engines: &dyn Engines) -> Result<BrickInfo, Fault> {
+    let config = BrickConfig::load_known(&canonical(dir)?)?;
+    let engine = engines.open(&config.engine)?;
+    Ok(info(&config, &*engine))
+}
+
+/// The directory by its one true name.
+pub(crate) fn canonical(dir: &Path) -> Result<PathBuf, Fault> {
+    if !dir.is_absolute() {
+        return Err(Fault::new(
+            FaultKind::Invalid,
+            format!("{} is not an absolute path", dir.display()),
+        ));
+    }
+    dir.canonicalize().map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => FaultKind::NotFound,
+            _ => FaultKind::Invalid,
+        };
+        Fault::new(kind, format!("cannot use {}: {error}", dir.display()))
+    })
+}
+
+/// Locks a brick for this server.
+fn lock(dir: &Path) -> Result<LockFile, Fault> {
+    LockFile::acquire(&dir.join(FOLDER).join("lock")).map_err(|error| {
+        let kind = match error {
+            LockError::Held { .. } => FaultKind::InUse,
+            LockError::System { .. } => FaultKind::Failed,
+        };
+        Fault::new(kind, format!("brick {}: {error}", dir.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use bd_model::{Gfid, ImageKind, ImageMark, xattr};
+use bd_proto::{Fault, FaultKind};
+use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, lsetxattr};
+use rustix::io::Errno;
+
+/// The posix translator's own folder in a brick directory.
+const HIDDEN: &str = ".glusterfs";
+/// Where the posix translator keeps a file's gfid.
+const TRUSTED_GFID: &str = "trusted.gfid";
+
+/// What the mark of a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It has none: a plain file.
+    Plain,
+    /// The destination of a copy that is not finished.
+    Pending,
+    /// It is an image.
+    Image(ImageKind),
+    /// Something this version cannot read; nothing may be undone on the strength of it.
+    Unknown(String),
+}
+
+/// A file of the brick, found by its gfid.
+#[derive(Clone, Debug)]
+pub(crate) struct Stub {
+    /// Its handle.
+    pub(crate) path: PathBuf,
+    /// What its mark says.
+    pub(crate) mark: Mark,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// Whether it has data extents; blocks alone do not tell, since attributes may take some.
+    pub(crate) holds_data: bool,
+    /// Its names, not counting the handle.
+    pub(crate) names: u64,
+}
+
+/// The files of a brick, as the posix translator keeps them.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespace {
+    dir: PathBuf,
+}
+
+impl Namespace {
+    pub(crate) fn new(dir: &Path) -> Namespace {
+        Namespace {
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// Where the handle of a file is: a hard link to it.
+    pub(crate) fn handle(&self, gfid: Gfid) -> PathBuf {
+        let text = gfid.to_string();
+        self.dir
+            .join(HIDDEN)
+            .join(&text[0..2])
+            .join(&text[2..4])
+            .join(text)
+    }
+
+    /// The file of a gfid; `None` if it has no handle, or is not a regular file.
+    pub(crate) fn stub(&self, gfid: Gfid) -> Result<Option<Stub>, Fault> {
+        self.stub_at(self.handle(gfid))
+    }
+
+    fn stub_at(&self, path: PathBuf) -> Result<Option<Stub>, Fault> {
+        let about = match fs::symlink_metadata(&path) {
+            Ok(about) => about,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("look at", &path, &error)),
+        };
+        if !about.is_file() {
+            return Ok(None);
+        }
+        let mark = mark_of(&path)?;
+        Ok(Some(Stub {
+            mark,
+            size: about.len(),
+            holds_data: about.blocks() > 0 && has_data(&path)?,
+            names: about.nlink().saturating_sub(1),
+            path,
+        }))
+    }
+
+    /// Marks a stub as an image.
+    pub(crate) fn mark(&self, stub: &Stub, kind: ImageKind) -> Result<(), Fault> {
+        let value = ImageMark::Image { kind, size: None }.to_string();
+        lsetxattr(
+            &stub.path,
+            xattr::IMAGE,
+            value.as_bytes(),
+            XattrFlags::empty(),
+        )
+        .map_err(io::Error::from)
+        .and_then(|()| fs::File::open(&stub.path)?.sync_all())
+        .map_err(|error| failed("mark", &stub.path, &error))
+    }
+
+    /// Frees the blocks of a stub and leaves its size.
+    pub(crate) fn punch(&self, stub: &Stub) -> Result<(), Fault> {
+        if !stub.holds_data || stub.size == 0 {
+            return Ok(());
+        }
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fs::File::options()
+            .write(true)
+            .open(&stub.path)
+            .and_then(|file| Ok(fallocate(file, flags, 0, stub.size)?))
+            .map_err(|error| failed("free the blocks of", &stub.path, &error))
+    }
+
+    /// Removes a handle that is the only name its file has left.
+    pub(crate) fn remove_handle(&self, stub: &Stub) -> Result<(), Fault> {
+        fs::remove_file(&stub.path).map_err(|error| failed("remove", &stub.path, &error))
+    }
+
+    /// Gives a file without handle its handle again.
+    pub(crate) fn link_handle(&self, gfid: Gfid, file: &Path) -> Result<(), Fault> {
+        let handle = self.handle(gfid);
+        let folders = handle.parent().map_or(Ok(()), fs::create_dir_all);
+        folders
+            .and_then(|()| fs::hard_link(file, &handle))
+            .map_err(|error| failed("link", &handle, &error))
+    }
+
+    /// Calls `see` with each handle of a regular file.
+    pub(crate) fn each_stub(
+        &self,
+        mut see: impl FnMut(Gfid, Stub) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let two_digits = |path: &Path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.len() == 2 && name.chars().all(|c| c.is_ascii_hexdigit()))
+        };
+        for first in entries(&self.dir.join(HIDDEN))? {
+            if !two_digits(&first) || !first.is_dir() {
+                continue;
+            }
+            for second in entries(&first)? {
+                if !two_digits(&second) || !second.is_dir() {
+                    continue;
+                }
+                for path in entries(&second)? {
+                    let name = path.file_name().and_then(|name| name.to_str());
+                    if let Some(gfid) = name.and_then(|name| name.parse().ok())
+                        && let Some(stub) = self.stub_at(path)?
+                    {
+                        see(gfid, stub)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `see` with each file that has its last name but no handle, and its gfid.
+    ///
+    /// The posix translator unlinks the handle of a file before its last name, or moves it to
+    /// its folder of open unlinked files; a crash between the two leaves such a file. Walks the
+    /// whole brick, so it is for repairs and checks only.
+    pub(crate) fn each_without_handle(
+        &self,
+        mut see: impl FnMut(Gfid, &Path) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for path in entries(&folder)? {
+                let about = match fs::symlink_metadata(&path) {
+                    Ok(about) => about,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(failed("look at", &path, &error)),
+                };
+                if about.is_dir() && path != self.dir.join(HIDDEN) {
+                    folders.push(path);
+                } else if may_lack_handle(&about)
+                    && let Some(gfid) = gfid_of(&path)?
+                    && fs::symlink_metadata(self.handle(gfid)).is_err()
+                {
+                    see(gfid, &path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file has so few links that its handle may be missing: one for the last name, and
+/// perhaps one in the folder of open unlinked files.
+fn may_lack_handle(about: &Metadata) -> bool {
+    about.is_file() && about.nlink() <= 2
+}
+
+fn has_data(path: &Path) -> Result<bool, Fault> {
+    let file = fs::File::open(path).map_err(|error| failed("open", path, &error))?;
+    match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)) {
+        Ok(_) => Ok(true),
+        Err(Errno::NXIO) => Ok(false),
+        Err(errno) => Err(failed("look for data in", path, &errno)),
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let listed = fs::read_dir(folder).and_then(|entries| {
+        entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_, _>>()
+    });
+    match listed {
+        // A brick that has never been started, or a directory that went meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.map_err(|error| failed("read", folder, &error)),
+    }
+}
+
+fn gfid_of(path: &Path) -> Result<Option<Gfid>, Fault> {
+    let mut bytes = [0; 16];
+    match lgetxattr(path, TRUSTED_GFID, &mut bytes[..]) {
+        Ok(16) => Ok(Some(Gfid::from_bytes(bytes))),
+        Ok(_) | Err(Errno::NODATA | Errno::NOENT | Errno::RANGE) => Ok(None),
+        Err(errno) => Err(failed("read the gfid of", path, &errno)),
+    }
+}
+
+/// The mark of the file at `path`.
+pub(crate) fn mark_of(path: &Path) -> Result<Mark, Fault> {
+    let mut value = [0_u8; 128];
+    let text = match lgetxattr(path, xattr::IMAGE, &mut value[..]) {
+        Ok(len) => String::from_utf8_lossy(&value[..len]),
+        Err(Errno::NODATA) => return Ok(Mark::Plain),
+        Err(Errno::RANGE) => return Ok(Mark::Unknown("something very long".into())),
+        Err(errno) => return Err(failed("read the mark of", path, &errno)),
+    };
+    Ok(match text.trim_end_matches('\0').parse() {
+        Ok(ImageMark::Image { kind, .. }) => Mark::Image(kind),
+        Ok(ImageMark::Pending) => Mark::Pending,
+        Err(_) => Mark::Unknown(text.into_owned()),
+    })
+}
+
+fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
+    let kind = FaultKind::Failed;
+    Fault::new(kind, format!("cannot {verb} {}: {error}", path.display()))
+}

@@ -1,0 +1,159 @@
+//! What the next start makes of operations that a crash cut short.
+//!
+//! | intent | what is there | what is done |
+//! |---|---|---|
+//! | create | stub marked as image | it was finished: the intent ends |
+//! | create | stub without mark and data, volume | the stub is marked |
+//! | create | stub with data but no mark, or no stub | the volume goes: it holds nothing |
+//! | import | stub marked as image | the bytes are in the volume: the stub's are freed |
+//! | import | else | the stub's bytes count: the volume goes |
+//! | copy | stub marked as image | it was finished: the intent ends |
+//! | copy | else | the volume goes: nobody was told of it |
+//! | condemn | stub with a name | the name stayed: the intent ends |
+//! | condemn | name without a handle | the name stayed: it gets its handle, the intent ends |
+//! | condemn | no name | the volume goes |
+//! | remove | stub with a name, marked as image | somebody brought it back: the intent ends |
+//! | remove | else | the volume goes |
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use bd_model::Gfid;
+use bd_proto::Fault;
+
+use super::Brick;
+use super::intent::Intent;
+use super::namespace::{Mark, Stub};
+
+impl Brick {
+    /// Settles all intents. Nothing else works on the brick meanwhile.
+    ///
+    /// An intent that cannot be settled now stays, so that nothing is lost; the brick is served
+    /// all the same.
+    pub(super) fn reconcile(&self) -> Result<(), Fault> {
+        let intents = self.intents.all();
+        if intents.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(
+            "brick {}: settling {} operations that were cut short",
+            self.dir.display(),
+            intents.len()
+        );
+        // Afresh, because a crash may have left the engine's memory behind.
+        self.engine.volumes()?;
+        let names = self.names_without_handle(&intents)?;
+        for (gfid, intent) in intents {
+            match self.settle(gfid, intent, &names) {
+                Ok(done) => tracing::info!("image {gfid}, {intent:?}: {done}"),
+                Err(fault) => tracing::error!("image {gfid}, {intent:?}: {fault}"),
+            }
+        }
+        // In the order of their names a snapshot may have come after the origin it kept.
+        self.retry_removals();
+        Ok(())
+    }
+
+    fn settle(
+        &self,
+        gfid: Gfid,
+        intent: Intent,
+        names: &HashMap<Gfid, PathBuf>,
+    ) -> Result<&'static str, Fault> {
+        let stub = self.namespace.stub(gfid)?;
+        if let Some(Stub {
+            mark: Mark::Unknown(mark),
+            path,
+            ..
+        }) = &stub
+        {
+            tracing::error!("{} has the mark {mark:?}", path.display());
+            return Ok("left as it is, because the mark of its stub cannot be read");
+        }
+        match (intent, stub) {
+            (Intent::Create { import }, Some(stub)) => self.settle_create(gfid, import, &stub),
+            (Intent::Copy { .. }, Some(stub)) if matches!(stub.mark, Mark::Image(_)) => {
+                self.intents.end(gfid)?;
+                Ok("was finished")
+            }
+            (Intent::Condemn, Some(stub)) if stub.names > 0 => {
+                self.intents.end(gfid)?;
+                Ok("still has its name")
+            }
+            (Intent::Remove, Some(stub))
+                if stub.names > 0 && matches!(stub.mark, Mark::Image(_)) =>
+            {
+                self.intents.end(gfid)?;
+                Ok("has a name again")
+            }
+            (Intent::Condemn, Some(stub)) => {
+                self.namespace.remove_handle(&stub)?;
+                self.finish_removal(gfid)?;
+                Ok("removed, because its name is gone")
+            }
+            (Intent::Condemn, None) if names.contains_key(&gfid) => {
+                self.namespace.link_handle(gfid, &names[&gfid])?;
+                self.intents.end(gfid)?;
+                Ok("still has its name; made its handle again")
+            }
+            (Intent::Condemn | Intent::Remove, _) => {
+                self.finish_removal(gfid)?;
+                Ok("removed, because its name is gone")
+            }
+            (Intent::Create { .. } | Intent::Copy { .. }, _) => {
+                self.finish_removal(gfid)?;
+                Ok("undone, because it was never finished")
+            }
+        }
+    }
+
+    fn settle_create(&self, gfid: Gfid, import: bool, stub: &Stub) -> Result<&'static str, Fault> {
+        let volume = self.engine.find(gfid)?;
+        match (&stub.mark, volume) {
+            (Mark::Image(_), Some(_)) => {
+                if import {
+                    self.namespace.punch(stub)?;
+                }
+                self.intents.end(gfid)?;
+                Ok("was finished")
+            }
+            (Mark::Image(_), None) => {
+                // A mark that came with heal or rebalance: the translator makes the volume.
+                self.intents.end(gfid)?;
+                Ok("has a stub that is marked but no volume")
+            }
+            (Mark::Plain, Some(volume)) if !import && !stub.holds_data => {
+                self.namespace.mark(stub, volume.kind)?;
+                self.intents.end(gfid)?;
+                Ok("finished: marked its stub")
+            }
+            _ => {
+                self.finish_removal(gfid)?;
+                Ok("undone, because it was never finished")
+            }
+        }
+    }
+
+    /// Files whose handle went before a crash kept their last name from going.
+    fn names_without_handle(
+        &self,
+        intents: &[(Gfid, Intent)],
+    ) -> Result<HashMap<Gfid, PathBuf>, Fault> {
+        let mut names = HashMap::new();
+        let mut missing = Vec::new();
+        for (gfid, intent) in intents {
+            if *intent == Intent::Condemn && self.namespace.stub(*gfid)?.is_none() {
+                missing.push(*gfid);
+            }
+        }
+        if !missing.is_empty() {
+            self.namespace.each_without_handle(|gfid, path| {
+                if missing.contains(&gfid) {
+                    names.insert(gfid, path.to_owned());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(names)
+    }
+}

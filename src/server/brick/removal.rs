@@ -1,0 +1,109 @@
+//! Removal: the name first, then the volume, and an intent from before the first to after the
+//! second.
+
+use bd_model::Gfid;
+use bd_proto::{Fault, FaultKind};
+
+use super::Brick;
+use super::images::under_way;
+use super::intent::Intent;
+use super::namespace::Mark;
+use crate::engine::Removed;
+use crate::failpoint;
+
+impl Brick {
+    /// The last name of an image is about to go.
+    pub fn condemn(&self, gfid: Gfid) -> Result<(), Fault> {
+        let _hold = self.busy.hold(&[gfid]);
+        match self.intents.get(gfid) {
+            Some(Intent::Condemn) => Ok(()),
+            Some(other) => Err(under_way(gfid, other)),
+            None => {
+                self.volume(gfid)?;
+                self.intents.put(gfid, Intent::Condemn)
+            }
+        }
+    }
+
+    /// The name stays after all.
+    pub fn spare(&self, gfid: Gfid) -> Result<(), Fault> {
+        let _hold = self.busy.hold(&[gfid]);
+        match self.intents.get(gfid) {
+            None => Ok(()),
+            Some(Intent::Condemn) => self.intents.end(gfid),
+            Some(other) => Err(under_way(gfid, other)),
+        }
+    }
+
+    /// The name is gone and nobody has the image open: removes the volume of a condemned image.
+    ///
+    /// Done already if there is neither volume nor intent. If others depend on the volume, it
+    /// goes when they are gone.
+    pub fn remove(&self, gfid: Gfid) -> Result<(), Fault> {
+        {
+            let _hold = self.busy.hold(&[gfid]);
+            match self.intents.get(gfid) {
+                Some(Intent::Condemn) => {}
+                Some(Intent::Remove) => return Ok(()),
+                Some(other) => return Err(under_way(gfid, other)),
+                None if self.engine.find(gfid)?.is_none() => return Ok(()),
+                None => {
+                    let message = format!("image {gfid} is not condemned; condemn it first");
+                    return Err(Fault::new(FaultKind::Invalid, message));
+                }
+            }
+            self.must_have_no_name(gfid)?;
+            failpoint::reach("remove.begun");
+            self.finish_removal(gfid)?;
+        }
+        // What waited for this volume may go now.
+        self.retry_removals();
+        Ok(())
+    }
+
+    /// Whatever the brick believes: a volume whose stub has a name is not removed.
+    fn must_have_no_name(&self, gfid: Gfid) -> Result<(), Fault> {
+        match self.namespace.stub(gfid)? {
+            Some(stub) if stub.names > 0 && matches!(stub.mark, Mark::Image(_)) => Err(Fault::new(
+                FaultKind::Invalid,
+                format!(
+                    "image {gfid} still has a name ({} has {} links); spare it",
+                    stub.path.display(),
+                    stub.names + 1
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a volume nobody wants any more and ends its intent, or leaves it for later.
+    pub(super) fn finish_removal(&self, gfid: Gfid) -> Result<(), Fault> {
+        match self.engine.remove(gfid)? {
+            Removed::Gone | Removed::Identity => {
+                failpoint::reach("remove.removed");
+                self.intents.end(gfid)
+            }
+            Removed::Deferred(why) => {
+                tracing::debug!("the volume of image {gfid} will be removed later: {why}");
+                self.intents.put(gfid, Intent::Remove)
+            }
+        }
+    }
+
+    /// Tries again to remove volumes that others depended on.
+    pub fn retry_removals(&self) {
+        for (gfid, intent) in self.intents.all() {
+            if intent != Intent::Remove {
+                continue;
+            }
+            let _hold = self.busy.hold(&[gfid]);
+            if self.intents.get(gfid) == Some(Intent::Remove)
+                && let Err(fault) = self
+                    .must_have_no_name(gfid)
+                    .and_then(|()| self.finish_removal(gfid))
+            {
+                tracing::warn!("cannot remove the volume of image {gfid}: {fault}");
+            }
+        }
+    }
+}

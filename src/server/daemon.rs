@@ -1,0 +1,165 @@
+//! The running server: its socket, its lock, its signals.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::connection::Connection;
+use crate::lock_file::{LockError, LockFile};
+use crate::service::Service;
+
+/// How often what had to wait is tried again.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// How long accepting rests when the process has no descriptors left.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Where the server listens and keeps its state.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The socket.
+    pub socket: PathBuf,
+    /// The state folder; one server at a time uses it.
+    pub state: PathBuf,
+}
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A folder could not be made.
+    #[error("cannot make the folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another server uses the state folder.
+    #[error("another gluster-bdd uses the state folder: {0}")]
+    State(LockError),
+    /// Another server listens on the socket.
+    #[error("another server answers on {}; stop it first or choose another --socket", .0.display())]
+    Live(PathBuf),
+    /// The socket could not be made.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
+pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonError> {
+    make_folder(&options.state, 0o700)?;
+    if let Some(parent) = options.socket.parent() {
+        make_folder(parent, 0o755)?;
+    }
+    let lock = LockFile::acquire(&options.state.join("lock")).map_err(DaemonError::State)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let listener = listen(&options.socket).await?;
+    announce(&options.socket);
+
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut tidy = tokio::time::interval(TIDY_EVERY);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let connection = Connection::new(stream, Arc::clone(&service));
+                    tasks.spawn(connection.serve(stopped.clone()));
+                }
+                Err(error) => {
+                    tracing::error!("cannot accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            },
+            _ = tidy.tick() => {
+                let service = Arc::clone(&service);
+                tasks.spawn(async move {
+                    let tidied = tokio::task::spawn_blocking(move || service.tidy()).await;
+                    if let Err(panic) = tidied {
+                        tracing::error!("tidying failed: {panic}");
+                    }
+                });
+            }
+            Some(ended) = tasks.join_next() => {
+                if let Err(panic) = ended {
+                    tracing::error!("a connection failed: {panic}");
+                }
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("stopping");
+    notify(&[sd_notify::NotifyState::Stopping]);
+    drop(listener);
+    if let Err(error) = std::fs::remove_file(&options.socket) {
+        tracing::warn!("cannot remove {}: {error}", options.socket.display());
+    }
+    // Nobody is left to hear it only if no connection is left.
+    stop.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    drop(lock);
+    Ok(())
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<(), DaemonError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| DaemonError::Folder {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Listens on `socket`, in place of a socket that nobody answers on.
+async fn listen(socket: &Path) -> Result<UnixListener, DaemonError> {
+    if UnixStream::connect(socket).await.is_ok() {
+        return Err(DaemonError::Live(socket.to_owned()));
+    }
+    let failed = |source| DaemonError::Listen {
+        path: socket.to_owned(),
+        source,
+    };
+    // Under another name until its mode is right, so that nobody connects who may not.
+    let mut new = socket.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    crate::durable::remove(&new).map_err(failed)?;
+    let listener = UnixListener::bind(&new).map_err(failed)?;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))
+        .and_then(|()| std::fs::rename(&new, socket))
+        .map_err(failed)?;
+    Ok(listener)
+}
+
+/// Says that requests are answered from now on.
+fn announce(socket: &Path) {
+    #[expect(clippy::print_stderr, reason = "scripts wait for exactly this line")]
+    {
+        eprintln!("gluster-bdd: ready on {}", socket.display());
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::debug!("cannot notify the service manager: {error}");
+    }
+}

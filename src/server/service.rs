@@ -1,0 +1,263 @@
+//! Requests and what they do, for all bricks of the server.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bd_model::BrickId;
+use bd_proto::{Fault, FaultKind, Opened, Reply, Request};
+
+use crate::brick::{self, Attach, Brick};
+use crate::engine::OpenVolume;
+use crate::engines::Engines;
+
+/// All bricks that are served, and what can be asked of them.
+///
+/// Calls block; [`crate::daemon`] makes them on threads of their own.
+#[derive(Debug)]
+pub struct Service {
+    engines: Box<dyn Engines>,
+    bricks: Mutex<HashMap<BrickId, Arc<Brick>>>,
+    /// Held while a brick is made, attached or checked, so that no directory is two bricks.
+    doorway: Mutex<()>,
+    epoch: AtomicU64,
+}
+
+/// What the service knows of a connection.
+#[derive(Debug)]
+pub struct Caller {
+    /// When it was opened or attached a brick last, in the count of the service's attaches.
+    epoch: AtomicU64,
+}
+
+/// An answer: a message, and the descriptor that goes with it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The message.
+    pub reply: Reply,
+    /// The descriptor of [`Reply::Opened`].
+    pub fd: Option<OwnedFd>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Answer {
+        Answer { reply, fd: None }
+    }
+}
+
+impl From<Result<Answer, Fault>> for Answer {
+    fn from(result: Result<Answer, Fault>) -> Answer {
+        result.unwrap_or_else(|fault| Reply::Fault(fault).into())
+    }
+}
+
+impl Service {
+    /// A service that serves nothing yet.
+    pub fn new(engines: Box<dyn Engines>) -> Service {
+        Service {
+            engines,
+            bricks: Mutex::default(),
+            doorway: Mutex::new(()),
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// A new connection.
+    pub fn caller(&self) -> Caller {
+        Caller {
+            epoch: AtomicU64::new(self.epoch.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Does what is asked and answers.
+    pub fn answer(&self, caller: &Caller, request: Request) -> Answer {
+        self.handle(caller, request).into()
+    }
+
+    /// Tries again what had to wait, in all bricks.
+    pub fn tidy(&self) {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        for brick in bricks {
+            if let Ok(_entered) = brick.enter(u64::MAX) {
+                brick.retry_removals();
+            }
+        }
+    }
+
+    fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {
+        let reply = match request {
+            Request::Hello { .. } => {
+                let message = "a connection says hello once, in its first request";
+                return Err(Fault::new(FaultKind::Invalid, message));
+            }
+            Request::InitBrick(spec) => {
+                let _alone = self.enter_doorway();
+                Reply::Brick(brick::init(&spec, &*self.engines)?)
+            }
+            Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
+            Request::Check { dir } => Reply::Findings(self.check(&dir)?),
+            Request::AttachBrick { dir, volume, fresh } => {
+                let _alone = self.enter_doorway();
+                let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+                let how = Attach {
+                    volume,
+                    fresh,
+                    epoch,
+                };
+                let brick = self.attach(&dir, how)?;
+                caller.epoch.store(epoch, Ordering::SeqCst);
+                Reply::Brick(brick.info())
+            }
+            Request::Create {
+                brick,
+                gfid,
+                name,
+                kind,
+                size,
+                import,
+            } => self.image(caller, brick, |b| {
+                b.create(gfid, name.as_deref(), kind, size, import)
+            })?,
+            Request::Copy {
+                brick,
+                source,
+                dest,
+                name,
+                how,
+                cow_size,
+            } => self.image(caller, brick, |b| {
+                b.copy(source, dest, name.as_deref(), how, cow_size)
+            })?,
+            Request::Commit { brick, gfid } => self.done(caller, brick, |b| b.commit(gfid))?,
+            Request::Abort { brick, gfid } => self.done(caller, brick, |b| b.abort(gfid))?,
+            Request::Condemn { brick, gfid } => self.done(caller, brick, |b| b.condemn(gfid))?,
+            Request::Spare { brick, gfid } => self.done(caller, brick, |b| b.spare(gfid))?,
+            Request::Remove { brick, gfid } => self.done(caller, brick, |b| b.remove(gfid))?,
+            Request::Open { brick, gfid } => {
+                return self.with(caller, brick, |b| b.open(gfid).map(|v| opened(gfid, v)));
+            }
+            Request::Resize { brick, gfid, size } => {
+                self.image(caller, brick, |b| b.resize(gfid, size))?
+            }
+            Request::Rename { brick, gfid, name } => {
+                self.image(caller, brick, |b| b.rename(gfid, name.as_deref()))?
+            }
+            Request::Info { brick, gfid } => self.image(caller, brick, |b| b.image(gfid))?,
+            Request::Allocated { brick, gfids } => {
+                Reply::Allocated(self.with(caller, brick, |b| b.allocated(&gfids))?)
+            }
+            Request::List { brick } => Reply::Images(self.with(caller, brick, Brick::images)?),
+            Request::Foreign { brick } => {
+                Reply::Foreign(self.with(caller, brick, Brick::foreign)?)
+            }
+            Request::Adopt { brick, lv, gfid } => {
+                self.image(caller, brick, |b| b.adopt(&lv, gfid))?
+            }
+            Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
+        };
+        Ok(reply.into())
+    }
+
+    fn attach(&self, dir: &Path, how: Attach) -> Result<Arc<Brick>, Fault> {
+        let dir = brick::canonical(dir)?;
+        if let Some(brick) = self.attached_in(&dir) {
+            // A directory that was emptied and made a brick again is another brick.
+            if brick::BrickConfig::load_known(&dir)?.id == brick.id() {
+                brick.attach_again(how)?;
+                return Ok(brick);
+            }
+            self.bricks().remove(&brick.id());
+        }
+        let config = brick::BrickConfig::load_known(&dir)?;
+        let namesake = self.bricks().get(&config.id).cloned();
+        if let Some(namesake) = namesake {
+            let old = brick::BrickConfig::load(namesake.dir()).ok().flatten();
+            if old.is_some_and(|old| old.id == config.id) {
+                return Err(Fault::new(
+                    FaultKind::InUse,
+                    format!(
+                        "{} is a copy of the brick {}, which is served; remove {}/{} from the \
+                         copy",
+                        dir.display(),
+                        namesake.dir().display(),
+                        dir.display(),
+                        brick::FOLDER
+                    ),
+                ));
+            }
+            // The directory was moved. Its lock goes with the last request that uses it.
+            self.bricks().remove(&config.id);
+        }
+        let brick = Arc::new(Brick::attach(&dir, how, &*self.engines)?);
+        tracing::info!("brick {} attached in {}", brick.id(), dir.display());
+        self.bricks().insert(brick.id(), Arc::clone(&brick));
+        Ok(brick)
+    }
+
+    fn check(&self, dir: &Path) -> Result<Vec<bd_proto::Finding>, Fault> {
+        let dir = brick::canonical(dir)?;
+        let _alone = self.enter_doorway();
+        match self.attached_in(&dir) {
+            Some(brick) => brick.check(),
+            None => brick::check(&dir, &*self.engines),
+        }
+    }
+
+    fn attached_in(&self, dir: &Path) -> Option<Arc<Brick>> {
+        self.bricks().values().find(|b| b.dir() == dir).cloned()
+    }
+
+    /// Calls `act` with an attached brick, as a request of `caller`.
+    fn with<T>(
+        &self,
+        caller: &Caller,
+        id: BrickId,
+        act: impl FnOnce(&Brick) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let brick = self.bricks().get(&id).cloned().ok_or_else(|| {
+            let message = format!("brick {id} is not attached; attach it first");
+            Fault::new(FaultKind::NotAttached, message)
+        })?;
+        let _entered = brick.enter(caller.epoch.load(Ordering::SeqCst))?;
+        act(&brick)
+    }
+
+    fn done(
+        &self,
+        caller: &Caller,
+        id: BrickId,
+        act: impl FnOnce(&Brick) -> Result<(), Fault>,
+    ) -> Result<Reply, Fault> {
+        self.with(caller, id, act).map(|()| Reply::Done)
+    }
+
+    fn image(
+        &self,
+        caller: &Caller,
+        id: BrickId,
+        act: impl FnOnce(&Brick) -> Result<bd_proto::ImageInfo, Fault>,
+    ) -> Result<Reply, Fault> {
+        self.with(caller, id, act).map(Reply::Image)
+    }
+
+    fn bricks(&self) -> MutexGuard<'_, HashMap<BrickId, Arc<Brick>>> {
+        self.bricks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter_doorway(&self) -> MutexGuard<'_, ()> {
+        self.doorway.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn opened(gfid: bd_model::Gfid, open: OpenVolume) -> Answer {
+    Answer {
+        reply: Reply::Opened(Opened {
+            image: brick::image(gfid, open.volume),
+            block_size: open.block_size,
+            discard_granularity: open.discard_granularity,
+        }),
+        fd: Some(open.fd),
+    }
+}
