@@ -15,9 +15,8 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bdd", version, max_term_width = 100)]
 struct Arguments {
-    /// Socket to listen on
-    #[arg(long, value_name = "PATH", env = bd_proto::SOCKET_VARIABLE,
-          default_value = bd_proto::DEFAULT_SOCKET)]
+    /// Socket to listen on; the variable GLUSTER_BDD_SOCKET changes the default
+    #[arg(long, value_name = "PATH", default_value_os_t = bd_proto::socket_path())]
     socket: PathBuf,
     /// Folder of the server's state
     #[arg(long, value_name = "DIR", default_value = "/var/lib/gluster-bd")]

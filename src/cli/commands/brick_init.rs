@@ -16,7 +16,11 @@ pub(super) struct Init {
     #[arg(long, value_enum, default_value_t = EngineName::Lvm)]
     engine: EngineName,
     /// The volume group that holds the images
-    #[arg(long, required_unless_present = "engine", required_if_eq("engine", "lvm"))]
+    #[arg(
+        long,
+        required_unless_present = "engine",
+        required_if_eq("engine", "lvm")
+    )]
     vg: Option<VgName>,
     /// The thin pool in it; without one, images are thick
     #[arg(long, requires = "vg")]

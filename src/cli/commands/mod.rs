@@ -15,9 +15,9 @@ use crate::{CliError, Exit};
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bd", version, max_term_width = 100)]
 pub struct Arguments {
-    /// Socket of gluster-bdd
-    #[arg(long, global = true, value_name = "PATH", env = bd_proto::SOCKET_VARIABLE,
-          default_value = bd_proto::DEFAULT_SOCKET)]
+    /// Socket of gluster-bdd; the variable GLUSTER_BDD_SOCKET changes the default
+    #[arg(long, global = true, value_name = "PATH",
+          default_value_os_t = bd_proto::socket_path())]
     socket: PathBuf,
     #[command(subcommand)]
     command: Command,

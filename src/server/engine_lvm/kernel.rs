@@ -1,0 +1,140 @@
+//! What the engine needs of the kernel, apart from LVM.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use bd_dm_thin::{Dm, DmDevice, DmError, PoolState, ThinState};
+use bd_model::Bytes;
+use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+
+/// Devices of active LVs.
+pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
+    /// The active device of this device-mapper UUID.
+    fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError>;
+    /// The active device of this device-mapper name.
+    fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError>;
+    /// The state of an active thin LV.
+    fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError>;
+    /// The state of an active pool.
+    fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
+    /// Opens a device for direct I/O.
+    fn open(&self, device: &DmDevice) -> io::Result<Node>;
+    /// Makes a range read as zeros, with its blocks allocated.
+    fn zero(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()>;
+    /// Frees a range of a thin LV, as far as whole chunks go.
+    fn discard(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()>;
+}
+
+/// An open device.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) file: File,
+    /// Alignment of direct I/O.
+    pub(super) block_size: u32,
+    /// Alignment of discards; zero where there is none.
+    pub(super) discard_granularity: u64,
+}
+
+/// The kernel of this host.
+#[derive(Debug)]
+pub(super) struct Host {
+    dm: Dm,
+}
+
+impl Host {
+    pub(super) fn new() -> Result<Host, DmError> {
+        Dm::open().map(|dm| Host { dm })
+    }
+}
+
+impl Kernel for Host {
+    fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError> {
+        self.dm.by_uuid(uuid)
+    }
+
+    fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
+        self.dm.by_name(name)
+    }
+
+    fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
+        self.dm.thin(uuid)
+    }
+
+    fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
+        self.dm.pool(uuid)
+    }
+
+    fn open(&self, device: &DmDevice) -> io::Result<Node> {
+        let file = open_number(device)?;
+        let queue = PathBuf::from(format!(
+            "/sys/dev/block/{}:{}/queue",
+            device.major, device.minor
+        ));
+        let discards = setting(&queue, "discard_max_bytes")? > 0;
+        let granularity = setting(&queue, "discard_granularity")?;
+        Ok(Node {
+            block_size: rustix::fs::ioctl_blksszget(&file)?,
+            discard_granularity: if discards { granularity } else { 0 },
+            file,
+        })
+    }
+
+    fn zero(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()> {
+        bd_lvm::zero_out(file, from, len)
+    }
+
+    fn discard(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()> {
+        bd_lvm::discard(file, from, len)
+    }
+}
+
+fn setting(queue: &Path, name: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(queue.join(name))?;
+    text.trim().parse().map_err(|_| io::Error::other(format!("{name} is {text:?}")))
+}
+
+/// Opens a device by its number: links below /dev/mapper are udev's, and come when they come.
+fn open_number(device: &DmDevice) -> io::Result<File> {
+    let node = PathBuf::from(format!("/dev/dm-{}", device.minor));
+    match open_checked(&node, device) {
+        Ok(file) => return Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // A /dev that the kernel does not fill, as in a container: a node of our own, for a moment.
+    let own = PathBuf::from(format!(
+        "/dev/.gluster-bdd.{}.{}.{}",
+        std::process::id(),
+        device.major,
+        device.minor
+    ));
+    let number = makedev(device.major, device.minor);
+    let mode = Mode::RUSR | Mode::WUSR;
+    match rustix::fs::mknodat(CWD, &own, FileType::BlockDevice, mode, number) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let file = open_checked(&own, device);
+    let _ = fs::remove_file(&own);
+    file
+}
+
+fn open_checked(path: &Path, device: &DmDevice) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::DIRECT | OFlags::CLOEXEC | OFlags::NOFOLLOW).bits())
+        .map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.file_type().is_block_device()
+        || found.rdev() != makedev(device.major, device.minor)
+    {
+        return Err(io::Error::other(format!(
+            "{} is not device {}:{}",
+            path.display(),
+            device.major,
+            device.minor
+        )));
+    }
+    Ok(file)
+}

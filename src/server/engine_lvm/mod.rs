@@ -1,0 +1,270 @@
+//! Images on logical volumes.
+//!
+//! An LV belongs to an image by its tag `gluster_bd.gfid=...`, whatever its name. The engine keeps
+//! the VG in memory: one report loads it, own changes keep it in step, and a change that meets
+//! another VG than the one in memory reads it afresh and tries once more. So a create, snapshot,
+//! rename or removal costs one LVM command.
+//!
+//! Two kinds of lock: `turn` goes around an LVM command and the change in memory that follows
+//! from it; `busy` holds an image during long work (zeroing, copying), when others take turns.
+
+mod change;
+mod copy;
+mod create;
+mod fault;
+mod kernel;
+mod model;
+mod open;
+mod pool;
+mod remove;
+mod resize;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bd_dm_thin::ThinState;
+use bd_lvm::{Change, LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
+use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
+use bd_proto::{EngineSpec, FaultKind, Space};
+
+use crate::brick::busy::Busy;
+use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
+use kernel::Kernel;
+use model::{Model, visible_size};
+
+/// The images of one VG.
+#[derive(Debug)]
+pub struct LvmEngine {
+    lvm: Arc<dyn Lvm>,
+    kernel: Arc<dyn Kernel>,
+    vg: VgName,
+    vg_uuid: LvmUuid,
+    extent: Bytes,
+    pool: Option<pool::Pool>,
+    model: RwLock<Model>,
+    turn: Mutex<()>,
+    busy: Busy,
+}
+
+/// The right to run LVM commands, until it is dropped.
+struct Turn<'a> {
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl LvmEngine {
+    fn turn(&self) -> Turn<'_> {
+        Turn { _guard: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    fn model(&self) -> RwLockReadGuard<'_, Model> {
+        self.model.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn model_mut(&self) -> RwLockWriteGuard<'_, Model> {
+        self.model.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the VG from its disks.
+    fn refresh(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
+        let what = format!("read volume group {}", self.vg);
+        let report = self.lvm.report(&self.vg).map_err(|e| fault::lvm(&what, e))?;
+        if report.uuid != self.vg_uuid {
+            return Err(EngineError::new(
+                FaultKind::Failed,
+                format!("volume group {} is another one than before; restart gluster-bdd", self.vg),
+            ));
+        }
+        *self.model_mut() = Model::new(report);
+        Ok(())
+    }
+
+    /// `vg0/vm1`, for messages.
+    fn path(&self, name: &LvName) -> String {
+        format!("{}/{name}", self.vg)
+    }
+
+    fn dm_uuid(&self, lv: &LvReport) -> String {
+        dm_uuid(&self.vg_uuid, &lv.uuid)
+    }
+
+    fn dm_name(&self, name: &LvName) -> String {
+        dm_name(&self.vg, name)
+    }
+
+    /// How many extents hold so many bytes: one at least, and no more than LVM can count.
+    fn extents(&self, what: &str, size: Bytes) -> Result<Extents, EngineError> {
+        let extents = size.0.max(1).div_ceil(self.extent.0);
+        if extents > u64::from(u32::MAX) {
+            return Err(EngineError::new(
+                FaultKind::NoSpace,
+                format!("cannot {what}: {size} is more than a volume group can hold"),
+            ));
+        }
+        Ok(Extents(extents))
+    }
+
+    /// The bytes of so many extents.
+    fn bytes(&self, extents: Extents) -> Bytes {
+        Bytes(extents.0.saturating_mul(self.extent.0))
+    }
+
+    fn unknown(&self, what: &str, gfid: Gfid) -> EngineError {
+        EngineError::new(
+            FaultKind::NotFound,
+            format!("cannot {what}: no LV of volume group {} belongs to image {gfid}", self.vg),
+        )
+    }
+
+    fn volume(&self, model: &Model, lv: &LvReport) -> Volume {
+        let size = visible_size(lv);
+        let thin = lv.is_thin();
+        Volume {
+            name: lv.name.clone(),
+            gfid: model.owner(lv),
+            kind: if thin { ImageKind::Thin } else { ImageKind::Thick },
+            size,
+            allocated: if thin { self.mapped(lv).unwrap_or_default() } else { size },
+            pool: lv.pool.clone(),
+            origin: lv.origin.clone(),
+        }
+    }
+
+    /// Bytes of a thin LV that are mapped; `None` if the kernel does not know.
+    fn mapped(&self, lv: &LvReport) -> Option<Bytes> {
+        match self.kernel.thin(&self.dm_uuid(lv)) {
+            Ok(Some(ThinState::Working(status))) => status.mapped.bytes(),
+            _ => None,
+        }
+    }
+
+    /// The volume of an image as it is in memory.
+    fn known(&self, gfid: Gfid) -> Option<Volume> {
+        let model = self.model();
+        model.image(gfid).map(|lv| self.volume(&model, lv))
+    }
+}
+
+impl Engine for LvmEngine {
+    fn spec(&self) -> EngineSpec {
+        let pool = self.pool.as_ref().map(|pool| pool.name.clone());
+        EngineSpec::Lvm { vg: self.vg.clone(), pool }
+    }
+
+    fn extent_size(&self) -> Bytes {
+        self.extent
+    }
+
+    fn default_kind(&self) -> ImageKind {
+        if self.pool.is_some() { ImageKind::Thin } else { ImageKind::Thick }
+    }
+
+    fn claim(&self, brick: BrickId) -> Result<(), EngineError> {
+        let turn = self.turn();
+        self.refresh(&turn)?;
+        match self.model().vg.brick() {
+            Some(owner) if owner == brick => return Ok(()),
+            Some(owner) => {
+                return Err(EngineError::new(
+                    FaultKind::InUse,
+                    format!(
+                        "volume group {} belongs to brick {owner}; choose another, or give it \
+                         free with vgchange --deltag {} {}",
+                        self.vg,
+                        Tag::Brick(owner),
+                        self.vg
+                    ),
+                ));
+            }
+            None => {}
+        }
+        self.prepare_pool(&turn)?;
+        self.retag_vg(&turn, vec![Tag::Brick(brick)], vec![])
+    }
+
+    fn release(&self, brick: BrickId) -> Result<(), EngineError> {
+        let turn = self.turn();
+        self.refresh(&turn)?;
+        if self.model().vg.brick() != Some(brick) {
+            return Ok(());
+        }
+        self.retag_vg(&turn, vec![], vec![Tag::Brick(brick)])
+    }
+
+    fn claimed_by(&self) -> Result<Option<BrickId>, EngineError> {
+        self.refresh(&self.turn())?;
+        Ok(self.model().vg.brick())
+    }
+
+    fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        self.refresh(&self.turn())?;
+        let model = self.model();
+        Ok(model.visible().into_iter().map(|lv| self.volume(&model, lv)).collect())
+    }
+
+    fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
+        Ok(self.known(gfid))
+    }
+
+    fn create(
+        &self,
+        gfid: Gfid,
+        name: &LvName,
+        kind: ImageKind,
+        size: Bytes,
+    ) -> Result<Volume, EngineError> {
+        self.make_volume(gfid, name, kind, size)
+    }
+
+    fn snapshot(
+        &self,
+        source: Gfid,
+        dest: Gfid,
+        name: &LvName,
+        cow_size: Option<Bytes>,
+    ) -> Result<Volume, EngineError> {
+        self.make_snapshot(source, dest, name, cow_size)
+    }
+
+    fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
+        self.make_clone(source, dest, name)
+    }
+
+    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
+        self.change_size(gfid, size)
+    }
+
+    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<Volume, EngineError> {
+        self.change_name(gfid, name)
+    }
+
+    fn remove(&self, gfid: Gfid) -> Result<Removed, EngineError> {
+        self.remove_volume(gfid)
+    }
+
+    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError> {
+        self.adopt_volume(name, gfid)
+    }
+
+    fn open(&self, gfid: Gfid) -> Result<OpenVolume, EngineError> {
+        self.open_volume(gfid)
+    }
+
+    fn allocated(&self, gfids: &[Gfid]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let model = self.model();
+        let one = |gfid: &Gfid| {
+            let lv = model.image(*gfid)?;
+            if lv.is_thin() { self.mapped(lv) } else { Some(visible_size(lv)) }
+        };
+        Ok(gfids.iter().map(one).collect())
+    }
+
+    fn space(&self) -> Result<Space, EngineError> {
+        if let Some(pool) = &self.pool {
+            return self.pool_space(pool);
+        }
+        let model = self.model();
+        Ok(Space { total: self.bytes(model.vg.extents), free: self.bytes(model.vg.free) })
+    }
+}

@@ -1,0 +1,159 @@
+//! The VG in memory, between two reports.
+
+use std::collections::HashMap;
+
+use bd_lvm::{LvReport, LvmUuid, Tag, VgReport};
+use bd_model::{Bytes, Extents, Gfid, LvName};
+
+/// The VG as the last report told it, with what this engine has changed since.
+#[derive(Debug)]
+pub(super) struct Model {
+    /// The VG; its list of LVs is kept in `lvs`.
+    pub(super) vg: VgReport,
+    lvs: HashMap<LvmUuid, LvReport>,
+    names: HashMap<LvName, LvmUuid>,
+    gfids: HashMap<Gfid, LvmUuid>,
+}
+
+impl Model {
+    pub(super) fn new(mut vg: VgReport) -> Model {
+        let lvs = std::mem::take(&mut vg.lvs);
+        let (lvs_len, empty) = (lvs.len(), HashMap::new());
+        let mut model = Model {
+            vg,
+            lvs: HashMap::with_capacity(lvs_len),
+            names: HashMap::with_capacity(lvs_len),
+            gfids: empty,
+        };
+        for lv in lvs {
+            model.insert(lv);
+        }
+        model
+    }
+
+    pub(super) fn insert(&mut self, lv: LvReport) {
+        self.names.insert(lv.name.clone(), lv.uuid.clone());
+        if let Some(gfid) = lv.gfid() {
+            let owner = self.gfids.entry(gfid).or_insert_with(|| lv.uuid.clone());
+            if *owner != lv.uuid {
+                tracing::error!(vg = %self.vg.name, lv = %lv.name, %gfid,
+                    "two LVs bear the tag of one image; this one counts as nobody's");
+            }
+        }
+        self.lvs.insert(lv.uuid.clone(), lv);
+    }
+
+    pub(super) fn remove(&mut self, uuid: &LvmUuid) {
+        let Some(lv) = self.lvs.remove(uuid) else { return };
+        if self.names.get(&lv.name) == Some(uuid) {
+            self.names.remove(&lv.name);
+        }
+        self.gfids.retain(|_, owner| owner != uuid);
+        if !lv.is_thin() {
+            self.vg.free.0 += lv.size.0 / self.vg.extent_size.0.max(1);
+        }
+        for other in self.lvs.values_mut() {
+            if other.origin.as_ref() == Some(&lv.name) {
+                other.origin = None;
+            }
+        }
+    }
+
+    pub(super) fn rename(&mut self, uuid: &LvmUuid, to: &LvName) {
+        let Some(lv) = self.lvs.get_mut(uuid) else { return };
+        let from = std::mem::replace(&mut lv.name, to.clone());
+        self.names.remove(&from);
+        self.names.insert(to.clone(), uuid.clone());
+        for other in self.lvs.values_mut() {
+            if other.origin.as_ref() == Some(&from) {
+                other.origin = Some(to.clone());
+            }
+        }
+    }
+
+    pub(super) fn resize(&mut self, uuid: &LvmUuid, size: Bytes) {
+        let Some(lv) = self.lvs.get_mut(uuid) else { return };
+        let before = std::mem::replace(&mut lv.size, size);
+        if !lv.is_thin() {
+            let unit = self.vg.extent_size.0.max(1);
+            let free = (self.vg.free.0 + before.0 / unit).saturating_sub(size.0 / unit);
+            self.vg.free = Extents(free);
+        }
+    }
+
+    pub(super) fn retag(&mut self, uuid: &LvmUuid, add: &[Tag], del: &[Tag]) {
+        let Some(lv) = self.lvs.get_mut(uuid) else { return };
+        lv.tags.retain(|tag| !del.contains(tag));
+        for tag in add {
+            if let Tag::Gfid(gfid) = tag {
+                self.gfids.insert(*gfid, uuid.clone());
+            }
+            if !lv.tags.contains(tag) {
+                lv.tags.push(tag.clone());
+            }
+        }
+    }
+
+    /// Takes extents out of the free ones.
+    pub(super) fn take(&mut self, extents: Extents) {
+        self.vg.free.0 = self.vg.free.0.saturating_sub(extents.0);
+    }
+
+    pub(super) fn image(&self, gfid: Gfid) -> Option<&LvReport> {
+        self.gfids.get(&gfid).and_then(|uuid| self.lvs.get(uuid))
+    }
+
+    pub(super) fn named(&self, name: &LvName) -> Option<&LvReport> {
+        self.names.get(name).and_then(|uuid| self.lvs.get(uuid))
+    }
+
+    /// The image that an LV belongs to; `None` too for the second LV of one image.
+    pub(super) fn owner(&self, lv: &LvReport) -> Option<Gfid> {
+        lv.gfid().filter(|gfid| self.gfids.get(gfid) == Some(&lv.uuid))
+    }
+
+    /// A copy-on-write snapshot of an LV.
+    pub(super) fn cow_of(&self, origin: &LvName) -> Option<&LvReport> {
+        self.lvs.values().find(|lv| lv.is_cow() && lv.origin.as_ref() == Some(origin))
+    }
+
+    /// The name for an image: the one wanted, or the gfid where another LV has that.
+    pub(super) fn free_name(&self, wanted: &LvName, gfid: Gfid) -> LvName {
+        let fits = wanted.fits(&self.vg.name);
+        match self.named(wanted) {
+            None if fits => wanted.clone(),
+            Some(lv) if lv.gfid() == Some(gfid) => wanted.clone(),
+            _ => LvName::for_gfid(gfid),
+        }
+    }
+
+    /// LVs which may appear as files, by name.
+    pub(super) fn visible(&self) -> Vec<&LvReport> {
+        let hidden = |lv: &LvReport| {
+            lv.is_internal()
+                || lv.tags.iter().any(|tag| matches!(tag, Tag::Hidden | Tag::Temporary))
+        };
+        let mut lvs: Vec<&LvReport> = self.lvs.values().filter(|lv| !hidden(lv)).collect();
+        lvs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        lvs
+    }
+
+    /// LVs that a copy has left behind.
+    pub(super) fn temporary(&self) -> Vec<LvReport> {
+        let temporary = |lv: &&LvReport| lv.tags.contains(&Tag::Temporary);
+        self.lvs.values().filter(temporary).cloned().collect()
+    }
+}
+
+/// The bytes that users of an LV see.
+pub(super) fn visible_size(lv: &LvReport) -> Bytes {
+    lv.origin_size.filter(|_| lv.is_cow()).unwrap_or(lv.size)
+}
+
+/// From where on the bytes of an LV may still be those of an earlier owner.
+pub(super) fn zeroing(lv: &LvReport) -> Option<Bytes> {
+    lv.tags.iter().find_map(|tag| match tag {
+        Tag::Zeroing(from) => Some(*from),
+        _ => None,
+    })
+}

@@ -1,0 +1,154 @@
+//! The thin pool of a VG.
+
+use bd_dm_thin::{PoolMode, PoolState, PoolStatus};
+use bd_lvm::{Change, Health, LvState, LvType, LvmErrorKind, PoolReport, dm_pool_uuid};
+use bd_model::{Bytes, LvName};
+use bd_proto::{FaultKind, Space};
+
+use super::{LvmEngine, Turn, fault};
+use crate::engine::EngineError;
+
+/// Percentage of pool metadata in use from which on nothing new is made: a pool without free
+/// metadata turns read-only for everybody.
+const METADATA_LIMIT: u64 = 95;
+
+/// The thin pool that images come from.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) name: LvName,
+    /// The device-mapper UUID of the layer that serves thin LVs.
+    uuid: String,
+    chunk: Bytes,
+}
+
+impl Pool {
+    /// Bytes of a chunk.
+    pub(super) fn chunk(&self) -> Bytes {
+        self.chunk
+    }
+}
+
+impl LvmEngine {
+    /// Finds the pool and refuses one which must not be used; activates it.
+    pub(super) fn check_pool(&self, name: &LvName) -> Result<Pool, EngineError> {
+        let path = self.path(name);
+        let what = format!("use thin pool {path}");
+        let report = self.lvm.pool(&self.vg, name).map_err(|e| match e.kind {
+            LvmErrorKind::NotFound => EngineError::new(
+                FaultKind::NotFound,
+                format!("thin pool {path} does not exist; make it with lvcreate --type thin-pool"),
+            ),
+            _ => fault::lvm(&what, e),
+        })?;
+        refuse_bad(&path, &report)?;
+        let pool = Pool {
+            name: name.clone(),
+            uuid: dm_pool_uuid(&self.vg_uuid, &report.uuid),
+            chunk: report.chunk_size,
+        };
+        let status = match self.working(&pool)? {
+            Some(status) => status,
+            None => {
+                let activate = Change::ActivatePool { pool: name.clone() };
+                self.lvm
+                    .change(&self.vg, &activate)
+                    .map_err(|e| fault::lvm(&format!("activate thin pool {path}"), e))?;
+                self.working(&pool)?.ok_or_else(|| {
+                    EngineError::new(
+                        FaultKind::Failed,
+                        format!("thin pool {path} does not become active; see lvs -a {}", self.vg),
+                    )
+                })?
+            }
+        };
+        if status.needs_check || status.mode == PoolMode::ReadOnly {
+            return Err(needs_repair(&path));
+        }
+        Ok(pool)
+    }
+
+    /// Lets writes to a full pool fail at once: a guest that is told can wait, one whose write
+    /// hangs cannot.
+    pub(super) fn prepare_pool(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
+        let Some(pool) = &self.pool else { return Ok(()) };
+        let what = format!("prepare thin pool {}", self.path(&pool.name));
+        let report = self.lvm.pool(&self.vg, &pool.name).map_err(|e| fault::lvm(&what, e))?;
+        if !report.error_when_full {
+            let change = Change::ErrorWhenFull { pool: pool.name.clone() };
+            self.lvm.change(&self.vg, &change).map_err(|e| fault::lvm(&what, e))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to make something new in a pool that has no room for it.
+    pub(super) fn check_room(&self, what: &str, pool: &Pool) -> Result<(), EngineError> {
+        let path = self.path(&pool.name);
+        let Some(status) = self.working(pool)? else { return Ok(()) };
+        if status.needs_check || status.mode == PoolMode::ReadOnly {
+            return Err(needs_repair(&path));
+        }
+        let full = |text: String| Err(EngineError::new(FaultKind::NoSpace, text));
+        if status.mode == PoolMode::OutOfDataSpace || status.data.free() == 0 {
+            return full(format!(
+                "cannot {what}: thin pool {path} is full; extend it with lvextend, or remove images"
+            ));
+        }
+        if status.metadata.percent() >= METADATA_LIMIT {
+            return full(format!(
+                "cannot {what}: the metadata of thin pool {path} are {}% full; extend them with \
+                 lvextend --poolmetadatasize",
+                status.metadata.percent()
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn pool_space(&self, pool: &Pool) -> Result<Space, EngineError> {
+        let path = self.path(&pool.name);
+        let status = self.working(pool)?.ok_or_else(|| {
+            EngineError::new(
+                FaultKind::Failed,
+                format!("thin pool {path} is not active; run lvchange -ay {path}"),
+            )
+        })?;
+        let bytes = |blocks: u64| Bytes(blocks.saturating_mul(pool.chunk.0));
+        Ok(Space { total: bytes(status.data.total), free: bytes(status.data.free()) })
+    }
+
+    /// The status of the pool; `None` if it is not active.
+    fn working(&self, pool: &Pool) -> Result<Option<PoolStatus>, EngineError> {
+        let path = self.path(&pool.name);
+        match self.kernel.pool(&pool.uuid) {
+            Ok(Some(PoolState::Working(status))) => Ok(Some(status)),
+            Ok(Some(PoolState::Failed)) => Err(needs_repair(&path)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(fault::failed(&format!("read the state of thin pool {path}"), error)),
+        }
+    }
+}
+
+fn needs_repair(path: &str) -> EngineError {
+    EngineError::new(
+        FaultKind::Failed,
+        format!(
+            "thin pool {path} has failed or is read-only; stop its users and run lvconvert --repair \
+             {path}"
+        ),
+    )
+}
+
+fn refuse_bad(path: &str, report: &PoolReport) -> Result<(), EngineError> {
+    let refuse = |text| Err(EngineError::new(FaultKind::Invalid, text));
+    if report.attr.kind != LvType::ThinPool {
+        return refuse(format!("{path} is not a thin pool; choose one, or leave the pool out"));
+    }
+    if !report.attr.zero {
+        return refuse(format!(
+            "thin pool {path} does not zero new chunks, so that images could show bytes of others; \
+             run lvchange --zero y {path}"
+        ));
+    }
+    let broken = matches!(report.attr.health, Health::Failed | Health::MetadataReadOnly)
+        || matches!(report.attr.state, LvState::CheckNeeded | LvState::CheckNeededSuspended);
+    if broken { Err(needs_repair(path)) } else { Ok(()) }
+}

@@ -1,0 +1,152 @@
+//! Growing and shrinking.
+
+use std::cmp::Ordering;
+
+use bd_lvm::{Change, LvReport, LvmError, LvmErrorKind, Tag};
+use bd_model::{Bytes, Gfid};
+use bd_proto::FaultKind;
+
+use super::model::visible_size;
+use super::{LvmEngine, Turn, fault};
+use crate::engine::{EngineError, Volume};
+
+impl LvmEngine {
+    pub(super) fn change_size(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
+        let what = format!("resize image {gfid} to {size}");
+        let extents = self.extents(&what, size)?;
+        let size = self.bytes(extents);
+        let _hold = self.busy.hold(&[gfid]);
+        self.finish_zeroing(&what, gfid)?;
+        let lv = self.image(&self.turn(), &what, gfid)?;
+        let order = size.cmp(&visible_size(&lv));
+        match order {
+            Ordering::Equal => {}
+            // Their sizes cannot change while they are in use; a file may well be smaller.
+            Ordering::Less if self.is_tied(&lv) => {}
+            Ordering::Greater if self.is_tied(&lv) => return Err(self.tied(&what, &lv)),
+            Ordering::Greater => self.grow(&what, gfid, &lv, size)?,
+            Ordering::Less => self.shrink(&what, gfid, size)?,
+        }
+        self.known(gfid).ok_or_else(|| self.unknown(&what, gfid))
+    }
+
+    fn is_tied(&self, lv: &LvReport) -> bool {
+        lv.is_cow() || self.model().cow_of(&lv.name).is_some()
+    }
+
+    fn tied(&self, what: &str, lv: &LvReport) -> EngineError {
+        let path = self.path(&lv.name);
+        if lv.is_cow() {
+            return EngineError::new(
+                FaultKind::Unsupported,
+                format!(
+                    "cannot {what}: {path} is a copy-on-write snapshot, as large as its origin; \
+                     clone it to have one that grows"
+                ),
+            );
+        }
+        EngineError::new(
+            FaultKind::Busy,
+            format!("cannot {what}: {path} has copy-on-write snapshots; remove them first"),
+        )
+    }
+
+    fn grow(
+        &self,
+        what: &str,
+        gfid: Gfid,
+        lv: &LvReport,
+        size: Bytes,
+    ) -> Result<(), EngineError> {
+        if lv.is_thin() {
+            let turn = self.turn();
+            if let Some(pool) = &self.pool {
+                self.check_room(what, pool)?;
+            }
+            return self.extend(&turn, what, gfid, size);
+        }
+        // From before the new extents are there until they are zero, so that nobody sees them
+        // after a crash either.
+        let mark = [Tag::Zeroing(lv.size)];
+        {
+            let turn = self.turn();
+            self.retag(&turn, what, gfid, &mark, &[])?;
+            if let Err(error) = self.extend(&turn, what, gfid, size) {
+                self.retag(&turn, what, gfid, &[], &mark)?;
+                return Err(error);
+            }
+        }
+        self.finish_zeroing(what, gfid)
+    }
+
+    fn extend(
+        &self,
+        turn: &Turn<'_>,
+        what: &str,
+        gfid: Gfid,
+        size: Bytes,
+    ) -> Result<(), EngineError> {
+        let extents = self.extents(what, size)?;
+        let lv = self.image_in_step(turn, what, gfid)?;
+        let change = Change::Extend { name: lv.name.clone(), extents };
+        match self.lvm.change(&self.vg, &change) {
+            Ok(_) => {
+                self.model_mut().resize(&lv.uuid, size);
+                Ok(())
+            }
+            Err(error) => Err(self.not_resized(turn, what, error)),
+        }
+    }
+
+    fn not_resized(&self, turn: &Turn<'_>, what: &str, error: LvmError) -> EngineError {
+        if let Err(error) = self.refresh(turn) {
+            return error;
+        }
+        if error.kind != LvmErrorKind::NoSpace {
+            return fault::lvm(what, error);
+        }
+        let free = self.bytes(self.model().vg.free);
+        EngineError::new(
+            FaultKind::NoSpace,
+            format!(
+                "cannot {what}: {free} free in {}; add a PV or choose a smaller size",
+                self.vg
+            ),
+        )
+    }
+
+    fn shrink(&self, what: &str, gfid: Gfid, size: Bytes) -> Result<(), EngineError> {
+        let extents = self.extents(what, size)?;
+        let lv = self.image_in_step(&self.turn(), what, gfid)?;
+        if lv.is_thin() {
+            self.clear_tail(what, &lv, size)?;
+        }
+        let turn = self.turn();
+        let lv = self.image_in_step(&turn, what, gfid)?;
+        let change = Change::Reduce { name: lv.name.clone(), extents };
+        match self.lvm.change(&self.vg, &change) {
+            Ok(_) => {
+                self.model_mut().resize(&lv.uuid, size);
+                Ok(())
+            }
+            Err(error) => Err(self.not_resized(&turn, what, error)),
+        }
+    }
+
+    /// Frees what is about to be cut off a thin LV: LVM leaves it mapped, and the old bytes would
+    /// be there again after it has grown.
+    fn clear_tail(&self, what: &str, lv: &LvReport, from: Bytes) -> Result<(), EngineError> {
+        let chunk = self.pool.as_ref().map_or(Bytes(0), super::pool::Pool::chunk);
+        let node = self.node(what, lv)?;
+        let len = |from: Bytes| Bytes(lv.size.0.saturating_sub(from.0));
+        let failed = |e| fault::failed(&format!("{what}: clearing the end stopped"), e);
+        self.kernel.discard(&node.file, from, len(from)).map_err(failed)?;
+        // A discard leaves a chunk alone of which it covers only a part.
+        if chunk.0 > 0 && from.0 % chunk.0 != 0 {
+            let end = (from.0 / chunk.0 + 1).saturating_mul(chunk.0).min(lv.size.0);
+            let part = Bytes(end - from.0);
+            self.kernel.zero(&node.file, from, part).map_err(failed)?;
+        }
+        node.file.sync_all().map_err(failed)
+    }
+}
