@@ -1,4 +1,18 @@
 //! The brick translator `storage/bd`: stands on `storage/posix` and keeps the bytes of images
 //! on logical volumes.
+//!
+//! `core` holds the rules, without Gluster; `fops` holds a function for each file operation,
+//! which decodes, calls the core and answers; [`Brick`] joins the two. Posix answers at once, on
+//! the same thread, so fops ask it directly. Whatever waits for gluster-bdd or a disk runs on
+//! threads of the brick's own.
 #![forbid(unsafe_code)]
+
+mod brick;
 mod core;
+mod fops;
+mod keeper;
+mod names;
+mod translator;
+
+pub use brick::{Brick, OpenImage};
+pub use crate::core::Node;

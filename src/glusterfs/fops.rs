@@ -240,7 +240,8 @@ macro_rules! fop {
     };
 }
 
-type Xdata<'a> = Option<Dict<'a>>;
+/// Extra data of a fop or its answer.
+pub type Xdata<'a> = Option<Dict<'a>>;
 type Name<'a> = Cow<'a, CStr>;
 
 fop! {

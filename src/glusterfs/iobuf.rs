@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
 use glusterfs_sys as sys;
@@ -36,6 +36,14 @@ impl Iobuf {
     fn start(&self) -> *mut u8 {
         // SAFETY: live, as self exists.
         unsafe { self.raw.as_ref() }.ptr.cast()
+    }
+
+    /// The payload made of some of its bytes.
+    ///
+    /// # Panics
+    /// If the range ends behind the buffer.
+    pub fn into_payload(self, bytes: Range<usize>) -> Payload<'static> {
+        Payload::of_buffer(&self, bytes)
     }
 
     /// Makes the buffer shorter, as after a short read.
@@ -203,6 +211,19 @@ impl Payload<'static> {
         }
     }
 
+    fn of_buffer(buffer: &Iobuf, bytes: Range<usize>) -> Payload<'static> {
+        let part = &buffer[bytes];
+        // SAFETY: no precondition.
+        let iobref = unsafe { sys::iobref_new() };
+        assert!(!iobref.is_null(), "out of memory");
+        // SAFETY: both live; the iobref takes a reference of its own.
+        let ret = unsafe { sys::iobref_add(iobref, buffer.raw.as_ptr()) };
+        assert!(ret == 0, "out of memory");
+        let piece =
+            sys::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+        Payload::of_parts(Box::new([piece]), iobref)
+    }
+
     /// No data.
     pub fn empty() -> Payload<'static> {
         // SAFETY: no precondition; the answer may be null when memory is out, as handled.
@@ -221,17 +242,8 @@ impl Payload<'static> {
 
 impl From<Iobuf> for Payload<'static> {
     fn from(buffer: Iobuf) -> Payload<'static> {
-        // SAFETY: no precondition.
-        let iobref = unsafe { sys::iobref_new() };
-        assert!(!iobref.is_null(), "out of memory");
-        // SAFETY: both live; the iobref takes a reference of its own.
-        let ret = unsafe { sys::iobref_add(iobref, buffer.raw.as_ptr()) };
-        assert!(ret == 0, "out of memory");
-        let piece = sys::iovec {
-            iov_base: buffer.start().cast(),
-            iov_len: buffer.len,
-        };
-        Payload::of_parts(Box::new([piece]), iobref)
+        let all = 0..buffer.len;
+        Payload::of_buffer(&buffer, all)
     }
 }
 

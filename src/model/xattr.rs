@@ -12,3 +12,5 @@ pub const INFO: &str = "glusterfs.bd.info";
 pub const USER_PREFIX: &str = "user.glusterfs.bd";
 /// Set by DHT on link files, which never become images.
 pub const DHT_LINKTO: &str = "trusted.glusterfs.dht.linkto";
+/// In the xdata of a link or symlink: `bd-client` has seen that no copy is meant.
+pub const PLAIN: &str = "glusterfs.bd.plain";

@@ -1,1 +1,5 @@
-//! bd-so.
+//! `bd.so`: the translator `storage/bd` of a brick's graph.
+
+glusterfs::export!(bd_xlator::Brick, c"bd", options: [
+    (c"volume-id", None, c"the Gluster volume that the brick belongs to"),
+]);

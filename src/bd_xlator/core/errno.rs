@@ -5,7 +5,7 @@ use std::io;
 use bd_proto::{CallError, ConnectError, FaultKind};
 
 /// An error number of errno(3), as a fop answers it.
-pub type Errno = i32;
+pub(crate) type Errno = i32;
 
 /// The errno of a fault of gluster-bdd.
 pub(crate) fn of_fault(kind: FaultKind) -> Errno {

@@ -27,12 +27,22 @@ pub(crate) struct Image {
     /// Bytes were written since the last flush.
     unflushed: AtomicBool,
     times: Mutex<Times>,
-    allocated: Mutex<Option<u64>>,
+    allocated: Mutex<Allocated>,
     opens: AtomicU32,
     /// The last name is gone; the LV goes with the last close.
     doomed: AtomicBool,
     /// The LV was grown in steps and may be larger than it has to be.
     untrimmed: AtomicBool,
+}
+
+/// Allocated bytes as gluster-bdd last told them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Allocated {
+    bytes: Option<u64>,
+    /// Nothing was written since they were asked for.
+    in_step: bool,
+    /// Counts what may have changed them.
+    changes: u64,
 }
 
 /// Sets the stub's size; fails as the file system below does.
@@ -80,11 +90,6 @@ impl Image {
     /// Its identity.
     pub(crate) fn gfid(&self) -> Gfid {
         self.gfid
-    }
-
-    /// Thin or thick.
-    pub(crate) fn kind(&self) -> ImageKind {
-        self.kind
     }
 
     /// Its bytes.
@@ -191,7 +196,7 @@ impl Image {
     ) -> Result<(), Failure> {
         self.unflushed.store(true, Ordering::Release);
         let written = device.write(offset, pieces);
-        lock(&self.allocated).take();
+        self.allocation_changed();
         Ok(written?)
     }
 
@@ -268,7 +273,7 @@ impl Image {
             self.make_room(link, &device, &mut growth, size, false)?;
             // What a crash or a failed write left between the old end and the device's end.
             device.zero(Span { start: old, end: size.min(before) })?;
-            lock(&self.allocated).take();
+            self.allocation_changed();
         }
         set_stub_size(size).map_err(Failure::Errno)?;
         self.size.store(size, Ordering::Release);
@@ -284,7 +289,7 @@ impl Image {
         old: u64,
     ) -> Result<(), Failure> {
         let device = self.device(link)?;
-        lock(&self.allocated).take();
+        self.allocation_changed();
         let kept = match self.kind {
             // Discarding first gives the chunks back to the pool even if the LV stays large.
             ImageKind::Thin => old,
@@ -344,25 +349,47 @@ impl Image {
         lock(&self.times)
     }
 
-    /// Allocated bytes, as far as known without asking.
-    pub(crate) fn known_allocated(&self) -> Option<u64> {
-        *lock(&self.allocated)
+    fn allocation_changed(&self) {
+        let mut allocated = lock(&self.allocated);
+        allocated.in_step = false;
+        allocated.changes += 1;
     }
 
-    /// Allocated bytes, asked of gluster-bdd if something was written since.
-    pub(crate) fn allocated(&self, link: &Link) -> Option<u64> {
-        if let Some(bytes) = self.known_allocated() {
-            return Some(bytes);
+    /// Allocated bytes if nothing was written since gluster-bdd told them.
+    pub(crate) fn allocated_now(&self) -> Option<u64> {
+        let allocated = *lock(&self.allocated);
+        allocated.bytes.filter(|_| allocated.in_step)
+    }
+
+    /// Allocated bytes as last told, or the size where nobody told them yet.
+    pub(crate) fn allocated_lately(&self) -> u64 {
+        lock(&self.allocated).bytes.unwrap_or_else(|| self.size())
+    }
+
+    /// Takes note of allocated bytes which gluster-bdd told some time ago.
+    pub(crate) fn note_allocated(&self, bytes: Bytes) {
+        let mut allocated = lock(&self.allocated);
+        if !allocated.in_step {
+            allocated.bytes = Some(bytes.0);
         }
+    }
+
+    /// Asks gluster-bdd for the allocated bytes, if something was written since it told them.
+    ///
+    /// If it cannot tell, they stay as last told: a stat must not fail for want of a number
+    /// that only informs.
+    pub(crate) fn refresh_allocated(&self, link: &Link) {
+        if self.allocated_now().is_some() {
+            return;
+        }
+        let changes = lock(&self.allocated).changes;
         let request = Request::Allocated { brick: link.id(), gfids: vec![self.gfid] };
-        match link.ask(&request) {
-            Ok(Reply::Allocated(bytes)) => {
-                let bytes = bytes.first().copied().flatten()?.0;
-                *lock(&self.allocated) = Some(bytes);
-                Some(bytes)
-            }
-            // A stat must not fail for want of a number that only informs.
-            Ok(_) | Err(_) => None,
+        if let Ok(Reply::Allocated(told)) = link.ask(&request)
+            && let Some(Some(bytes)) = told.first()
+        {
+            let mut allocated = lock(&self.allocated);
+            allocated.bytes = Some(bytes.0);
+            allocated.in_step = allocated.changes == changes;
         }
     }
 
@@ -384,6 +411,11 @@ impl Image {
     /// The last name is gone.
     pub(crate) fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
+    }
+
+    /// Whether the last name is gone.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
     }
 
     /// Says once whether the LV can go: the last name is gone and nobody has it open.

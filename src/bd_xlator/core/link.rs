@@ -148,11 +148,16 @@ impl Link {
         mut client: Client,
         call: &mut impl FnMut(&mut Client) -> Result<T, CallError>,
     ) -> Result<T, LinkError> {
-        let answer = call(&mut client);
-        if matches!(answer, Ok(_) | Err(CallError::Fault(_))) {
+        let answer = call(&mut client).map_err(LinkError::from);
+        let is_broken = match &answer {
+            Ok(_) | Err(LinkError::Call(CallError::Fault(_))) => false,
+            Err(_) => true,
+        };
+        let is_detached = answer.as_ref().is_err_and(|error| error.is(FaultKind::NotAttached));
+        if !is_broken && !is_detached {
             lock(&self.idle).push(client);
         }
-        Ok(answer?)
+        answer
     }
 
     /// A new connection, with the brick attached and nothing left unsettled.

@@ -3,13 +3,16 @@
 pub(crate) mod errno;
 mod growth;
 mod image;
+mod images;
 mod link;
 mod node;
 mod times;
 mod workers;
 
-pub(crate) use image::{Failure, Image, WriteAt};
+pub(crate) use image::{Image, WriteAt};
+pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
-pub(crate) use node::{Kind, Node};
+pub(crate) use node::Kind;
+pub use node::Node;
 pub(crate) use times::Timestamp;
 pub(crate) use workers::Workers;

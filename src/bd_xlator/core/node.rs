@@ -9,7 +9,7 @@ use super::image::Image;
 /// An inode that Gluster has just made is unknown, not plain: readdirp links inodes without a
 /// lookup, so every fop on data first makes sure what the file is.
 #[derive(Debug, Default)]
-pub(crate) struct Node {
+pub struct Node {
     kind: Mutex<Kind>,
     /// Held shared by I/O on a plain file, and alone while the file becomes an image.
     plain_io: RwLock<()>,

@@ -1,0 +1,345 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
+use bd_proto::Request;
+use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs};
+use glusterfs::{
+    Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Xlator, gf_error,
+    gf_info, gf_warn,
+};
+use uuid::Uuid;
+
+use crate::core::{Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
+use crate::keeper::Keeper;
+
+/// Threads for reading and writing open images.
+const DATA_THREADS: usize = 16;
+/// Threads for what waits for gluster-bdd.
+const CONTROL_THREADS: usize = 32;
+
+/// The brick translator: one brick of one volume.
+#[derive(Debug)]
+pub struct Brick {
+    pub(crate) xl: Xlator<Brick>,
+    pub(crate) link: Link,
+    pub(crate) images: Images,
+    /// The top image directory, the same on every brick of the volume.
+    top: Gfid,
+    top_is_there: AtomicBool,
+    /// Destinations of clones and snapshots that are under way.
+    pending: Mutex<HashMap<Gfid, PendingStub>>,
+    /// Images whose stub does not know yet when they were written.
+    unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
+    control: Workers,
+    data: Workers,
+    keeper: Mutex<Option<Keeper>>,
+}
+
+/// An open image.
+#[derive(Debug)]
+pub struct OpenImage {
+    pub(crate) image: Arc<Image>,
+}
+
+/// A stub that waits for its LV.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingStub {
+    /// The directory it is in.
+    pub(crate) parent: Gfid,
+    /// Its name there.
+    pub(crate) name: String,
+    /// When the brick first saw it.
+    pub(crate) since: Instant,
+}
+
+impl Brick {
+    pub(crate) fn start(xl: Xlator<Brick>) -> Result<Arc<Brick>, InitError> {
+        let posix = xl.first_child().ok_or_else(|| {
+            InitError("storage/bd has nothing below it; it stands on storage/posix".to_owned())
+        })?;
+        let dir = posix.option("directory").ok_or_else(|| {
+            InitError(format!("{} has no option directory; check the volfile", posix.name()))
+        })?;
+        let volume = xl
+            .option("volume-id")
+            .or_else(|| posix.option("volume-id"))
+            .ok_or_else(|| InitError("option volume-id is missing; check the volfile".to_owned()))?;
+        let volume: Uuid = volume
+            .parse()
+            .map_err(|error| InitError(format!("volume-id {volume:?}: {error}")))?;
+        let socket = bd_proto::socket_path();
+        let link = Link::attach(&socket, Path::new(&dir), volume)
+            .map_err(|error| InitError(format!("cannot attach brick {dir}: {error}")))?;
+        let brick = link.brick();
+        gf_info!("brick {dir} serves images of {:?} in /{}", brick.engine, brick.top);
+        let threads = |name, count| {
+            Workers::start(name, count)
+                .map_err(|error| InitError(format!("cannot start threads: {error}")))
+        };
+        let brick = Arc::new(Brick {
+            xl,
+            top: Gfid::of_top_directory(volume, &link.brick().top),
+            link,
+            images: Images::default(),
+            top_is_there: AtomicBool::new(false),
+            pending: Mutex::default(),
+            unsaved: Mutex::default(),
+            control: threads("bd-control", CONTROL_THREADS)?,
+            data: threads("bd-data", DATA_THREADS)?,
+            keeper: Mutex::default(),
+        });
+        let keeper = Keeper::start(&brick)
+            .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
+        *lock(&brick.keeper) = Some(keeper);
+        Ok(brick)
+    }
+
+    /// Ends the keeper and saves what it had still to save.
+    pub(crate) fn stop(&self) {
+        if let Some(keeper) = lock(&self.keeper).take() {
+            keeper.stop();
+        }
+    }
+
+    /// Runs `job` on a thread that may wait for gluster-bdd.
+    pub(crate) fn on_control(self: &Arc<Self>, job: impl FnOnce(&Arc<Brick>) + Send + 'static) {
+        let brick = Arc::clone(self);
+        self.control.run(move || brick.xl.node().enter(|| job(&brick)));
+    }
+
+    /// Runs `job` on a thread that does I/O on `image`, or waits for its device to be opened.
+    pub(crate) fn on_data(
+        self: &Arc<Self>,
+        image: &Image,
+        job: impl FnOnce(&Arc<Brick>) + Send + 'static,
+    ) {
+        let workers = if image.is_ready() { &self.data } else { &self.control };
+        let brick = Arc::clone(self);
+        workers.run(move || brick.xl.node().enter(|| job(&brick)));
+    }
+
+    /// What the brick remembers of an inode.
+    pub(crate) fn node(&self, inode: &Inode<'_>) -> Arc<Node> {
+        inode.ctx_or_insert(self.xl, Node::default())
+    }
+
+    /// Makes sure what a file is. Everything that is not a regular file is plain.
+    ///
+    /// `gfid` is that of the answer when the inode is not linked yet.
+    pub(crate) fn kind_of<F: Fop>(
+        &self,
+        frame: &Frame<F>,
+        inode: &Inode<'_>,
+        gfid: [u8; 16],
+    ) -> Result<Kind, Errno> {
+        let node = self.node(inode);
+        match node.kind() {
+            known @ (Kind::Plain | Kind::Image(_)) => return Ok(known),
+            Kind::Unknown | Kind::Pending => {}
+        }
+        if !matches!(inode.file_type(), FileType::Regular | FileType::Unknown) {
+            return Ok(node.learn(Kind::Plain));
+        }
+        let mut other = Kind::Plain;
+        let gfid = Gfid::from_bytes(gfid);
+        let image = self.images.find_or_read(gfid, || {
+            let (buf, mark) = self.read_stub(frame, inode, gfid)?;
+            match mark {
+                Some(ImageMark::Image { kind, .. }) if buf.file_type() == FileType::Regular => {
+                    return Ok(Some(Image::new(gfid, kind, buf.size())));
+                }
+                Some(ImageMark::Pending) => other = Kind::Pending,
+                Some(ImageMark::Image { .. }) | None => {}
+            }
+            Ok::<_, Errno>(None)
+        })?;
+        Ok(node.learn(image.map_or(other, Kind::Image)))
+    }
+
+    /// The image that a file is, if it is one.
+    pub(crate) fn image_of<F: Fop>(
+        &self,
+        frame: &Frame<F>,
+        inode: &Inode<'_>,
+    ) -> Result<Option<Arc<Image>>, Errno> {
+        match self.kind_of(frame, inode, inode.gfid())? {
+            Kind::Image(image) => Ok(Some(image)),
+            Kind::Unknown | Kind::Plain | Kind::Pending => Ok(None),
+        }
+    }
+
+    fn read_stub<F: Fop>(
+        &self,
+        frame: &Frame<F>,
+        inode: &Inode<'_>,
+        gfid: Gfid,
+    ) -> Result<(Iatt, Option<ImageMark>), Errno> {
+        let request = Dict::new();
+        request.set_u32(xattr::IMAGE, 0)?;
+        let loc = Loc::by_gfid(inode, *gfid.as_bytes());
+        let reply = frame.ask::<Lookup>(LookupArgs { loc, xdata: Some(request) })?;
+        let text = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+        let mark = text.and_then(|text| match text.parse() {
+            Ok(mark) => Some(mark),
+            Err(error) => {
+                gf_error!("<gfid:{gfid}> has a mark that cannot be read: {error}");
+                None
+            }
+        });
+        Ok((reply.buf, mark))
+    }
+
+    /// The policy of a directory, if it is an image directory.
+    pub(crate) fn policy_of<F: Fop>(
+        &self,
+        frame: &Frame<F>,
+        dir: &Inode<'_>,
+        gfid: [u8; 16],
+    ) -> Result<Option<DirPolicy>, Errno> {
+        let node = self.node(dir);
+        if let Some(policy) = node.policy() {
+            return Ok(policy);
+        }
+        let args = GetxattrArgs {
+            loc: Loc::by_gfid(dir, gfid),
+            name: Some(crate::names::DIR.into()),
+            xdata: None,
+        };
+        let text = match frame.ask::<Getxattr>(args) {
+            Ok(reply) => reply.dict.and_then(|dict| dict.get_str(xattr::DIR)),
+            Err(failure) if failure.errno == Errno::ENODATA => None,
+            Err(failure) => return Err(failure.errno),
+        };
+        let policy = text.and_then(|text| match text.parse::<DirPolicy>() {
+            Ok(policy) => Some(policy),
+            Err(error) => {
+                gf_warn!("directory {dir:?} has a policy that cannot be read: {error}");
+                None
+            }
+        });
+        node.set_policy(Some(policy));
+        Ok(policy)
+    }
+
+    /// The policy of the directory that a new name would be in.
+    pub(crate) fn policy_at<F: Fop>(
+        &self,
+        frame: &Frame<F>,
+        loc: &Loc<'_>,
+    ) -> Result<Option<DirPolicy>, Errno> {
+        match loc.parent() {
+            Some(parent) => self.policy_of(frame, &parent, loc.parent_gfid()),
+            None => Ok(None),
+        }
+    }
+
+    /// The kind of image that a directory's policy comes to on this brick: without a thin pool
+    /// all images are thick.
+    pub(crate) fn kind_for(&self, wanted: ImageKind) -> ImageKind {
+        match self.link.brick().kind {
+            ImageKind::Thick => ImageKind::Thick,
+            ImageKind::Thin => wanted,
+        }
+    }
+
+    /// The identity of the top image directory.
+    pub(crate) fn top(&self) -> Gfid {
+        self.top
+    }
+
+    /// Whether the top image directory is known to exist.
+    pub(crate) fn top_is_known(&self) -> bool {
+        self.top_is_there.load(Ordering::Acquire)
+    }
+
+    /// The name that an image's LV should bear: that of the file in the top image directory.
+    pub(crate) fn lv_name_at(&self, loc: &Loc<'_>) -> Option<String> {
+        let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top;
+        loc.name().filter(|_| in_top).and_then(|name| name.to_str().ok()).map(str::to_owned)
+    }
+
+    /// Stubs that wait for their LV.
+    pub(crate) fn pending(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
+        lock(&self.pending)
+    }
+
+    /// Notes a write, so that the stub's mtime follows.
+    pub(crate) fn note_write(&self, inode: &Inode<'_>, image: &Arc<Image>, at: Option<Moment>) {
+        let at = at.unwrap_or_else(Moment::now);
+        if image.note_write(timestamp(at)) {
+            lock(&self.unsaved).push((inode.share(), Arc::clone(image)));
+        }
+    }
+
+    /// Takes the list of images whose stubs do not know when they were written.
+    pub(crate) fn take_unsaved(&self) -> Vec<(Inode<'static>, Arc<Image>)> {
+        std::mem::take(&mut *lock(&self.unsaved))
+    }
+
+    /// Answers an image's attributes instead of its stub's.
+    pub(crate) fn dress(&self, image: &Image, iatt: &mut Iatt) {
+        if iatt.is_empty() {
+            return;
+        }
+        iatt.set_size(image.size());
+        iatt.set_blocks(image.allocated_lately().div_ceil(bd_model::SECTOR));
+        let times = image.times();
+        let mtime = times.answer(timestamp(iatt.mtime()));
+        if mtime > timestamp(iatt.mtime()) {
+            iatt.set_mtime(moment(mtime));
+            if mtime > timestamp(iatt.ctime()) {
+                iatt.set_ctime(moment(mtime));
+            }
+        }
+    }
+
+    /// Gives a descriptor its image.
+    pub(crate) fn bind_fd(&self, fd: &Fd<'_>, image: &Arc<Image>) {
+        image.opened();
+        fd.set_ctx(self.xl, Some(Arc::new(OpenImage { image: Arc::clone(image) })));
+    }
+
+    /// Removes the LV of an image whose last name is gone, once nobody has it open.
+    pub(crate) fn remove_if_doomed(&self, image: &Image) {
+        if image.take_doom() {
+            image.close_device();
+            let gfid = image.gfid();
+            if let Err(error) = self.link.tell(&Request::Remove { brick: self.link.id(), gfid }) {
+                // The intent stays: gluster-bdd removes the LV when it can, at the latest when
+                // the brick starts again.
+                gf_warn!("LV of removed image <gfid:{gfid}> stays for now: {error}");
+            }
+        }
+    }
+
+    /// Logs a failure of gluster-bdd and answers its errno for the client.
+    pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &LinkError) -> Errno {
+        gf_error!("cannot {what} image <gfid:{gfid}>: {error}");
+        match error.errno() {
+            // The file is there; it is its LV that is not.
+            libc::ENOENT => Errno::EIO,
+            errno => Errno::new(errno),
+        }
+    }
+
+    /// The top image directory exists.
+    pub(crate) fn note_top(&self) {
+        self.top_is_there.store(true, Ordering::Release);
+    }
+}
+
+pub(crate) fn timestamp(moment: Moment) -> Timestamp {
+    Timestamp { seconds: moment.sec, nanoseconds: moment.nsec }
+}
+
+pub(crate) fn moment(timestamp: Timestamp) -> Moment {
+    Moment { sec: timestamp.seconds, nsec: timestamp.nanoseconds }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

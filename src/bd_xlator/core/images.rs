@@ -1,0 +1,85 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bd_model::Gfid;
+
+use super::image::Image;
+
+const SHARDS: usize = 64;
+
+type Shard = Mutex<HashMap<Gfid, Weak<Image>>>;
+
+/// All images that somebody holds: one [`Image`] for each gfid, however many inodes and
+/// descriptors lead to it.
+#[derive(Debug)]
+pub(crate) struct Images {
+    shards: [Shard; SHARDS],
+}
+
+impl Default for Images {
+    fn default() -> Images {
+        Images { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+impl Images {
+    /// The image if somebody holds it, else what `read` makes of its stub.
+    ///
+    /// Nobody else can make or find this image while `read` looks at the stub: its size cannot
+    /// be out of date when it comes into the table. So `read` must not block for long, nor ask
+    /// for an image itself.
+    pub(crate) fn find_or_read<E>(
+        &self,
+        gfid: Gfid,
+        read: impl FnOnce() -> Result<Option<Image>, E>,
+    ) -> Result<Option<Arc<Image>>, E> {
+        let mut shard = self.shard(gfid).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = shard.get(&gfid).and_then(Weak::upgrade) {
+            return Ok(Some(image));
+        }
+        let image = read()?.map(Arc::new);
+        if let Some(image) = &image {
+            shard.insert(gfid, Arc::downgrade(image));
+        }
+        Ok(image)
+    }
+
+    /// The image, if somebody holds it.
+    pub(crate) fn find(&self, gfid: Gfid) -> Option<Arc<Image>> {
+        let shard = self.shard(gfid).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&gfid).and_then(Weak::upgrade)
+    }
+
+    /// Forgets an image that nobody holds any more.
+    pub(crate) fn sweep(&self, gfid: Gfid) {
+        let mut shard = self.shard(gfid).lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.get(&gfid).is_some_and(|image| image.strong_count() == 0) {
+            shard.remove(&gfid);
+        }
+    }
+
+    fn shard(&self, gfid: Gfid) -> &Shard {
+        &self.shards[usize::from(gfid.as_bytes()[15]) % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bd_model::ImageKind;
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_shared_while_held_and_read_anew_after() {
+        let images = Images::default();
+        let gfid = Gfid::random();
+        let make = |size| move || Ok::<_, ()>(Some(Image::new(gfid, ImageKind::Thin, size)));
+        let first = images.find_or_read(gfid, make(1)).unwrap().unwrap();
+        let second = images.find_or_read(gfid, make(2)).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        drop((first, second));
+        images.sweep(gfid);
+        assert!(images.find(gfid).is_none());
+        assert_eq!(images.find_or_read(gfid, make(3)).unwrap().unwrap().size(), 3);
+    }
+}

@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use glusterfs::fops::{Fsetattr, Fstat, FstatArgs, Setattr, Stat};
+use glusterfs::{Call, Errno, Failure, Fd, Fop, Frame, Iatt, set_attr};
+
+use crate::Brick;
+use crate::core::Image;
+
+/// Answers an image's attributes instead of its stub's.
+pub(crate) fn stat(brick: &Arc<Brick>, call: Call<'_, Stat>) {
+    let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
+        return call.pass();
+    };
+    match brick.image_of(&call.frame, &inode) {
+        Ok(Some(image)) => dressed(brick, call, image, |reply| &mut reply.buf),
+        Ok(None) => call.pass(),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+/// As [`stat`].
+pub(crate) fn fstat(brick: &Arc<Brick>, call: Call<'_, Fstat>) {
+    let image = brick.image_of(&call.frame, &call.args.fd.inode());
+    match image {
+        Ok(Some(image)) => dressed(brick, call, image, |reply| &mut reply.buf),
+        Ok(None) => call.pass(),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+/// Winds a fop and answers it with the attributes that `iatt` finds in the reply replaced.
+fn dressed<F: Fop>(
+    brick: &Arc<Brick>,
+    call: Call<'_, F>,
+    image: Arc<Image>,
+    iatt: impl for<'r, 's> Fn(&'s mut F::Reply<'r>) -> &'s mut Iatt + Send + 'static,
+) {
+    let brick = Arc::clone(brick);
+    call.wind(move |frame, answer| {
+        let mut reply = match answer {
+            Ok(reply) => reply,
+            Err(failure) => return frame.answer(Err(failure)),
+        };
+        if image.allocated_now().is_some() {
+            brick.dress(&image, iatt(&mut reply));
+            return frame.unwind(reply);
+        }
+        let mut reply = F::own_reply(reply);
+        brick.on_control(move |brick| {
+            image.refresh_allocated(&brick.link);
+            brick.dress(&image, iatt(&mut reply));
+            frame.unwind(reply);
+        });
+    });
+}
+
+/// Sets attributes of the stub; an mtime that is set counts more than earlier writes.
+pub(crate) fn setattr(brick: &Arc<Brick>, call: Call<'_, Setattr>) {
+    let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
+        return call.pass();
+    };
+    let valid = call.args.valid;
+    match brick.image_of(&call.frame, &inode) {
+        Ok(Some(image)) => {
+            before_setattr(&image, valid);
+            let brick = Arc::clone(brick);
+            call.wind(move |frame, answer| {
+                frame.answer(answer.map(|mut reply| {
+                    brick.dress(&image, &mut reply.preop);
+                    brick.dress(&image, &mut reply.postop);
+                    reply
+                }));
+            });
+        }
+        Ok(None) => call.pass(),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+/// As [`setattr`].
+pub(crate) fn fsetattr(brick: &Arc<Brick>, call: Call<'_, Fsetattr>) {
+    let valid = call.args.valid;
+    let image = brick.image_of(&call.frame, &call.args.fd.inode());
+    match image {
+        Ok(Some(image)) => {
+            before_setattr(&image, valid);
+            let brick = Arc::clone(brick);
+            call.wind(move |frame, answer| {
+                frame.answer(answer.map(|mut reply| {
+                    brick.dress(&image, &mut reply.preop);
+                    brick.dress(&image, &mut reply.postop);
+                    reply
+                }));
+            });
+        }
+        Ok(None) => call.pass(),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+fn before_setattr(image: &Image, valid: i32) {
+    if valid & set_attr::MTIME != 0 {
+        image.times().overrule();
+    }
+}
+
+/// The attributes of an open image, for answers of other fops.
+pub(crate) fn of_fd<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    fd: &Fd<'_>,
+    image: &Image,
+) -> Result<Iatt, Errno> {
+    let reply = frame.ask::<Fstat>(FstatArgs { fd: fd.share(), xdata: None });
+    let mut iatt = reply.map_err(|failure: Failure<'_>| failure.errno)?.buf;
+    brick.dress(image, &mut iatt);
+    Ok(iatt)
+}

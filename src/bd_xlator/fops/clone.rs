@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use bd_model::{Gfid, ImageMark, xattr};
+use bd_proto::{CopyHow, Reply, Request};
+use glusterfs::fops::{
+    Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs,
+};
+use glusterfs::{Dict, Errno, Fop, Frame, Inode, Loc, gf_error};
+
+use super::create;
+use crate::Brick;
+use crate::core::{Image, Kind};
+
+/// Makes the pending stub `dest` a clone or snapshot of `source`.
+///
+/// Only for threads that may wait.
+pub(crate) fn copy<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    source: &Arc<Image>,
+    inode: &Inode<'_>,
+    dest: Gfid,
+    how: CopyHow,
+) -> Result<(), Errno> {
+    let stub = inode.find(*dest.as_bytes()).unwrap_or_else(|| inode.fresh());
+    let loc = || Loc::by_gfid(&stub, *dest.as_bytes());
+    must_be_pending(frame, loc(), dest)?;
+    let name = {
+        let pending = brick.pending();
+        let known = pending.get(&dest).filter(|stub| stub.parent == brick.top());
+        known.map(|stub| stub.name.clone())
+    };
+    let request = Request::Copy {
+        brick: brick.link.id(),
+        source: source.gfid(),
+        dest,
+        name,
+        how,
+        cow_size: None,
+    };
+    // With the size at rest: the copy must have just the bytes that its size says.
+    let (copied, size) =
+        source.with_size_at_rest(|size| (brick.link.make(dest, &request), size));
+    let made = match copied {
+        Ok(Reply::Image(image)) => image,
+        Ok(_) => return Err(Errno::EPROTO),
+        Err(error) => return Err(brick.told("copy", source.gfid(), &error)),
+    };
+    let marked = (|| {
+        let offset = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
+        frame.ask::<Truncate>(TruncateArgs { loc: loc(), offset, xdata: None })?;
+        let dict = Dict::new();
+        let mark = ImageMark::Image { kind: made.kind, size: None };
+        dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+        frame.ask::<Setxattr>(SetxattrArgs { loc: loc(), dict, flags: 0, xdata: None })?;
+        Ok::<(), Errno>(())
+    })();
+    create::settle(brick, dest, marked.is_ok());
+    if let Err(errno) = marked {
+        gf_error!("cannot give <gfid:{dest}> its size and mark: {errno}");
+        return Err(errno);
+    }
+    brick.pending().remove(&dest);
+    // The inode may have been looked at while it was pending.
+    if let Ok(Kind::Image(image)) = brick.kind_of(frame, &stub, *dest.as_bytes()) {
+        image.refresh_allocated(&brick.link);
+    }
+    Ok(())
+}
+
+fn must_be_pending<F: Fop>(frame: &Frame<F>, loc: Loc<'_>, dest: Gfid) -> Result<(), Errno> {
+    let request = Dict::new();
+    request.set_u32(xattr::IMAGE, 0)?;
+    let reply = frame.ask::<Lookup>(LookupArgs { loc, xdata: Some(request) })?;
+    let mark = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+    if mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending) {
+        return Ok(());
+    }
+    gf_error!("<gfid:{dest}> is not a fresh destination of a clone or snapshot");
+    Err(Errno::EINVAL)
+}

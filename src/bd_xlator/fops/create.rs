@@ -1,0 +1,237 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
+use bd_proto::Request;
+use glusterfs::fops::{Create, Lookup, LookupArgs, Mkdir, Mknod};
+use glusterfs::{Call, Dict, Errno, Fop, Frame, Loc, gf_warn};
+
+use super::truncate;
+use crate::brick::PendingStub;
+use crate::core::Kind;
+use crate::{Brick, names};
+
+/// What a new file shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NewFile {
+    /// A file of the brick directory.
+    Plain,
+    /// The destination of a clone or snapshot: a stub without an LV.
+    Pending(Gfid),
+    /// An image.
+    Image(Gfid, ImageKind),
+}
+
+/// Makes a file, an image where the directory says so, and opens it.
+pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
+    let (frame, args) = (&call.frame, &call.args);
+    let new = new_file(brick, frame, &args.loc, args.xdata.as_ref());
+    let exists = exists(frame, &args.loc);
+    match (new, exists) {
+        (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
+        // A pending file is made by mknod: nobody may write to it.
+        (Ok(NewFile::Pending(_)), Ok(_)) => call.fail(Errno::EINVAL),
+        (Ok(NewFile::Plain), Ok(false)) => call.pass(),
+        (Ok(_), Ok(true)) if call.args.flags & libc::O_EXCL != 0 => call.fail(Errno::EEXIST),
+        (Ok(_), Ok(true)) => {
+            let call = call.detach();
+            brick.on_control(move |brick| open_existing(brick, call));
+        }
+        (Ok(NewFile::Image(gfid, kind)), Ok(false)) => {
+            let call = call.detach();
+            brick.on_control(move |brick| create_image(brick, call, gfid, kind));
+        }
+    }
+}
+
+fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid, kind: ImageKind) {
+    let name = brick.lv_name_at(&call.args.loc);
+    if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
+        return call.fail(errno);
+    }
+    let (fd, inode) = (call.args.fd.share(), call.args.loc.inode().map(|inode| inode.share()));
+    let (frame, answer) = call.ask();
+    settle(brick, gfid, answer.is_ok());
+    if answer.is_ok()
+        && let Some(inode) = inode
+        && let Ok(Kind::Image(image)) = brick.kind_of(&frame, &inode, *gfid.as_bytes())
+    {
+        brick.bind_fd(&fd, &image);
+    }
+    frame.answer(answer);
+}
+
+/// A create of a file that is there is an open.
+fn open_existing(brick: &Arc<Brick>, mut call: Call<'static, Create>) {
+    let truncates = call.args.flags & libc::O_TRUNC != 0;
+    let (fd, fresh) = (call.args.fd.share(), call.args.loc.inode().map(|inode| inode.share()));
+    let existing = fresh.as_ref().and_then(|inode| found(&call.frame, &call.args.loc, inode));
+    let (Some(fresh), Some(gfid)) = (fresh, existing) else { return call.pass() };
+    let inode = fresh.find(gfid).unwrap_or(fresh);
+    let image = match brick.kind_of(&call.frame, &inode, gfid) {
+        Ok(Kind::Image(image)) => image,
+        Ok(Kind::Unknown | Kind::Plain | Kind::Pending) => return call.pass(),
+        Err(errno) => return call.fail(errno),
+    };
+    if let Err(error) = image.device(&brick.link) {
+        return call.fail(brick.told("open", image.gfid(), &error));
+    }
+    // Posix would cut the stub and leave the LV.
+    call.args.flags &= !libc::O_TRUNC;
+    let (frame, answer) = call.ask();
+    let mut reply = match answer {
+        Ok(reply) => reply,
+        Err(failure) => return frame.answer(Err(failure)),
+    };
+    if truncates {
+        let loc = Loc::by_gfid(&inode, gfid);
+        if let Err(errno) = truncate::to_nothing(brick, &frame, &loc, &image) {
+            return frame.fail(errno);
+        }
+    }
+    brick.bind_fd(&fd, &image);
+    brick.dress(&image, &mut reply.buf);
+    frame.unwind(reply);
+}
+
+/// Makes a file, an image where the directory says so.
+pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
+    let (frame, args) = (&call.frame, &call.args);
+    if !matches!(args.mode & libc::S_IFMT, 0 | libc::S_IFREG) {
+        return call.pass();
+    }
+    let new = new_file(brick, frame, &args.loc, args.xdata.as_ref());
+    match (new, exists(frame, &args.loc)) {
+        (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
+        (Ok(_), Ok(true)) => call.fail(Errno::EEXIST),
+        (Ok(NewFile::Plain), Ok(false)) => call.pass(),
+        (Ok(NewFile::Pending(gfid)), Ok(false)) => {
+            remember_pending(brick, gfid, &call.args.loc);
+            call.pass();
+        }
+        (Ok(NewFile::Image(gfid, kind)), Ok(false)) => {
+            let call = call.detach();
+            brick.on_control(move |brick| mknod_image(brick, call, gfid, kind));
+        }
+    }
+}
+
+fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, kind: ImageKind) {
+    let name = brick.lv_name_at(&call.args.loc);
+    if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
+        return call.fail(errno);
+    }
+    let (frame, answer) = call.ask();
+    settle(brick, gfid, answer.is_ok());
+    frame.answer(answer);
+}
+
+/// Remembers a stub that waits for its LV, so that it can be removed if nobody asks for one.
+pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
+    let Some(name) = loc.name().and_then(|name| name.to_str().ok()) else { return };
+    let parent = Gfid::from_bytes(loc.parent_gfid());
+    let stub = PendingStub { parent, name: name.to_owned(), since: Instant::now() };
+    brick.pending().entry(gfid).or_insert(stub);
+}
+
+/// Makes a directory, an image directory if the one above it is.
+pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
+    let policy = match brick.policy_at(&call.frame, &call.args.loc) {
+        Ok(policy) => policy,
+        Err(errno) => return call.fail(errno),
+    };
+    if let Some(policy) = policy {
+        let xdata = call.args.xdata.take().map_or_else(Dict::new, |xdata| xdata.duplicate());
+        if !xdata.contains(xattr::DIR)
+            && let Err(errno) = xdata.set(xattr::DIR, policy.to_string().as_bytes())
+        {
+            return call.fail(errno);
+        }
+        call.args.xdata = Some(xdata);
+    }
+    call.pass();
+}
+
+fn new_file<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    loc: &Loc<'_>,
+    xdata: Option<&Dict<'_>>,
+) -> Result<NewFile, Errno> {
+    // Posix refuses a file without gfid; DHT's link files stand for files of other bricks.
+    let Some(xdata) = xdata.filter(|xdata| !xdata.contains(xattr::DHT_LINKTO)) else {
+        return Ok(NewFile::Plain);
+    };
+    let Some(gfid) = xdata.get_gfid(names::GFID_REQ).map(Gfid::from_bytes) else {
+        return Ok(NewFile::Plain);
+    };
+    if let Some(text) = xdata.get_str(xattr::IMAGE) {
+        return match text.parse() {
+            Ok(ImageMark::Pending) => Ok(NewFile::Pending(gfid)),
+            Ok(ImageMark::Image { kind, .. }) => Ok(NewFile::Image(gfid, brick.kind_for(kind))),
+            Err(error) => {
+                gf_warn!("cannot make {loc:?}: {error}");
+                Err(Errno::EINVAL)
+            }
+        };
+    }
+    Ok(match brick.policy_at(frame, loc)? {
+        Some(DirPolicy { kind, image_from: Bytes(0), .. }) => {
+            NewFile::Image(gfid, brick.kind_for(kind))
+        }
+        Some(_) | None => NewFile::Plain,
+    })
+}
+
+fn exists<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>) -> Result<bool, Errno> {
+    let (Some(parent), Some(name)) = (loc.parent(), loc.name()) else { return Ok(false) };
+    let loc = Loc::by_name(&parent, name, &parent.fresh());
+    match frame.ask::<Lookup>(LookupArgs { loc, xdata: None }) {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.errno == Errno::ENOENT => Ok(false),
+        Err(failure) => Err(failure.errno),
+    }
+}
+
+/// The gfid of the file that bears a name already.
+fn found<F: Fop>(
+    frame: &Frame<F>,
+    loc: &Loc<'_>,
+    inode: &glusterfs::Inode<'_>,
+) -> Option<[u8; 16]> {
+    let place = Loc::by_name(&loc.parent()?, loc.name()?, &inode.fresh());
+    let reply = frame.ask::<Lookup>(LookupArgs { loc: place, xdata: None });
+    reply.ok().map(|reply| reply.buf.gfid())
+}
+
+/// Makes the LV of a new image, and puts the image's mark into the request for its stub.
+fn make_lv(
+    brick: &Brick,
+    gfid: Gfid,
+    kind: ImageKind,
+    name: Option<String>,
+    xdata: &mut Option<Dict<'static>>,
+) -> Result<(), Errno> {
+    let marked = xdata.take().map_or_else(Dict::new, |xdata| xdata.duplicate());
+    let mark = ImageMark::Image { kind, size: None };
+    marked.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+    *xdata = Some(marked);
+    let request =
+        Request::Create { brick: brick.link.id(), gfid, name, kind, size: Bytes(0), import: false };
+    brick.link.make(gfid, &request).map_err(|error| brick.told("make", gfid, &error))?;
+    Ok(())
+}
+
+/// Tells gluster-bdd whether the namespace holds a new image.
+pub(crate) fn settle(brick: &Brick, gfid: Gfid, is_there: bool) {
+    let id = brick.link.id();
+    let request = if is_there {
+        Request::Commit { brick: id, gfid }
+    } else {
+        Request::Abort { brick: id, gfid }
+    };
+    if let Err(error) = brick.link.tell(&request) {
+        // The intent stays, and the stub, or its absence, decides when the brick starts again.
+        gf_warn!("making of image <gfid:{gfid}> is not settled yet: {error}");
+    }
+}

@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use bd_model::{DirPolicy, Gfid, xattr};
+use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mkdir, MkdirArgs, Setxattr, SetxattrArgs};
+use glusterfs::{
+    Call, Credentials, Dict, Errno, FileType, Fop, Frame, Inode, Loc, Stack, gf_info, gf_warn,
+};
+
+use crate::Brick;
+use crate::core::{Image, Kind};
+use crate::names;
+
+/// Learns what the file is, and answers an image's size, times and blocks.
+pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
+    if !brick.top_is_known()
+        && Gfid::from_bytes(call.args.loc.gfid()) == Gfid::ROOT
+        && let Some(root) = call.args.loc.inode()
+    {
+        // The first client has come, and with it the inode table: nobody can have looked for
+        // the directory before.
+        match make_top(brick, &root) {
+            Ok(()) => brick.note_top(),
+            Err(errno) => {
+                gf_warn!("cannot make the image directory /{}: {errno}", brick.link.brick().top);
+            }
+        }
+    }
+    let xdata = names::request_of(call.args.xdata.take());
+    if xdata.set_u32(xattr::IMAGE, 0).is_err() {
+        return call.fail(Errno::ENOMEM);
+    }
+    call.args.xdata = Some(xdata);
+    let brick = Arc::clone(brick);
+    call.wind(move |frame, answer| match answer {
+        Ok(reply) if reply.buf.file_type() == FileType::Regular => answer_file(&brick, frame, reply),
+        answer => frame.answer(answer),
+    });
+}
+
+fn answer_file(brick: &Arc<Brick>, frame: Frame<Lookup>, mut reply: LookupReply<'_>) {
+    let gfid = reply.buf.gfid();
+    let kind = match &reply.inode {
+        // An inode that is not linked yet may not be the one that stays.
+        Some(inode) => match inode.find(gfid) {
+            Some(linked) => brick.kind_of(&frame, &linked, gfid),
+            None => brick.kind_of(&frame, inode, gfid),
+        },
+        None => Ok(Kind::Unknown),
+    };
+    match kind {
+        Ok(Kind::Image(image)) if image.allocated_now().is_some() => {
+            brick.dress(&image, &mut reply.buf);
+            frame.unwind(reply);
+        }
+        Ok(Kind::Image(image)) => {
+            let reply = <Lookup as Fop>::own_reply(reply);
+            brick.on_control(move |brick| answer_image(brick, frame, reply, &image));
+        }
+        Ok(Kind::Unknown | Kind::Plain | Kind::Pending) => frame.unwind(reply),
+        Err(errno) => frame.fail(errno),
+    }
+}
+
+fn answer_image(
+    brick: &Arc<Brick>,
+    frame: Frame<Lookup>,
+    mut reply: LookupReply<'static>,
+    image: &Image,
+) {
+    image.refresh_allocated(&brick.link);
+    brick.dress(image, &mut reply.buf);
+    frame.unwind(reply);
+}
+
+/// Makes the top image directory, or sees that it is there.
+fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
+    let own = brick.link.brick();
+    let policy = DirPolicy::new(own.kind).to_string();
+    let name = std::ffi::CString::new(own.top.as_str()).map_err(|_| Errno::EINVAL)?;
+    let stack = Stack::new(brick.xl.node(), &Credentials::root());
+    let fresh = root.fresh();
+    let place = || Loc::by_name(root, &name, &fresh);
+    match stack.ask::<Lookup>(LookupArgs { loc: place(), xdata: None }) {
+        Ok(found) if found.buf.gfid() == *brick.top().as_bytes() => Ok(()),
+        Ok(found) if found.buf.file_type() == FileType::Directory => {
+            let loc = Loc::by_gfid(&fresh, found.buf.gfid());
+            adopt_top(&stack, loc, &policy)?;
+            gf_info!("/{} was there before; its new files are images from now on", own.top);
+            Ok(())
+        }
+        Ok(_) => Err(Errno::ENOTDIR),
+        Err(failure) if failure.errno == Errno::ENOENT => {
+            let xdata = Dict::new();
+            xdata.set_gfid(names::GFID_REQ, *brick.top().as_bytes())?;
+            xdata.set(xattr::DIR, policy.as_bytes())?;
+            let args =
+                MkdirArgs { loc: place(), mode: 0o755, umask: 0, xdata: Some(xdata) };
+            stack.ask::<Mkdir>(args)?;
+            Ok(())
+        }
+        Err(failure) => Err(failure.errno),
+    }
+}
+
+/// Marks a directory that somebody made before the brick was one.
+fn adopt_top(stack: &Stack, loc: Loc<'static>, policy: &str) -> Result<(), Errno> {
+    let request = Dict::new();
+    request.set_u32(xattr::DIR, 0)?;
+    let found =
+        stack.ask::<Lookup>(LookupArgs { loc: loc.duplicate(), xdata: Some(request) })?;
+    if found.xdata.is_some_and(|xdata| xdata.contains(xattr::DIR)) {
+        return Ok(());
+    }
+    let dict = Dict::new();
+    dict.set(xattr::DIR, policy.as_bytes())?;
+    stack.ask::<Setxattr>(SetxattrArgs { loc, dict, flags: 0, xdata: None })?;
+    Ok(())
+}

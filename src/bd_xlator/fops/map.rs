@@ -1,0 +1,177 @@
+use std::sync::{Arc, PoisonError};
+
+use bd_model::{Bytes, Gfid, ImageKind, ImageMark, xattr};
+use bd_proto::Request;
+use glusterfs::fops::{
+    Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Setxattr, SetxattrArgs, Stat, StatArgs,
+    Truncate, TruncateArgs,
+};
+use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+
+use super::create;
+use crate::Brick;
+use crate::core::{Image, Kind, WriteAt};
+
+/// Bytes that one step of an import copies.
+const STEP: usize = 1 << 20;
+
+/// Makes a plain file an image: its LV is made, the bytes it has are imported, and only then is
+/// it marked. I/O on the file waits meanwhile. An image it is already is resized if asked.
+///
+/// Only for threads that may wait.
+pub(crate) fn map<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    name: Option<String>,
+    kind: ImageKind,
+    size: Option<Bytes>,
+) -> Result<(), Errno> {
+    let node = brick.node(inode);
+    let held = node.plain_io().write().unwrap_or_else(PoisonError::into_inner);
+    let image = match brick.image_of(frame, inode)? {
+        Some(image) => image,
+        None => {
+            let image = import(brick, frame, inode, name, brick.kind_for(kind))?;
+            node.learn(Kind::Image(Arc::clone(&image)));
+            image
+        }
+    };
+    drop(held);
+    match size {
+        Some(size) if size.0 != image.size() => resize(brick, frame, inode, &image, size),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn import<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    name: Option<String>,
+    kind: ImageKind,
+) -> Result<Arc<Image>, Errno> {
+    let gfid = Gfid::from_bytes(inode.gfid());
+    let loc = || Loc::by_gfid(inode, inode.gfid());
+    let stub = frame.ask::<Stat>(StatArgs { loc: loc(), xdata: None })?.buf;
+    let size = stub.size();
+    let request = Request::Create {
+        brick: brick.link.id(),
+        gfid,
+        name,
+        kind,
+        size: Bytes(size),
+        import: true,
+    };
+    brick.link.make(gfid, &request).map_err(|error| brick.told("make", gfid, &error))?;
+    let fd = Fd::anonymous(inode);
+    let marked = copy_bytes(brick, frame, &fd, gfid, kind, size).and_then(|()| {
+        let dict = Dict::new();
+        let mark = ImageMark::Image { kind, size: None };
+        dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+        let args = SetxattrArgs { loc: loc(), dict, flags: 0, xdata: None };
+        frame.ask::<Setxattr>(args).map(|_| ()).map_err(|failure| failure.errno)
+    });
+    if let Err(errno) = marked {
+        create::settle(brick, gfid, false);
+        return Err(errno);
+    }
+    if size > 0 {
+        let args = DiscardArgs {
+            fd: fd.share(),
+            offset: 0,
+            len: usize::try_from(size).map_err(|_| Errno::EFBIG)?,
+            xdata: None,
+        };
+        if let Err(failure) = frame.ask::<Discard>(args) {
+            // Wasted space, no wrong bytes: the mark says where they are.
+            gf_warn!("stub of <gfid:{gfid}> keeps bytes it does not need: {}", failure.errno);
+        }
+    }
+    create::settle(brick, gfid, true);
+    let image = brick.images.find_or_read(gfid, || Ok::<_, Errno>(Some(Image::new(gfid, kind, size))))?;
+    image.ok_or(Errno::EIO)
+}
+
+/// Copies the bytes of a file into its LV, which reads as zeros, and flushes them.
+fn copy_bytes<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    fd: &Fd<'_>,
+    gfid: Gfid,
+    kind: ImageKind,
+    size: u64,
+) -> Result<(), Errno> {
+    let target = Image::new(gfid, kind, size);
+    let failed = |what: &str, errno: Errno| {
+        gf_error!("cannot import <gfid:{gfid}>: {what}: {errno}");
+        errno
+    };
+    let mut at = 0;
+    while let Some(offset) = next_data(frame, fd, at, size)? {
+        let args = ReadvArgs {
+            fd: fd.share(),
+            size: STEP,
+            offset: i64::try_from(offset).map_err(|_| Errno::EFBIG)?,
+            flags: 0,
+            xdata: None,
+        };
+        let bytes = frame.ask::<Readv>(args).map_err(|e| failed("reading the file", e.errno))?.data;
+        if bytes.is_empty() {
+            break;
+        }
+        let pieces: Vec<&[u8]> = bytes.slices().collect();
+        target
+            .write(&brick.link, WriteAt::Offset(offset), &pieces, &mut |_| Err(libc::EFBIG))
+            .map_err(|failure| failed("writing the LV", Errno::new(failure.errno())))?;
+        at = offset.saturating_add(bytes.len() as u64);
+    }
+    target.flush().map_err(|errno| failed("flushing the LV", Errno::new(errno)))
+}
+
+fn next_data<F: Fop>(
+    frame: &Frame<F>,
+    fd: &Fd<'_>,
+    from: u64,
+    size: u64,
+) -> Result<Option<u64>, Errno> {
+    const DATA: u32 = 0;
+    if from >= size {
+        return Ok(None);
+    }
+    let offset = i64::try_from(from).map_err(|_| Errno::EFBIG)?;
+    let args = SeekArgs { fd: fd.share(), offset, what: DATA, xdata: None };
+    match frame.ask::<Seek>(args) {
+        Ok(reply) => Ok(u64::try_from(reply.offset).ok()),
+        Err(failure) if failure.errno == Errno::ENXIO => Ok(None),
+        // A file system that cannot seek: everything is data.
+        Err(failure) if matches!(failure.errno, Errno::EINVAL | Errno::EOPNOTSUPP) => {
+            Ok(Some(from))
+        }
+        Err(failure) => Err(failure.errno),
+    }
+}
+
+fn resize<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    image: &Image,
+    size: Bytes,
+) -> Result<(), Errno> {
+    let mut set_stub_size = |size: u64| {
+        let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
+        let loc = Loc::by_gfid(inode, inode.gfid());
+        let args = TruncateArgs { loc, offset, xdata: None };
+        frame.ask::<Truncate>(args).map(|_| ()).map_err(|failure| failure.errno.raw())
+    };
+    let done = image.truncate(&brick.link, size.0, &mut set_stub_size);
+    let given_back = done.map_err(|failure| {
+        gf_error!("cannot resize image <gfid:{}> to {size}: {failure}", image.gfid());
+        Errno::new(failure.errno())
+    })?;
+    if let Err(failure) = given_back {
+        gf_warn!("LV of image <gfid:{}> keeps what was cut off: {failure}", image.gfid());
+    }
+    Ok(())
+}

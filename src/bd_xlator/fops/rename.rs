@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use bd_proto::Request;
+use glusterfs::fops::Rename;
+use glusterfs::{Call, Inode, Loc, gf_warn};
+
+use super::unlink::Condemned;
+use crate::Brick;
+use crate::core::Image;
+
+/// Renames a file; an image's LV follows, and an image that is replaced is removed.
+pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
+    let find = |loc: &Loc<'_>| match loc.inode() {
+        Some(inode) if inode.gfid() != [0; 16] => brick.image_of(&call.frame, &inode),
+        _ => Ok(None),
+    };
+    let moved = match find(&call.args.oldloc) {
+        Ok(moved) => moved,
+        Err(errno) => return call.fail(errno),
+    };
+    let replaced = match find(&call.args.newloc) {
+        Ok(replaced) => replaced,
+        Err(errno) => return call.fail(errno),
+    };
+    if moved.is_none() && replaced.is_none() {
+        return call.pass();
+    }
+    let call = call.detach();
+    brick.on_control(move |brick| rename_image(brick, call, moved.as_ref(), replaced.as_ref()));
+}
+
+fn rename_image(
+    brick: &Arc<Brick>,
+    call: Call<'static, Rename>,
+    moved: Option<&Arc<Image>>,
+    replaced: Option<&Arc<Image>>,
+) {
+    let same_file = match (moved, replaced) {
+        (Some(moved), Some(replaced)) => moved.gfid() == replaced.gfid(),
+        _ => false,
+    };
+    let victim = replaced.filter(|_| !same_file);
+    let target: Option<Inode<'static>> = call.args.newloc.inode().map(|inode| inode.share());
+    let condemned = match (victim, &target) {
+        (Some(image), Some(inode)) => {
+            match Condemned::if_last(brick, &call.frame, inode, image) {
+                Ok(condemned) => condemned,
+                Err(errno) => return call.fail(errno),
+            }
+        }
+        _ => None,
+    };
+    let was_in_top = brick.lv_name_at(&call.args.oldloc).is_some();
+    let new_name = brick.lv_name_at(&call.args.newloc);
+    let (frame, answer) = call.ask();
+    if answer.is_ok() {
+        if let Some(condemned) = condemned {
+            condemned.execute();
+        }
+        if let Some(victim) = victim {
+            // First, as the LV's name becomes free by it.
+            brick.remove_if_doomed(victim);
+        }
+        if let Some(image) = moved.filter(|_| !same_file && (was_in_top || new_name.is_some())) {
+            rename_lv(brick, image, new_name);
+        }
+    } else if let Some(condemned) = condemned {
+        condemned.spare();
+    }
+    frame.answer(answer);
+}
+
+/// Lets an LV bear its file's name. It may fail: the name is for people only.
+pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
+    let gfid = image.gfid();
+    let request = Request::Rename { brick: brick.link.id(), gfid, name };
+    if let Err(error) = brick.link.tell(&request) {
+        gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name: {error}");
+    }
+}

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use glusterfs::fops::{Flush, Fsync, FsyncArgs, FsyncReply, Setattr, SetattrArgs};
+use glusterfs::{
+    Call, Credentials, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, Stack, gf_error, gf_warn, set_attr,
+};
+
+use crate::Brick;
+use crate::brick::moment;
+use crate::core::Image;
+
+/// Brings an image's bytes, and its stub's size and times, to stable storage.
+pub(crate) fn fsync(brick: &Arc<Brick>, call: Call<'_, Fsync>) {
+    let image = brick.image_of(&call.frame, &call.args.fd.inode());
+    let image = match image {
+        Ok(Some(image)) => image,
+        Ok(None) => return call.pass(),
+        Err(errno) => return call.fail(errno),
+    };
+    let Call { frame, args } = call.detach();
+    let held = Arc::clone(&image);
+    brick.on_data(&held, move |brick| {
+        match to_disk(brick, &frame, &args.fd, &image, args.datasync != 0) {
+            Ok(reply) => frame.unwind(reply),
+            Err(errno) => frame.fail(errno),
+        }
+    });
+}
+
+/// Flushes the device, then saves the stub. Answers what fsync answers.
+pub(crate) fn to_disk<F: Fop>(
+    brick: &Arc<Brick>,
+    frame: &Frame<F>,
+    fd: &Fd<'_>,
+    image: &Image,
+    data_only: bool,
+) -> Result<FsyncReply<'static>, Errno> {
+    image.flush().map_err(|errno| {
+        let errno = Errno::new(errno);
+        gf_error!("cannot flush image <gfid:{}>: {errno}", image.gfid());
+        errno
+    })?;
+    if !data_only {
+        save_times(brick, &fd.inode(), image);
+    }
+    // The size lives in the stub: even a data sync must save it.
+    let args = FsyncArgs { fd: fd.share(), datasync: i32::from(data_only), xdata: None };
+    let mut reply = frame.ask::<Fsync>(args).map_err(|failure| failure.errno)?;
+    brick.dress(image, &mut reply.prebuf);
+    brick.dress(image, &mut reply.postbuf);
+    Ok(reply)
+}
+
+/// Flushes what was written, as a descriptor is closed.
+pub(crate) fn flush(brick: &Arc<Brick>, call: Call<'_, Flush>) {
+    let image = brick.image_of(&call.frame, &call.args.fd.inode());
+    let image = match image {
+        Ok(Some(image)) => image,
+        Ok(None) => return call.pass(),
+        Err(errno) => return call.fail(errno),
+    };
+    let call = call.detach();
+    let held = Arc::clone(&image);
+    brick.on_data(&held, move |brick| {
+        if let Err(errno) = image.flush() {
+            let errno = Errno::new(errno);
+            gf_error!("cannot flush image <gfid:{}>: {errno}", image.gfid());
+            return call.fail(errno);
+        }
+        save_times(brick, &call.args.fd.inode(), &image);
+        call.pass();
+    });
+}
+
+/// Writes the time of the last write to the stub.
+pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Image) {
+    let Some(written) = image.times().take_unsaved() else { return };
+    let mut stbuf = Iatt::default();
+    stbuf.set_mtime(moment(written));
+    let stack = Stack::new(brick.xl.node(), &Credentials::root());
+    let loc = Loc::by_gfid(inode, *image.gfid().as_bytes());
+    let args = SetattrArgs { loc, stbuf, valid: set_attr::MTIME, xdata: None };
+    match stack.ask::<Setattr>(args) {
+        Ok(_) => {}
+        // The last name is gone: nobody will ask for its times by it.
+        Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
+        Err(failure) => {
+            gf_warn!("cannot save the mtime of image <gfid:{}>: {}", image.gfid(), failure.errno);
+            image.times().put_back();
+        }
+    }
+}

@@ -1,0 +1,277 @@
+use std::sync::Arc;
+
+use bd_model::{DirPolicy, Gfid, ImageMark, xattr};
+use bd_proto::{CopyHow, Reply, Request};
+use glusterfs::fops::{
+    Fgetxattr, FgetxattrReply, Fremovexattr, FremovexattrReply, Fsetxattr, FsetxattrReply,
+    Getxattr, GetxattrReply, Removexattr, RemovexattrReply, Setxattr, SetxattrReply,
+};
+use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, gf_warn};
+
+use super::{clone, map};
+use crate::Brick;
+use crate::core::Image;
+
+/// What a set of attributes asks of gluster-bd.
+#[derive(Debug)]
+enum Wish {
+    /// Nothing: posix keeps them.
+    Keep,
+    /// Make the file an image, then keep the rest.
+    Map(ImageMark),
+    /// Copy the image into the stub of that gfid.
+    Copy(CopyHow, Gfid),
+    /// The directory's policy changes.
+    Policy,
+}
+
+fn wish_of(brick: &Brick, dict: &Dict<'_>) -> Result<Wish, Errno> {
+    let invalid = |what: &dyn std::fmt::Display| {
+        gf_warn!("cannot set an attribute: {what}");
+        Errno::EINVAL
+    };
+    for (key, how) in [(xattr::CLONE, CopyHow::Clone), (xattr::SNAPSHOT, CopyHow::Snapshot)] {
+        if let Some(text) = dict.get_str(key) {
+            return Ok(Wish::Copy(how, text.parse().map_err(|error| invalid(&error))?));
+        }
+    }
+    if let Some(text) = dict.get_str(xattr::DIR) {
+        let policy: DirPolicy = text.parse().map_err(|error| invalid(&error))?;
+        if policy.kind != brick.kind_for(policy.kind) {
+            return Err(invalid(&"this brick has no thin pool; use the policy lv"));
+        }
+        return Ok(Wish::Policy);
+    }
+    match dict.get_str(xattr::IMAGE) {
+        Some(text) => Ok(Wish::Map(text.parse().map_err(|error| invalid(&error))?)),
+        None => Ok(Wish::Keep),
+    }
+}
+
+/// Sets attributes; those of gluster-bd do what they mean.
+pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
+    let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
+        return call.pass();
+    };
+    let wish = match wish_of(brick, &call.args.dict) {
+        Ok(wish) => wish,
+        Err(errno) => return call.fail(errno),
+    };
+    if matches!(wish, Wish::Keep) {
+        return call.pass();
+    }
+    let name = brick.lv_name_at(&call.args.loc);
+    let mut call = call.detach();
+    brick.on_control(move |brick| {
+        match grant(brick, &call.frame, &inode, name, wish) {
+            Ok(()) => {}
+            Err(errno) => return call.fail(errno),
+        }
+        call.args.dict = rest_of(&call.args.dict);
+        if call.args.dict.is_empty() {
+            return call.unwind(SetxattrReply { xdata: None });
+        }
+        // Posix has answered when this returns: from now on the new policy is found.
+        call.pass();
+        brick.node(&inode).set_policy(None);
+    });
+}
+
+/// As [`setxattr`]; rebalance maps files by it.
+pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
+    let inode = call.args.fd.inode().share();
+    let wish = match wish_of(brick, &call.args.dict) {
+        Ok(wish) => wish,
+        Err(errno) => return call.fail(errno),
+    };
+    if matches!(wish, Wish::Keep) {
+        return call.pass();
+    }
+    let mut call = call.detach();
+    brick.on_control(move |brick| {
+        match grant(brick, &call.frame, &inode, None, wish) {
+            Ok(()) => {}
+            Err(errno) => return call.fail(errno),
+        }
+        call.args.dict = rest_of(&call.args.dict);
+        if call.args.dict.is_empty() {
+            return call.unwind(FsetxattrReply { xdata: None });
+        }
+        // Posix has answered when this returns: from now on the new policy is found.
+        call.pass();
+        brick.node(&inode).set_policy(None);
+    });
+}
+
+/// Does what a set of attributes means, except to keep those that posix keeps.
+fn grant<F: Fop>(
+    brick: &Arc<Brick>,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    name: Option<String>,
+    wish: Wish,
+) -> Result<(), Errno> {
+    match wish {
+        Wish::Keep => Ok(()),
+        Wish::Map(ImageMark::Pending) => {
+            // Heal copies it along with the others; it means nothing without a copy to come.
+            if frame.pid() < 0 { Ok(()) } else { Err(Errno::EINVAL) }
+        }
+        Wish::Map(ImageMark::Image { kind, size }) => {
+            map::map(brick, frame, inode, name, kind, size)
+        }
+        Wish::Copy(how, dest) => {
+            let source = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
+            clone::copy(brick, frame, &source, inode, dest, how)
+        }
+        Wish::Policy => {
+            if inode.file_type() != glusterfs::FileType::Directory {
+                return Err(Errno::ENOTDIR);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What is left for posix to keep.
+fn rest_of(dict: &Dict<'_>) -> Dict<'static> {
+    let rest = dict.duplicate();
+    for key in [xattr::IMAGE, xattr::CLONE, xattr::SNAPSHOT] {
+        rest.remove(key);
+    }
+    rest
+}
+
+/// Answers what the server knows of an image.
+pub(crate) fn getxattr(brick: &Arc<Brick>, call: Call<'_, Getxattr>) {
+    if !call.args.name.as_ref().is_some_and(|name| is_info(name)) {
+        return call.pass();
+    }
+    let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
+        return call.pass();
+    };
+    match brick.image_of(&call.frame, &inode) {
+        Ok(Some(image)) => {
+            let frame = call.detach().frame;
+            brick.on_control(move |brick| match info(brick, &image) {
+                Ok((len, dict)) => {
+                    frame.unwind(GetxattrReply { len, dict: Some(dict), xdata: None });
+                }
+                Err(errno) => frame.fail(errno),
+            });
+        }
+        Ok(None) => call.fail(Errno::ENODATA),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+/// As [`getxattr`].
+pub(crate) fn fgetxattr(brick: &Arc<Brick>, call: Call<'_, Fgetxattr>) {
+    if !call.args.name.as_ref().is_some_and(|name| is_info(name)) {
+        return call.pass();
+    }
+    let image = brick.image_of(&call.frame, &call.args.fd.inode());
+    match image {
+        Ok(Some(image)) => {
+            let frame = call.detach().frame;
+            brick.on_control(move |brick| match info(brick, &image) {
+                Ok((len, dict)) => {
+                    frame.unwind(FgetxattrReply { len, dict: Some(dict), xdata: None });
+                }
+                Err(errno) => frame.fail(errno),
+            });
+        }
+        Ok(None) => call.fail(Errno::ENODATA),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+fn is_info(name: &std::ffi::CStr) -> bool {
+    name.to_bytes() == xattr::INFO.as_bytes()
+}
+
+fn info(brick: &Brick, image: &Image) -> Result<(u32, Dict<'static>), Errno> {
+    let gfid = image.gfid();
+    let reply = brick.link.ask(&Request::Info { brick: brick.link.id(), gfid });
+    let known = match reply {
+        Ok(Reply::Image(known)) => known,
+        Ok(_) => return Err(Errno::EPROTO),
+        Err(error) => return Err(brick.told("describe", gfid, &error)),
+    };
+    let mut json = serde_json::to_value(&known).map_err(|_| Errno::EIO)?;
+    json["size"] = image.size().into();
+    let text = json.to_string();
+    let dict = Dict::new();
+    dict.set(xattr::INFO, text.as_bytes())?;
+    Ok((u32::try_from(text.len()).map_err(|_| Errno::ERANGE)?, dict))
+}
+
+/// What a removal of attributes may do.
+enum Removal {
+    /// What posix does.
+    Pass,
+    /// Nothing, and say it is done.
+    Pretend,
+    /// Nothing: it is refused.
+    Refuse,
+}
+
+/// The mark of an image stays: without it the image would be an empty file. Heal removes and
+/// sets it again, which must not touch the image.
+fn removal_of<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    name: &std::ffi::CStr,
+    xdata: Option<&Dict<'_>>,
+) -> Result<Removal, Errno> {
+    let in_list = name.is_empty() && xdata.is_some_and(|xdata| xdata.contains(xattr::IMAGE));
+    if (name.to_bytes() != xattr::IMAGE.as_bytes() && !in_list)
+        || brick.image_of(frame, inode)?.is_none()
+    {
+        return Ok(Removal::Pass);
+    }
+    if in_list {
+        if let Some(xdata) = xdata {
+            xdata.remove(xattr::IMAGE);
+        }
+        return Ok(Removal::Pass);
+    }
+    if frame.pid() < 0 {
+        return Ok(Removal::Pretend);
+    }
+    gf_warn!("{inode:?} stays an image; copy it to a plain directory to make it a plain file");
+    Ok(Removal::Refuse)
+}
+
+/// Removes attributes, but never an image's mark.
+pub(crate) fn removexattr(brick: &Arc<Brick>, call: Call<'_, Removexattr>) {
+    let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
+        return call.pass();
+    };
+    let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
+    match removal_of(brick, &call.frame, &inode, name, xdata) {
+        Ok(Removal::Pass) => {
+            call.pass();
+            brick.node(&inode).set_policy(None);
+        }
+        Ok(Removal::Pretend) => call.unwind(RemovexattrReply { xdata: None }),
+        Ok(Removal::Refuse) => call.fail(Errno::EPERM),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+/// As [`removexattr`].
+pub(crate) fn fremovexattr(brick: &Arc<Brick>, call: Call<'_, Fremovexattr>) {
+    let inode = call.args.fd.inode().share();
+    let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
+    match removal_of(brick, &call.frame, &inode, name, xdata) {
+        Ok(Removal::Pass) => {
+            call.pass();
+            brick.node(&inode).set_policy(None);
+        }
+        Ok(Removal::Pretend) => call.unwind(FremovexattrReply { xdata: None }),
+        Ok(Removal::Refuse) => call.fail(Errno::EPERM),
+        Err(errno) => call.fail(errno),
+    }
+}

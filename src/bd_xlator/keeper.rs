@@ -1,0 +1,206 @@
+use std::ffi::CString;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bd_model::{Gfid, ImageMark, xattr};
+use bd_proto::{Foreign, Reply, Request};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use glusterfs::fops::{
+    Lookup, LookupArgs, Mknod, MknodArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs, Unlink,
+    UnlinkArgs,
+};
+use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
+
+use crate::fops::sync;
+use crate::{Brick, names};
+
+/// How long stubs may not know when their images were written.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How often LVs are looked for that nobody has given a name yet, in turns of [`SAVE_EVERY`].
+const ADOPT_TURNS: u64 = 3;
+/// How long a stub may wait for its LV. A client asks for it at once, or it has died.
+const PENDING_LIFE: Duration = Duration::from_secs(120);
+
+/// The brick's own thread: what has to be done though no client asks.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts the thread. It keeps no brick alive.
+    pub(crate) fn start(brick: &Arc<Brick>) -> io::Result<Keeper> {
+        let (stop, stopped) = bounded(0);
+        let brick = Arc::downgrade(brick);
+        let thread = std::thread::Builder::new().name("bd-keeper".to_owned()).spawn(move || {
+            let mut turn: u64 = 0;
+            while stopped.recv_timeout(SAVE_EVERY) == Err(RecvTimeoutError::Timeout) {
+                turn += 1;
+                let Some(brick) = Weak::upgrade(&brick) else { return };
+                brick.xl.node().enter(|| take_turn(&brick, turn));
+            }
+        })?;
+        Ok(Keeper { stop, thread })
+    }
+
+    /// Ends the thread and waits for it.
+    pub(crate) fn stop(self) {
+        drop(self.stop);
+        if self.thread.thread().id() != std::thread::current().id() {
+            let _ended = self.thread.join();
+        }
+    }
+}
+
+fn take_turn(brick: &Arc<Brick>, turn: u64) {
+    save(brick);
+    if turn % ADOPT_TURNS == 0 && brick.top_is_known() {
+        adopt(brick);
+        remove_abandoned(brick);
+    }
+}
+
+/// Writes the times of images to their stubs.
+pub(crate) fn save(brick: &Brick) {
+    for (inode, image) in brick.take_unsaved() {
+        sync::save_times(brick, &inode, &image);
+    }
+}
+
+/// Gives LVs that nobody has given a name yet a file in the top image directory.
+fn adopt(brick: &Arc<Brick>) {
+    let foreign = match brick.link.ask(&Request::Foreign { brick: brick.link.id() }) {
+        Ok(Reply::Foreign(foreign)) => foreign,
+        // gluster-bdd is away; whoever needs it will say so.
+        Ok(_) | Err(_) => return,
+    };
+    let Some(root) = brick.xl.node().root_inode().filter(|_| !foreign.is_empty()) else { return };
+    let stack = Stack::new(brick.xl.node(), &Credentials::root());
+    let top = match linked_top(brick, &stack, &root) {
+        Ok(top) => top,
+        Err(errno) => return gf_warn!("cannot show LVs in /{}: {errno}", brick.link.brick().top),
+    };
+    for lv in foreign {
+        match adopt_one(brick, &stack, &top, &lv) {
+            Ok(name) => gf_info!("LV {} appears as /{}/{name}", lv.lv, brick.link.brick().top),
+            Err(errno) => gf_warn!("LV {} cannot appear as a file: {errno}", lv.lv),
+        }
+    }
+}
+
+/// The top image directory's inode, in the table.
+fn linked_top(brick: &Brick, stack: &Stack, root: &Inode<'_>) -> Result<Inode<'static>, Errno> {
+    let gfid = *brick.top().as_bytes();
+    if let Some(top) = root.find(gfid) {
+        return Ok(top);
+    }
+    let name = CString::new(brick.link.brick().top.as_str()).map_err(|_| Errno::EINVAL)?;
+    let fresh = root.fresh();
+    let place = Loc::by_name(root, &name, &fresh);
+    let found = stack.ask::<Lookup>(LookupArgs { loc: place, xdata: None })?;
+    fresh.link(Some((root, &name)), &found.buf)
+}
+
+/// Tags the LV first, then makes a stub, gives it its size, and marks it last: cut off anywhere,
+/// the next turn goes on with the same gfid.
+fn adopt_one(
+    brick: &Brick,
+    stack: &Stack,
+    top: &Inode<'_>,
+    lv: &Foreign,
+) -> Result<String, Errno> {
+    let gfid = lv.gfid.unwrap_or_else(Gfid::random);
+    let fresh = top.find(*gfid.as_bytes()).unwrap_or_else(|| top.fresh());
+    let name = free_name(stack, top, lv, gfid)?;
+    let request = Request::Adopt { brick: brick.link.id(), lv: lv.lv.clone(), gfid };
+    brick.link.tell(&request).map_err(|error| brick.told("adopt", gfid, &error))?;
+    let loc = || Loc::by_gfid(&fresh, *gfid.as_bytes());
+    if stack.ask::<Lookup>(LookupArgs { loc: loc(), xdata: None }).is_err() {
+        let xdata = Dict::new();
+        xdata.set_gfid(names::GFID_REQ, *gfid.as_bytes())?;
+        let args = MknodArgs {
+            loc: Loc::by_name(top, &name, &fresh),
+            mode: libc::S_IFREG | 0o600,
+            rdev: 0,
+            umask: 0,
+            xdata: Some(xdata),
+        };
+        stack.ask::<Mknod>(args)?;
+    }
+    let offset = i64::try_from(lv.size.0).map_err(|_| Errno::EFBIG)?;
+    stack.ask::<Truncate>(TruncateArgs { loc: loc(), offset, xdata: None })?;
+    let dict = Dict::new();
+    let mark = ImageMark::Image { kind: lv.kind, size: None };
+    dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+    stack.ask::<Setxattr>(SetxattrArgs { loc: loc(), dict, flags: 0, xdata: None })?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// The LV's name, or that with its gfid behind it if another file has the name.
+fn free_name(
+    stack: &Stack,
+    top: &Inode<'_>,
+    lv: &Foreign,
+    gfid: Gfid,
+) -> Result<CString, Errno> {
+    let plain = CString::new(lv.lv.as_str()).map_err(|_| Errno::EINVAL)?;
+    let loc = Loc::by_name(top, &plain, &top.fresh());
+    match stack.ask::<Lookup>(LookupArgs { loc, xdata: None }) {
+        Err(failure) if failure.errno == Errno::ENOENT => Ok(plain),
+        Err(failure) => Err(failure.errno),
+        Ok(found) if found.buf.gfid() == *gfid.as_bytes() => Ok(plain),
+        Ok(_) => CString::new(format!("{}.{gfid}", lv.lv)).map_err(|_| Errno::EINVAL),
+    }
+}
+
+/// Removes stubs that waited for their LV too long: the client that made them has died.
+fn remove_abandoned(brick: &Brick) {
+    let old: Vec<_> = {
+        let pending = brick.pending();
+        let is_old = |since: &Instant| since.elapsed() > PENDING_LIFE;
+        pending.iter().filter(|(_, stub)| is_old(&stub.since)).map(|(g, s)| (*g, s.clone())).collect()
+    };
+    let Some(root) = brick.xl.node().root_inode().filter(|_| !old.is_empty()) else { return };
+    let stack = Stack::new(brick.xl.node(), &Credentials::root());
+    for (gfid, stub) in old {
+        brick.pending().remove(&gfid);
+        match remove_stub(&stack, &root, gfid, stub.parent, &stub.name) {
+            Ok(true) => gf_info!("removed {}, whose copy was never asked for", stub.name),
+            Ok(false) => {}
+            Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", stub.name),
+        }
+    }
+}
+
+/// Removes a stub if it still is what it was: that name, that gfid, still pending.
+fn remove_stub(
+    stack: &Stack,
+    root: &Inode<'_>,
+    gfid: Gfid,
+    parent: Gfid,
+    name: &str,
+) -> Result<bool, Errno> {
+    let Some(parent) = root.find(*parent.as_bytes()) else { return Ok(false) };
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    let inode = root.find(*gfid.as_bytes()).unwrap_or_else(|| root.fresh());
+    let request = Dict::new();
+    request.set_u32(xattr::IMAGE, 0)?;
+    let mut loc = Loc::by_name(&parent, &name, &inode);
+    loc.set_gfid([0; 16]);
+    let found = match stack.ask::<Lookup>(LookupArgs { loc, xdata: Some(request) }) {
+        Ok(found) => found,
+        Err(failure) if failure.errno == Errno::ENOENT => return Ok(false),
+        Err(failure) => return Err(failure.errno),
+    };
+    let mark = found.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+    let is_pending = mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending);
+    if found.buf.gfid() != *gfid.as_bytes() || !is_pending {
+        return Ok(false);
+    }
+    let loc = Loc::by_name(&parent, &name, &inode);
+    stack.ask::<Unlink>(UnlinkArgs { loc, xflags: 0, xdata: None })?;
+    Ok(true)
+}

@@ -1,0 +1,33 @@
+//! Names of attributes as C strings.
+
+use std::ffi::CStr;
+
+use glusterfs::Dict;
+
+/// [`bd_model::xattr::DIR`].
+pub(crate) const DIR: &CStr = c"user.glusterfs.bd.dir";
+/// `GLUSTERFS_INTERNAL_FOP_KEY`: a fop that a translator made for its own purposes, as DHT's
+/// rename makes links.
+pub(crate) const INTERNAL_FOP: &str = "glusterfs-internal-fop";
+/// `GLUSTERFS_OPEN_FD_COUNT`: AFR wants the number of open descriptors with the answer.
+pub(crate) const OPEN_FD_COUNT: &str = "glusterfs.open-fd-count";
+/// `GLUSTERFS_WRITE_IS_APPEND`: AFR wants to know whether a write started at the end.
+pub(crate) const WRITE_IS_APPEND: &str = "glusterfs.write-is-append";
+/// The gfid that a new file shall have.
+pub(crate) const GFID_REQ: &str = "gfid-req";
+
+/// The dictionary of a request, to put further wishes into.
+pub(crate) fn request_of(xdata: Option<Dict<'_>>) -> Dict<'_> {
+    match xdata {
+        Some(xdata) => xdata,
+        None => Dict::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_c_form_is_the_rust_form() {
+        assert_eq!(super::DIR.to_str(), Ok(bd_model::xattr::DIR));
+    }
+}

@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use glusterfs::fops::*;
+use glusterfs::{Call, Fd, InitError, Inode, Translator, Xlator};
+
+use crate::brick::OpenImage;
+use crate::core::Node;
+use crate::{Brick, fops, keeper};
+
+macro_rules! served {
+    ($($method:ident: $Fop:ident by $module:ident),* $(,)?) => {$(
+        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            fops::$module::$method(self, call);
+        }
+    )*};
+}
+
+impl Translator for Brick {
+    type InodeCtx = Node;
+    type FdCtx = OpenImage;
+
+    fn init(xl: Xlator<Brick>) -> Result<Arc<Brick>, InitError> {
+        Brick::start(xl)
+    }
+
+    fn fini(self: &Arc<Self>) {
+        self.stop();
+        keeper::save(self);
+    }
+
+    fn forget(self: &Arc<Self>, _inode: &Inode<'_>, ctx: Option<Arc<Node>>) {
+        if let Some(image) = ctx.and_then(|node| node.image()) {
+            let gfid = image.gfid();
+            drop(image);
+            self.images.sweep(gfid);
+        }
+    }
+
+    fn release(self: &Arc<Self>, fd: &Fd<'_>, ctx: Option<Arc<OpenImage>>) {
+        fops::open::release(self, fd, ctx);
+    }
+
+    served! {
+        lookup: Lookup by lookup,
+        stat: Stat by attributes, fstat: Fstat by attributes,
+        setattr: Setattr by attributes, fsetattr: Fsetattr by attributes,
+        readdirp: Readdirp by readdir,
+        create: Create by create, mknod: Mknod by create, mkdir: Mkdir by create,
+        open: Open by open,
+        readv: Readv by read, seek: Seek by read,
+        writev: Writev by write,
+        flush: Flush by sync, fsync: Fsync by sync,
+        truncate: Truncate by truncate, ftruncate: Ftruncate by truncate,
+        link: Link by link, symlink: Symlink by link,
+        unlink: Unlink by unlink, rename: Rename by rename,
+        statfs: Statfs by space,
+        setxattr: Setxattr by xattrs, fsetxattr: Fsetxattr by xattrs,
+        getxattr: Getxattr by xattrs, fgetxattr: Fgetxattr by xattrs,
+        removexattr: Removexattr by xattrs, fremovexattr: Fremovexattr by xattrs,
+        fallocate: Fallocate by refuse, discard: Discard by refuse, zerofill: Zerofill by refuse,
+        copy_file_range: CopyFileRange by refuse, rchecksum: Rchecksum by refuse,
+        put: Put by refuse,
+    }
+}
