@@ -62,12 +62,17 @@ impl Brick {
             InitError("storage/bd has nothing below it; it stands on storage/posix".to_owned())
         })?;
         let dir = posix.option("directory").ok_or_else(|| {
-            InitError(format!("{} has no option directory; check the volfile", posix.name()))
+            InitError(format!(
+                "{} has no option directory; check the volfile",
+                posix.name()
+            ))
         })?;
         let volume = xl
             .option("volume-id")
             .or_else(|| posix.option("volume-id"))
-            .ok_or_else(|| InitError("option volume-id is missing; check the volfile".to_owned()))?;
+            .ok_or_else(|| {
+                InitError("option volume-id is missing; check the volfile".to_owned())
+            })?;
         let volume: Uuid = volume
             .parse()
             .map_err(|error| InitError(format!("volume-id {volume:?}: {error}")))?;
@@ -75,7 +80,11 @@ impl Brick {
         let link = Link::attach(&socket, Path::new(&dir), volume)
             .map_err(|error| InitError(format!("cannot attach brick {dir}: {error}")))?;
         let brick = link.brick();
-        gf_info!("brick {dir} serves images of {:?} in /{}", brick.engine, brick.top);
+        gf_info!(
+            "brick {dir} serves images of {:?} in /{}",
+            brick.engine,
+            brick.top
+        );
         let threads = |name, count| {
             Workers::start(name, count)
                 .map_err(|error| InitError(format!("cannot start threads: {error}")))
@@ -108,7 +117,8 @@ impl Brick {
     /// Runs `job` on a thread that may wait for gluster-bdd.
     pub(crate) fn on_control(self: &Arc<Self>, job: impl FnOnce(&Arc<Brick>) + Send + 'static) {
         let brick = Arc::clone(self);
-        self.control.run(move || brick.xl.node().enter(|| job(&brick)));
+        self.control
+            .run(move || brick.xl.node().enter(|| job(&brick)));
     }
 
     /// Runs `job` on a thread that does I/O on `image`, or waits for its device to be opened.
@@ -117,7 +127,11 @@ impl Brick {
         image: &Image,
         job: impl FnOnce(&Arc<Brick>) + Send + 'static,
     ) {
-        let workers = if image.is_ready() { &self.data } else { &self.control };
+        let workers = if image.is_ready() {
+            &self.data
+        } else {
+            &self.control
+        };
         let brick = Arc::clone(self);
         workers.run(move || brick.xl.node().enter(|| job(&brick)));
     }
@@ -181,7 +195,10 @@ impl Brick {
         let request = Dict::new();
         request.set_u32(xattr::IMAGE, 0)?;
         let loc = Loc::by_gfid(inode, *gfid.as_bytes());
-        let reply = frame.ask::<Lookup>(LookupArgs { loc, xdata: Some(request) })?;
+        let reply = frame.ask::<Lookup>(LookupArgs {
+            loc,
+            xdata: Some(request),
+        })?;
         let text = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
         let mark = text.and_then(|text| match text.parse() {
             Ok(mark) => Some(mark),
@@ -259,7 +276,10 @@ impl Brick {
     /// The name that an image's LV should bear: that of the file in the top image directory.
     pub(crate) fn lv_name_at(&self, loc: &Loc<'_>) -> Option<String> {
         let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top;
-        loc.name().filter(|_| in_top).and_then(|name| name.to_str().ok()).map(str::to_owned)
+        loc.name()
+            .filter(|_| in_top)
+            .and_then(|name| name.to_str().ok())
+            .map(str::to_owned)
     }
 
     /// Stubs that wait for their LV.
@@ -300,7 +320,12 @@ impl Brick {
     /// Gives a descriptor its image.
     pub(crate) fn bind_fd(&self, fd: &Fd<'_>, image: &Arc<Image>) {
         image.opened();
-        fd.set_ctx(self.xl, Some(Arc::new(OpenImage { image: Arc::clone(image) })));
+        fd.set_ctx(
+            self.xl,
+            Some(Arc::new(OpenImage {
+                image: Arc::clone(image),
+            })),
+        );
     }
 
     /// Removes the LV of an image whose last name is gone, once nobody has it open.
@@ -308,7 +333,10 @@ impl Brick {
         if image.take_doom() {
             image.close_device();
             let gfid = image.gfid();
-            if let Err(error) = self.link.tell(&Request::Remove { brick: self.link.id(), gfid }) {
+            if let Err(error) = self.link.tell(&Request::Remove {
+                brick: self.link.id(),
+                gfid,
+            }) {
                 // The intent stays: gluster-bdd removes the LV when it can, at the latest when
                 // the brick starts again.
                 gf_warn!("LV of removed image <gfid:{gfid}> stays for now: {error}");
@@ -333,11 +361,17 @@ impl Brick {
 }
 
 pub(crate) fn timestamp(moment: Moment) -> Timestamp {
-    Timestamp { seconds: moment.sec, nanoseconds: moment.nsec }
+    Timestamp {
+        seconds: moment.sec,
+        nanoseconds: moment.nsec,
+    }
 }
 
 pub(crate) fn moment(timestamp: Timestamp) -> Moment {
-    Moment { sec: timestamp.seconds, nsec: timestamp.nanoseconds }
+    Moment {
+        sec: timestamp.seconds,
+        nsec: timestamp.nanoseconds,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

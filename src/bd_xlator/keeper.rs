@@ -35,14 +35,18 @@ impl Keeper {
     pub(crate) fn start(brick: &Arc<Brick>) -> io::Result<Keeper> {
         let (stop, stopped) = bounded(0);
         let brick = Arc::downgrade(brick);
-        let thread = std::thread::Builder::new().name("bd-keeper".to_owned()).spawn(move || {
-            let mut turn: u64 = 0;
-            while stopped.recv_timeout(SAVE_EVERY) == Err(RecvTimeoutError::Timeout) {
-                turn += 1;
-                let Some(brick) = Weak::upgrade(&brick) else { return };
-                brick.xl.node().enter(|| take_turn(&brick, turn));
-            }
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("bd-keeper".to_owned())
+            .spawn(move || {
+                let mut turn: u64 = 0;
+                while stopped.recv_timeout(SAVE_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    turn += 1;
+                    let Some(brick) = Weak::upgrade(&brick) else {
+                        return;
+                    };
+                    brick.xl.node().enter(|| take_turn(&brick, turn));
+                }
+            })?;
         Ok(Keeper { stop, thread })
     }
 
@@ -72,12 +76,16 @@ pub(crate) fn save(brick: &Brick) {
 
 /// Gives LVs that nobody has given a name yet a file in the top image directory.
 fn adopt(brick: &Arc<Brick>) {
-    let foreign = match brick.link.ask(&Request::Foreign { brick: brick.link.id() }) {
+    let foreign = match brick.link.ask(&Request::Foreign {
+        brick: brick.link.id(),
+    }) {
         Ok(Reply::Foreign(foreign)) => foreign,
         // gluster-bdd is away; whoever needs it will say so.
         Ok(_) | Err(_) => return,
     };
-    let Some(root) = brick.xl.node().root_inode().filter(|_| !foreign.is_empty()) else { return };
+    let Some(root) = brick.xl.node().root_inode().filter(|_| !foreign.is_empty()) else {
+        return;
+    };
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     let top = match linked_top(brick, &stack, &root) {
         Ok(top) => top,
@@ -100,25 +108,36 @@ fn linked_top(brick: &Brick, stack: &Stack, root: &Inode<'_>) -> Result<Inode<'s
     let name = CString::new(brick.link.brick().top.as_str()).map_err(|_| Errno::EINVAL)?;
     let fresh = root.fresh();
     let place = Loc::by_name(root, &name, &fresh);
-    let found = stack.ask::<Lookup>(LookupArgs { loc: place, xdata: None })?;
+    let found = stack.ask::<Lookup>(LookupArgs {
+        loc: place,
+        xdata: None,
+    })?;
     fresh.link(Some((root, &name)), &found.buf)
 }
 
 /// Tags the LV first, then makes a stub, gives it its size, and marks it last: cut off anywhere,
 /// the next turn goes on with the same gfid.
-fn adopt_one(
-    brick: &Brick,
-    stack: &Stack,
-    top: &Inode<'_>,
-    lv: &Foreign,
-) -> Result<String, Errno> {
+fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Result<String, Errno> {
     let gfid = lv.gfid.unwrap_or_else(Gfid::random);
     let fresh = top.find(*gfid.as_bytes()).unwrap_or_else(|| top.fresh());
     let name = free_name(stack, top, lv, gfid)?;
-    let request = Request::Adopt { brick: brick.link.id(), lv: lv.lv.clone(), gfid };
-    brick.link.tell(&request).map_err(|error| brick.told("adopt", gfid, &error))?;
+    let request = Request::Adopt {
+        brick: brick.link.id(),
+        lv: lv.lv.clone(),
+        gfid,
+    };
+    brick
+        .link
+        .tell(&request)
+        .map_err(|error| brick.told("adopt", gfid, &error))?;
     let loc = || Loc::by_gfid(&fresh, *gfid.as_bytes());
-    if stack.ask::<Lookup>(LookupArgs { loc: loc(), xdata: None }).is_err() {
+    if stack
+        .ask::<Lookup>(LookupArgs {
+            loc: loc(),
+            xdata: None,
+        })
+        .is_err()
+    {
         let xdata = Dict::new();
         xdata.set_gfid(names::GFID_REQ, *gfid.as_bytes())?;
         let args = MknodArgs {
@@ -131,21 +150,28 @@ fn adopt_one(
         stack.ask::<Mknod>(args)?;
     }
     let offset = i64::try_from(lv.size.0).map_err(|_| Errno::EFBIG)?;
-    stack.ask::<Truncate>(TruncateArgs { loc: loc(), offset, xdata: None })?;
+    stack.ask::<Truncate>(TruncateArgs {
+        loc: loc(),
+        offset,
+        xdata: None,
+    })?;
     let dict = Dict::new();
-    let mark = ImageMark::Image { kind: lv.kind, size: None };
+    let mark = ImageMark::Image {
+        kind: lv.kind,
+        size: None,
+    };
     dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
-    stack.ask::<Setxattr>(SetxattrArgs { loc: loc(), dict, flags: 0, xdata: None })?;
+    stack.ask::<Setxattr>(SetxattrArgs {
+        loc: loc(),
+        dict,
+        flags: 0,
+        xdata: None,
+    })?;
     Ok(name.to_string_lossy().into_owned())
 }
 
 /// The LV's name, or that with its gfid behind it if another file has the name.
-fn free_name(
-    stack: &Stack,
-    top: &Inode<'_>,
-    lv: &Foreign,
-    gfid: Gfid,
-) -> Result<CString, Errno> {
+fn free_name(stack: &Stack, top: &Inode<'_>, lv: &Foreign, gfid: Gfid) -> Result<CString, Errno> {
     let plain = CString::new(lv.lv.as_str()).map_err(|_| Errno::EINVAL)?;
     let loc = Loc::by_name(top, &plain, &top.fresh());
     match stack.ask::<Lookup>(LookupArgs { loc, xdata: None }) {
@@ -161,9 +187,15 @@ fn remove_abandoned(brick: &Brick) {
     let old: Vec<_> = {
         let pending = brick.pending();
         let is_old = |since: &Instant| since.elapsed() > PENDING_LIFE;
-        pending.iter().filter(|(_, stub)| is_old(&stub.since)).map(|(g, s)| (*g, s.clone())).collect()
+        pending
+            .iter()
+            .filter(|(_, stub)| is_old(&stub.since))
+            .map(|(g, s)| (*g, s.clone()))
+            .collect()
     };
-    let Some(root) = brick.xl.node().root_inode().filter(|_| !old.is_empty()) else { return };
+    let Some(root) = brick.xl.node().root_inode().filter(|_| !old.is_empty()) else {
+        return;
+    };
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     for (gfid, stub) in old {
         brick.pending().remove(&gfid);
@@ -183,14 +215,19 @@ fn remove_stub(
     parent: Gfid,
     name: &str,
 ) -> Result<bool, Errno> {
-    let Some(parent) = root.find(*parent.as_bytes()) else { return Ok(false) };
+    let Some(parent) = root.find(*parent.as_bytes()) else {
+        return Ok(false);
+    };
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     let inode = root.find(*gfid.as_bytes()).unwrap_or_else(|| root.fresh());
     let request = Dict::new();
     request.set_u32(xattr::IMAGE, 0)?;
     let mut loc = Loc::by_name(&parent, &name, &inode);
     loc.set_gfid([0; 16]);
-    let found = match stack.ask::<Lookup>(LookupArgs { loc, xdata: Some(request) }) {
+    let found = match stack.ask::<Lookup>(LookupArgs {
+        loc,
+        xdata: Some(request),
+    }) {
         Ok(found) => found,
         Err(failure) if failure.errno == Errno::ENOENT => return Ok(false),
         Err(failure) => return Err(failure.errno),
@@ -201,6 +238,10 @@ fn remove_stub(
         return Ok(false);
     }
     let loc = Loc::by_name(&parent, &name, &inode);
-    stack.ask::<Unlink>(UnlinkArgs { loc, xflags: 0, xdata: None })?;
+    stack.ask::<Unlink>(UnlinkArgs {
+        loc,
+        xflags: 0,
+        xdata: None,
+    })?;
     Ok(true)
 }

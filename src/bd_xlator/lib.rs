@@ -14,5 +14,5 @@ mod keeper;
 mod names;
 mod translator;
 
-pub use brick::{Brick, OpenImage};
 pub use crate::core::Node;
+pub use brick::{Brick, OpenImage};

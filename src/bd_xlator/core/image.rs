@@ -111,7 +111,10 @@ impl Image {
         if let Some(device) = slot.as_ref() {
             return Ok(Arc::clone(device));
         }
-        let request = Request::Open { brick: link.id(), gfid: self.gfid };
+        let request = Request::Open {
+            brick: link.id(),
+            gfid: self.gfid,
+        };
         let (reply, fd) = link.ask_for_fd(&request)?;
         let Reply::Opened(opened) = reply else {
             return Err(CallError::OutOfTurn(format!("{reply:?}")).into());
@@ -136,10 +139,17 @@ impl Image {
     ///
     /// Call with [`Image::begin_io`] held until the blocks were read.
     pub(crate) fn plan_read(&self, offset: u64, len: u64, block: u64) -> Option<ReadPlan> {
-        let span = Span { start: offset, end: offset.saturating_add(len).min(self.size()) };
+        let span = Span {
+            start: offset,
+            end: offset.saturating_add(len).min(self.size()),
+        };
         (!span.is_empty()).then(|| {
             let outer = span.outward(block);
-            ReadPlan { outer, skip: span.start - outer.start, len: span.len() }
+            ReadPlan {
+                outer,
+                skip: span.start - outer.start,
+                len: span.len(),
+            }
         })
     }
 
@@ -171,7 +181,10 @@ impl Image {
         if end > old {
             self.make_room(link, &device, &mut growth, end, true)?;
             // A hole that the write leaves behind the old end must read as zeros.
-            device.zero(Span { start: old, end: offset.max(old) })?;
+            device.zero(Span {
+                start: old,
+                end: offset.max(old),
+            })?;
             set_stub_size(end).map_err(Failure::Errno)?;
             self.size.store(end, Ordering::Release);
             self.untrimmed.store(true, Ordering::Release);
@@ -188,12 +201,7 @@ impl Image {
         Ok(offset)
     }
 
-    fn write_within(
-        &self,
-        device: &Device,
-        offset: u64,
-        pieces: &[&[u8]],
-    ) -> Result<(), Failure> {
+    fn write_within(&self, device: &Device, offset: u64, pieces: &[&[u8]]) -> Result<(), Failure> {
         self.unflushed.store(true, Ordering::Release);
         let written = device.write(offset, pieces);
         self.allocation_changed();
@@ -226,7 +234,11 @@ impl Image {
         if have >= need {
             return Ok(());
         }
-        let generous = if in_steps { growth::step(self.kind, have, need) } else { need };
+        let generous = if in_steps {
+            growth::step(self.kind, have, need)
+        } else {
+            need
+        };
         let resized = match self.resize(link, generous) {
             Err(error) if error.is_no_space() && generous > need => self.resize(link, need),
             result => result,
@@ -236,8 +248,11 @@ impl Image {
     }
 
     fn resize(&self, link: &Link, size: u64) -> Result<u64, LinkError> {
-        let request =
-            Request::Resize { brick: link.id(), gfid: self.gfid, size: Bytes(size) };
+        let request = Request::Resize {
+            brick: link.id(),
+            gfid: self.gfid,
+            size: Bytes(size),
+        };
         match link.ask(&request)? {
             Reply::Image(info) => Ok(info.lv_size.0),
             other => Err(CallError::OutOfTurn(format!("{other:?}")).into()),
@@ -272,7 +287,10 @@ impl Image {
             *growth = Some(before);
             self.make_room(link, &device, &mut growth, size, false)?;
             // What a crash or a failed write left between the old end and the device's end.
-            device.zero(Span { start: old, end: size.min(before) })?;
+            device.zero(Span {
+                start: old,
+                end: size.min(before),
+            })?;
             self.allocation_changed();
         }
         set_stub_size(size).map_err(Failure::Errno)?;
@@ -294,11 +312,14 @@ impl Image {
             // Discarding first gives the chunks back to the pool even if the LV stays large.
             ImageKind::Thin => old,
             // What lvreduce cuts off is zeroed when it is allocated again.
-            ImageKind::Thick => {
-                Bytes(size).round_up(link.brick().extent_size).map_or(old, |b| b.0.min(old))
-            }
+            ImageKind::Thick => Bytes(size)
+                .round_up(link.brick().extent_size)
+                .map_or(old, |b| b.0.min(old)),
         };
-        device.zero(Span { start: size, end: kept })?;
+        device.zero(Span {
+            start: size,
+            end: kept,
+        })?;
         if device.media() == Media::Block {
             // Written zeros must not overtake the LV's end.
             device.flush()?;
@@ -383,7 +404,10 @@ impl Image {
             return;
         }
         let changes = lock(&self.allocated).changes;
-        let request = Request::Allocated { brick: link.id(), gfids: vec![self.gfid] };
+        let request = Request::Allocated {
+            brick: link.id(),
+            gfids: vec![self.gfid],
+        };
         if let Ok(Reply::Allocated(told)) = link.ask(&request)
             && let Some(Some(bytes)) = told.first()
         {
@@ -459,7 +483,10 @@ fn geometry(opened: &Opened) -> Geometry {
         ImageKind::Thin => opened.discard_granularity,
         ImageKind::Thick => 0,
     };
-    Geometry { block_size: opened.block_size, zeroing_discard }
+    Geometry {
+        block_size: opened.block_size,
+        zeroing_discard,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

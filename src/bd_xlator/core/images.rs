@@ -18,7 +18,9 @@ pub(crate) struct Images {
 
 impl Default for Images {
     fn default() -> Images {
-        Images { shards: std::array::from_fn(|_| Mutex::default()) }
+        Images {
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }
     }
 }
 
@@ -33,7 +35,10 @@ impl Images {
         gfid: Gfid,
         read: impl FnOnce() -> Result<Option<Image>, E>,
     ) -> Result<Option<Arc<Image>>, E> {
-        let mut shard = self.shard(gfid).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self
+            .shard(gfid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = shard.get(&gfid).and_then(Weak::upgrade) {
             return Ok(Some(image));
         }
@@ -46,14 +51,23 @@ impl Images {
 
     /// The image, if somebody holds it.
     pub(crate) fn find(&self, gfid: Gfid) -> Option<Arc<Image>> {
-        let shard = self.shard(gfid).lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = self
+            .shard(gfid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         shard.get(&gfid).and_then(Weak::upgrade)
     }
 
     /// Forgets an image that nobody holds any more.
     pub(crate) fn sweep(&self, gfid: Gfid) {
-        let mut shard = self.shard(gfid).lock().unwrap_or_else(PoisonError::into_inner);
-        if shard.get(&gfid).is_some_and(|image| image.strong_count() == 0) {
+        let mut shard = self
+            .shard(gfid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if shard
+            .get(&gfid)
+            .is_some_and(|image| image.strong_count() == 0)
+        {
             shard.remove(&gfid);
         }
     }
@@ -80,6 +94,9 @@ mod tests {
         drop((first, second));
         images.sweep(gfid);
         assert!(images.find(gfid).is_none());
-        assert_eq!(images.find_or_read(gfid, make(3)).unwrap().unwrap().size(), 3);
+        assert_eq!(
+            images.find_or_read(gfid, make(3)).unwrap().unwrap().size(),
+            3
+        );
     }
 }

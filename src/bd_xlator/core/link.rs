@@ -153,7 +153,9 @@ impl Link {
             Ok(_) | Err(LinkError::Call(CallError::Fault(_))) => false,
             Err(_) => true,
         };
-        let is_detached = answer.as_ref().is_err_and(|error| error.is(FaultKind::NotAttached));
+        let is_detached = answer
+            .as_ref()
+            .is_err_and(|error| error.is(FaultKind::NotAttached));
         if !is_broken && !is_detached {
             lock(&self.idle).push(client);
         }
@@ -165,8 +167,13 @@ impl Link {
         let mut client = Client::connect(&self.socket, "brick")?;
         attach(&mut client, &self.dir, self.volume, false)?;
         loop {
-            let Some(gfid) = lock(&self.unsettled).pop() else { return Ok(client) };
-            let abort = Request::Abort { brick: self.brick.id, gfid };
+            let Some(gfid) = lock(&self.unsettled).pop() else {
+                return Ok(client);
+            };
+            let abort = Request::Abort {
+                brick: self.brick.id,
+                gfid,
+            };
             match client.call(&abort) {
                 // Refused: the daemon never came so far, or has undone it already.
                 Ok(_) | Err(CallError::Fault(_)) => {}
@@ -185,7 +192,11 @@ fn attach(
     volume: Uuid,
     fresh: bool,
 ) -> Result<BrickInfo, LinkError> {
-    let request = Request::AttachBrick { dir: dir.to_owned(), volume, fresh };
+    let request = Request::AttachBrick {
+        dir: dir.to_owned(),
+        volume,
+        fresh,
+    };
     match client.call(&request)? {
         Reply::Brick(info) => Ok(info),
         other => Err(CallError::OutOfTurn(format!("{other:?}")).into()),

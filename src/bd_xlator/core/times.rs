@@ -34,7 +34,9 @@ impl Times {
 
     /// What must be saved now; the stub counts as in step from here on.
     pub(crate) fn take_unsaved(&mut self) -> Option<Timestamp> {
-        std::mem::take(&mut self.unsaved).then_some(self.written).flatten()
+        std::mem::take(&mut self.unsaved)
+            .then_some(self.written)
+            .flatten()
     }
 
     /// Saving failed: it must be tried again.
@@ -53,7 +55,10 @@ mod tests {
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
-        Timestamp { seconds, nanoseconds: 0 }
+        Timestamp {
+            seconds,
+            nanoseconds: 0,
+        }
     }
 
     #[test]

@@ -30,7 +30,10 @@ impl Workers {
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Workers { jobs: Some(sender), threads })
+        Ok(Workers {
+            jobs: Some(sender),
+            threads,
+        })
     }
 
     /// Queues a job; it runs as soon as a thread is free.

@@ -111,7 +111,10 @@ pub(crate) fn of_fd<F: Fop>(
     fd: &Fd<'_>,
     image: &Image,
 ) -> Result<Iatt, Errno> {
-    let reply = frame.ask::<Fstat>(FstatArgs { fd: fd.share(), xdata: None });
+    let reply = frame.ask::<Fstat>(FstatArgs {
+        fd: fd.share(),
+        xdata: None,
+    });
     let mut iatt = reply.map_err(|failure: Failure<'_>| failure.errno)?.buf;
     brick.dress(image, &mut iatt);
     Ok(iatt)

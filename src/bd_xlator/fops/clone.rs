@@ -2,9 +2,7 @@ use std::sync::Arc;
 
 use bd_model::{Gfid, ImageMark, xattr};
 use bd_proto::{CopyHow, Reply, Request};
-use glusterfs::fops::{
-    Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs,
-};
+use glusterfs::fops::{Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs};
 use glusterfs::{Dict, Errno, Fop, Frame, Inode, Loc, gf_error};
 
 use super::create;
@@ -22,7 +20,9 @@ pub(crate) fn copy<F: Fop>(
     dest: Gfid,
     how: CopyHow,
 ) -> Result<(), Errno> {
-    let stub = inode.find(*dest.as_bytes()).unwrap_or_else(|| inode.fresh());
+    let stub = inode
+        .find(*dest.as_bytes())
+        .unwrap_or_else(|| inode.fresh());
     let loc = || Loc::by_gfid(&stub, *dest.as_bytes());
     must_be_pending(frame, loc(), dest)?;
     let name = {
@@ -39,8 +39,7 @@ pub(crate) fn copy<F: Fop>(
         cow_size: None,
     };
     // With the size at rest: the copy must have just the bytes that its size says.
-    let (copied, size) =
-        source.with_size_at_rest(|size| (brick.link.make(dest, &request), size));
+    let (copied, size) = source.with_size_at_rest(|size| (brick.link.make(dest, &request), size));
     let made = match copied {
         Ok(Reply::Image(image)) => image,
         Ok(_) => return Err(Errno::EPROTO),
@@ -48,11 +47,23 @@ pub(crate) fn copy<F: Fop>(
     };
     let marked = (|| {
         let offset = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
-        frame.ask::<Truncate>(TruncateArgs { loc: loc(), offset, xdata: None })?;
+        frame.ask::<Truncate>(TruncateArgs {
+            loc: loc(),
+            offset,
+            xdata: None,
+        })?;
         let dict = Dict::new();
-        let mark = ImageMark::Image { kind: made.kind, size: None };
+        let mark = ImageMark::Image {
+            kind: made.kind,
+            size: None,
+        };
         dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
-        frame.ask::<Setxattr>(SetxattrArgs { loc: loc(), dict, flags: 0, xdata: None })?;
+        frame.ask::<Setxattr>(SetxattrArgs {
+            loc: loc(),
+            dict,
+            flags: 0,
+            xdata: None,
+        })?;
         Ok::<(), Errno>(())
     })();
     create::settle(brick, dest, marked.is_ok());
@@ -71,7 +82,10 @@ pub(crate) fn copy<F: Fop>(
 fn must_be_pending<F: Fop>(frame: &Frame<F>, loc: Loc<'_>, dest: Gfid) -> Result<(), Errno> {
     let request = Dict::new();
     request.set_u32(xattr::IMAGE, 0)?;
-    let reply = frame.ask::<Lookup>(LookupArgs { loc, xdata: Some(request) })?;
+    let reply = frame.ask::<Lookup>(LookupArgs {
+        loc,
+        xdata: Some(request),
+    })?;
     let mark = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
     if mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending) {
         return Ok(());

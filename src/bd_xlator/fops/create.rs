@@ -49,7 +49,10 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
     if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
-    let (fd, inode) = (call.args.fd.share(), call.args.loc.inode().map(|inode| inode.share()));
+    let (fd, inode) = (
+        call.args.fd.share(),
+        call.args.loc.inode().map(|inode| inode.share()),
+    );
     let (frame, answer) = call.ask();
     settle(brick, gfid, answer.is_ok());
     if answer.is_ok()
@@ -64,9 +67,16 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
 /// A create of a file that is there is an open.
 fn open_existing(brick: &Arc<Brick>, mut call: Call<'static, Create>) {
     let truncates = call.args.flags & libc::O_TRUNC != 0;
-    let (fd, fresh) = (call.args.fd.share(), call.args.loc.inode().map(|inode| inode.share()));
-    let existing = fresh.as_ref().and_then(|inode| found(&call.frame, &call.args.loc, inode));
-    let (Some(fresh), Some(gfid)) = (fresh, existing) else { return call.pass() };
+    let (fd, fresh) = (
+        call.args.fd.share(),
+        call.args.loc.inode().map(|inode| inode.share()),
+    );
+    let existing = fresh
+        .as_ref()
+        .and_then(|inode| found(&call.frame, &call.args.loc, inode));
+    let (Some(fresh), Some(gfid)) = (fresh, existing) else {
+        return call.pass();
+    };
     let inode = fresh.find(gfid).unwrap_or(fresh);
     let image = match brick.kind_of(&call.frame, &inode, gfid) {
         Ok(Kind::Image(image)) => image,
@@ -128,9 +138,15 @@ fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, k
 
 /// Remembers a stub that waits for its LV, so that it can be removed if nobody asks for one.
 pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
-    let Some(name) = loc.name().and_then(|name| name.to_str().ok()) else { return };
+    let Some(name) = loc.name().and_then(|name| name.to_str().ok()) else {
+        return;
+    };
     let parent = Gfid::from_bytes(loc.parent_gfid());
-    let stub = PendingStub { parent, name: name.to_owned(), since: Instant::now() };
+    let stub = PendingStub {
+        parent,
+        name: name.to_owned(),
+        since: Instant::now(),
+    };
     brick.pending().entry(gfid).or_insert(stub);
 }
 
@@ -141,7 +157,11 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
         Err(errno) => return call.fail(errno),
     };
     if let Some(policy) = policy {
-        let xdata = call.args.xdata.take().map_or_else(Dict::new, |xdata| xdata.duplicate());
+        let xdata = call
+            .args
+            .xdata
+            .take()
+            .map_or_else(Dict::new, |xdata| xdata.duplicate());
         if !xdata.contains(xattr::DIR)
             && let Err(errno) = xdata.set(xattr::DIR, policy.to_string().as_bytes())
         {
@@ -176,15 +196,19 @@ fn new_file<F: Fop>(
         };
     }
     Ok(match brick.policy_at(frame, loc)? {
-        Some(DirPolicy { kind, image_from: Bytes(0), .. }) => {
-            NewFile::Image(gfid, brick.kind_for(kind))
-        }
+        Some(DirPolicy {
+            kind,
+            image_from: Bytes(0),
+            ..
+        }) => NewFile::Image(gfid, brick.kind_for(kind)),
         Some(_) | None => NewFile::Plain,
     })
 }
 
 fn exists<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>) -> Result<bool, Errno> {
-    let (Some(parent), Some(name)) = (loc.parent(), loc.name()) else { return Ok(false) };
+    let (Some(parent), Some(name)) = (loc.parent(), loc.name()) else {
+        return Ok(false);
+    };
     let loc = Loc::by_name(&parent, name, &parent.fresh());
     match frame.ask::<Lookup>(LookupArgs { loc, xdata: None }) {
         Ok(_) => Ok(true),
@@ -200,7 +224,10 @@ fn found<F: Fop>(
     inode: &glusterfs::Inode<'_>,
 ) -> Option<[u8; 16]> {
     let place = Loc::by_name(&loc.parent()?, loc.name()?, &inode.fresh());
-    let reply = frame.ask::<Lookup>(LookupArgs { loc: place, xdata: None });
+    let reply = frame.ask::<Lookup>(LookupArgs {
+        loc: place,
+        xdata: None,
+    });
     reply.ok().map(|reply| reply.buf.gfid())
 }
 
@@ -212,13 +239,24 @@ fn make_lv(
     name: Option<String>,
     xdata: &mut Option<Dict<'static>>,
 ) -> Result<(), Errno> {
-    let marked = xdata.take().map_or_else(Dict::new, |xdata| xdata.duplicate());
+    let marked = xdata
+        .take()
+        .map_or_else(Dict::new, |xdata| xdata.duplicate());
     let mark = ImageMark::Image { kind, size: None };
     marked.set(xattr::IMAGE, mark.to_string().as_bytes())?;
     *xdata = Some(marked);
-    let request =
-        Request::Create { brick: brick.link.id(), gfid, name, kind, size: Bytes(0), import: false };
-    brick.link.make(gfid, &request).map_err(|error| brick.told("make", gfid, &error))?;
+    let request = Request::Create {
+        brick: brick.link.id(),
+        gfid,
+        name,
+        kind,
+        size: Bytes(0),
+        import: false,
+    };
+    brick
+        .link
+        .make(gfid, &request)
+        .map_err(|error| brick.told("make", gfid, &error))?;
     Ok(())
 }
 

@@ -18,7 +18,12 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
         Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
-    match means_copy(brick, &call.frame, &call.args.newloc, call.args.xdata.as_ref()) {
+    match means_copy(
+        brick,
+        &call.frame,
+        &call.args.newloc,
+        call.args.xdata.as_ref(),
+    ) {
         Ok(true) => refuse(call, "ln"),
         Ok(false) => {
             let name = brick.lv_name_at(&call.args.newloc);

@@ -21,7 +21,10 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
         match make_top(brick, &root) {
             Ok(()) => brick.note_top(),
             Err(errno) => {
-                gf_warn!("cannot make the image directory /{}: {errno}", brick.link.brick().top);
+                gf_warn!(
+                    "cannot make the image directory /{}: {errno}",
+                    brick.link.brick().top
+                );
             }
         }
     }
@@ -32,7 +35,9 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
     call.args.xdata = Some(xdata);
     let brick = Arc::clone(brick);
     call.wind(move |frame, answer| match answer {
-        Ok(reply) if reply.buf.file_type() == FileType::Regular => answer_file(&brick, frame, reply),
+        Ok(reply) if reply.buf.file_type() == FileType::Regular => {
+            answer_file(&brick, frame, reply)
+        }
         answer => frame.answer(answer),
     });
 }
@@ -80,12 +85,18 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     let fresh = root.fresh();
     let place = || Loc::by_name(root, &name, &fresh);
-    match stack.ask::<Lookup>(LookupArgs { loc: place(), xdata: None }) {
+    match stack.ask::<Lookup>(LookupArgs {
+        loc: place(),
+        xdata: None,
+    }) {
         Ok(found) if found.buf.gfid() == *brick.top().as_bytes() => Ok(()),
         Ok(found) if found.buf.file_type() == FileType::Directory => {
             let loc = Loc::by_gfid(&fresh, found.buf.gfid());
             adopt_top(&stack, loc, &policy)?;
-            gf_info!("/{} was there before; its new files are images from now on", own.top);
+            gf_info!(
+                "/{} was there before; its new files are images from now on",
+                own.top
+            );
             Ok(())
         }
         Ok(_) => Err(Errno::ENOTDIR),
@@ -93,8 +104,12 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
             let xdata = Dict::new();
             xdata.set_gfid(names::GFID_REQ, *brick.top().as_bytes())?;
             xdata.set(xattr::DIR, policy.as_bytes())?;
-            let args =
-                MkdirArgs { loc: place(), mode: 0o755, umask: 0, xdata: Some(xdata) };
+            let args = MkdirArgs {
+                loc: place(),
+                mode: 0o755,
+                umask: 0,
+                xdata: Some(xdata),
+            };
             stack.ask::<Mkdir>(args)?;
             Ok(())
         }
@@ -106,13 +121,20 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
 fn adopt_top(stack: &Stack, loc: Loc<'static>, policy: &str) -> Result<(), Errno> {
     let request = Dict::new();
     request.set_u32(xattr::DIR, 0)?;
-    let found =
-        stack.ask::<Lookup>(LookupArgs { loc: loc.duplicate(), xdata: Some(request) })?;
+    let found = stack.ask::<Lookup>(LookupArgs {
+        loc: loc.duplicate(),
+        xdata: Some(request),
+    })?;
     if found.xdata.is_some_and(|xdata| xdata.contains(xattr::DIR)) {
         return Ok(());
     }
     let dict = Dict::new();
     dict.set(xattr::DIR, policy.as_bytes())?;
-    stack.ask::<Setxattr>(SetxattrArgs { loc, dict, flags: 0, xdata: None })?;
+    stack.ask::<Setxattr>(SetxattrArgs {
+        loc,
+        dict,
+        flags: 0,
+        xdata: None,
+    })?;
     Ok(())
 }

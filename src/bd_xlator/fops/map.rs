@@ -28,7 +28,10 @@ pub(crate) fn map<F: Fop>(
     size: Option<Bytes>,
 ) -> Result<(), Errno> {
     let node = brick.node(inode);
-    let held = node.plain_io().write().unwrap_or_else(PoisonError::into_inner);
+    let held = node
+        .plain_io()
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
     let image = match brick.image_of(frame, inode)? {
         Some(image) => image,
         None => {
@@ -53,7 +56,12 @@ fn import<F: Fop>(
 ) -> Result<Arc<Image>, Errno> {
     let gfid = Gfid::from_bytes(inode.gfid());
     let loc = || Loc::by_gfid(inode, inode.gfid());
-    let stub = frame.ask::<Stat>(StatArgs { loc: loc(), xdata: None })?.buf;
+    let stub = frame
+        .ask::<Stat>(StatArgs {
+            loc: loc(),
+            xdata: None,
+        })?
+        .buf;
     let size = stub.size();
     let request = Request::Create {
         brick: brick.link.id(),
@@ -63,14 +71,25 @@ fn import<F: Fop>(
         size: Bytes(size),
         import: true,
     };
-    brick.link.make(gfid, &request).map_err(|error| brick.told("make", gfid, &error))?;
+    brick
+        .link
+        .make(gfid, &request)
+        .map_err(|error| brick.told("make", gfid, &error))?;
     let fd = Fd::anonymous(inode);
     let marked = copy_bytes(brick, frame, &fd, gfid, kind, size).and_then(|()| {
         let dict = Dict::new();
         let mark = ImageMark::Image { kind, size: None };
         dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
-        let args = SetxattrArgs { loc: loc(), dict, flags: 0, xdata: None };
-        frame.ask::<Setxattr>(args).map(|_| ()).map_err(|failure| failure.errno)
+        let args = SetxattrArgs {
+            loc: loc(),
+            dict,
+            flags: 0,
+            xdata: None,
+        };
+        frame
+            .ask::<Setxattr>(args)
+            .map(|_| ())
+            .map_err(|failure| failure.errno)
     });
     if let Err(errno) = marked {
         create::settle(brick, gfid, false);
@@ -85,11 +104,16 @@ fn import<F: Fop>(
         };
         if let Err(failure) = frame.ask::<Discard>(args) {
             // Wasted space, no wrong bytes: the mark says where they are.
-            gf_warn!("stub of <gfid:{gfid}> keeps bytes it does not need: {}", failure.errno);
+            gf_warn!(
+                "stub of <gfid:{gfid}> keeps bytes it does not need: {}",
+                failure.errno
+            );
         }
     }
     create::settle(brick, gfid, true);
-    let image = brick.images.find_or_read(gfid, || Ok::<_, Errno>(Some(Image::new(gfid, kind, size))))?;
+    let image = brick
+        .images
+        .find_or_read(gfid, || Ok::<_, Errno>(Some(Image::new(gfid, kind, size))))?;
     image.ok_or(Errno::EIO)
 }
 
@@ -116,17 +140,24 @@ fn copy_bytes<F: Fop>(
             flags: 0,
             xdata: None,
         };
-        let bytes = frame.ask::<Readv>(args).map_err(|e| failed("reading the file", e.errno))?.data;
+        let bytes = frame
+            .ask::<Readv>(args)
+            .map_err(|e| failed("reading the file", e.errno))?
+            .data;
         if bytes.is_empty() {
             break;
         }
         let pieces: Vec<&[u8]> = bytes.slices().collect();
         target
-            .write(&brick.link, WriteAt::Offset(offset), &pieces, &mut |_| Err(libc::EFBIG))
+            .write(&brick.link, WriteAt::Offset(offset), &pieces, &mut |_| {
+                Err(libc::EFBIG)
+            })
             .map_err(|failure| failed("writing the LV", Errno::new(failure.errno())))?;
         at = offset.saturating_add(bytes.len() as u64);
     }
-    target.flush().map_err(|errno| failed("flushing the LV", Errno::new(errno)))
+    target
+        .flush()
+        .map_err(|errno| failed("flushing the LV", Errno::new(errno)))
 }
 
 fn next_data<F: Fop>(
@@ -140,7 +171,12 @@ fn next_data<F: Fop>(
         return Ok(None);
     }
     let offset = i64::try_from(from).map_err(|_| Errno::EFBIG)?;
-    let args = SeekArgs { fd: fd.share(), offset, what: DATA, xdata: None };
+    let args = SeekArgs {
+        fd: fd.share(),
+        offset,
+        what: DATA,
+        xdata: None,
+    };
     match frame.ask::<Seek>(args) {
         Ok(reply) => Ok(u64::try_from(reply.offset).ok()),
         Err(failure) if failure.errno == Errno::ENXIO => Ok(None),
@@ -162,16 +198,29 @@ fn resize<F: Fop>(
     let mut set_stub_size = |size: u64| {
         let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
         let loc = Loc::by_gfid(inode, inode.gfid());
-        let args = TruncateArgs { loc, offset, xdata: None };
-        frame.ask::<Truncate>(args).map(|_| ()).map_err(|failure| failure.errno.raw())
+        let args = TruncateArgs {
+            loc,
+            offset,
+            xdata: None,
+        };
+        frame
+            .ask::<Truncate>(args)
+            .map(|_| ())
+            .map_err(|failure| failure.errno.raw())
     };
     let done = image.truncate(&brick.link, size.0, &mut set_stub_size);
     let given_back = done.map_err(|failure| {
-        gf_error!("cannot resize image <gfid:{}> to {size}: {failure}", image.gfid());
+        gf_error!(
+            "cannot resize image <gfid:{}> to {size}: {failure}",
+            image.gfid()
+        );
         Errno::new(failure.errno())
     })?;
     if let Err(failure) = given_back {
-        gf_warn!("LV of image <gfid:{}> keeps what was cut off: {failure}", image.gfid());
+        gf_warn!(
+            "LV of image <gfid:{}> keeps what was cut off: {failure}",
+            image.gfid()
+        );
     }
     Ok(())
 }

@@ -36,9 +36,7 @@ fn open_image(brick: &Arc<Brick>, mut call: Call<'static, Open>, image: &Arc<Ima
         Ok(reply) => reply,
         Err(failure) => return frame.answer(Err(failure)),
     };
-    if truncates
-        && let Err(errno) = truncate::to_nothing(brick, &frame, &loc, image)
-    {
+    if truncates && let Err(errno) = truncate::to_nothing(brick, &frame, &loc, image) {
         return frame.fail(errno);
     }
     brick.bind_fd(&fd, image);
@@ -58,7 +56,10 @@ pub(crate) fn release(brick: &Arc<Brick>, fd: &Fd<'_>, open: Option<Arc<OpenImag
             sync::save_times(brick, &inode, &image);
             if let Err(error) = image.trim(&brick.link) {
                 // It is larger than it has to be, until it is resized the next time.
-                glusterfs::gf_warn!("LV of image <gfid:{}> is not trimmed: {error}", image.gfid());
+                glusterfs::gf_warn!(
+                    "LV of image <gfid:{}> is not trimmed: {error}",
+                    image.gfid()
+                );
             }
             if !image.is_open() {
                 image.close_device();
@@ -66,4 +67,3 @@ pub(crate) fn release(brick: &Arc<Brick>, fd: &Fd<'_>, open: Option<Arc<OpenImag
         });
     }
 }
-

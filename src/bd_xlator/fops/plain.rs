@@ -19,7 +19,11 @@ pub(crate) fn pass<F: Fop>(
         Err(TryLockError::WouldBlock) => {
             let (call, node) = (call.detach(), Arc::clone(node));
             return brick.on_control(move |brick| {
-                drop(node.plain_io().read().unwrap_or_else(PoisonError::into_inner));
+                drop(
+                    node.plain_io()
+                        .read()
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
                 again(brick, call);
             });
         }

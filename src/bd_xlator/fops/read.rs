@@ -13,9 +13,11 @@ pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
         let Call { frame, args } = call.detach();
         let held = Arc::clone(&image);
-        brick.on_data(&held, move |brick| match read(brick, &frame, &args, &image) {
-            Ok(reply) => frame.unwind(reply),
-            Err(errno) => frame.fail(errno),
+        brick.on_data(&held, move |brick| {
+            match read(brick, &frame, &args, &image) {
+                Ok(reply) => frame.unwind(reply),
+                Err(errno) => frame.fail(errno),
+            }
         });
     });
 }
@@ -36,10 +38,15 @@ fn read(
         Some(plan) => {
             let length = |bytes: u64| usize::try_from(bytes).map_err(|_| Errno::EINVAL);
             let mut buffer = Iobuf::aligned(brick.xl.node(), length(plan.outer.len())?, 4096)?;
-            device.read_aligned(plan.outer.start, &mut buffer).map_err(|error| {
-                gf_error!("cannot read image <gfid:{}> at {offset}: {error}", image.gfid());
-                Errno::of_io(&error)
-            })?;
+            device
+                .read_aligned(plan.outer.start, &mut buffer)
+                .map_err(|error| {
+                    gf_error!(
+                        "cannot read image <gfid:{}> at {offset}: {error}",
+                        image.gfid()
+                    );
+                    Errno::of_io(&error)
+                })?;
             let skip = length(plan.skip)?;
             buffer.into_payload(skip..skip + length(plan.len)?)
         }
@@ -47,7 +54,12 @@ fn read(
     drop(io);
     let eof = offset.saturating_add(data.len() as u64) >= image.size();
     let stbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
-    Ok(ReadvReply { eof, data, stbuf, xdata: None })
+    Ok(ReadvReply {
+        eof,
+        data,
+        stbuf,
+        xdata: None,
+    })
 }
 
 /// Finds data or the hole at the end: an image counts as data from end to end, as any file may.
@@ -60,8 +72,14 @@ pub(crate) fn seek(brick: &Arc<Brick>, call: Call<'_, Seek>) {
         let size = i64::try_from(image.size()).unwrap_or(i64::MAX);
         match (call.args.what, call.args.offset) {
             (_, offset) if !(0..size).contains(&offset) => call.fail(Errno::ENXIO),
-            (DATA, offset) => call.unwind(SeekReply { offset, xdata: None }),
-            (HOLE, _) => call.unwind(SeekReply { offset: size, xdata: None }),
+            (DATA, offset) => call.unwind(SeekReply {
+                offset,
+                xdata: None,
+            }),
+            (HOLE, _) => call.unwind(SeekReply {
+                offset: size,
+                xdata: None,
+            }),
             _ => call.fail(Errno::EINVAL),
         }
     });

@@ -36,7 +36,10 @@ fn unknown(brick: &Brick, reply: &mut ReaddirpReply<'_>) -> Vec<Gfid> {
         let is_marked = entry.dict().is_some_and(|dict| dict.contains(xattr::IMAGE));
         if entry.is_regular() && is_marked {
             let gfid = Gfid::from_bytes(entry.iatt().gfid());
-            let known = brick.images.find(gfid).is_some_and(|i| i.allocated_now().is_some());
+            let known = brick
+                .images
+                .find(gfid)
+                .is_some_and(|i| i.allocated_now().is_some());
             if !known {
                 gfids.push(gfid);
             }
@@ -46,13 +49,12 @@ fn unknown(brick: &Brick, reply: &mut ReaddirpReply<'_>) -> Vec<Gfid> {
 }
 
 /// Asks for all of a batch at once.
-fn ask_and_answer(
-    brick: &Arc<Brick>,
-    frame: Frame<Readdirp>,
-    mut reply: ReaddirpReply<'static>,
-) {
+fn ask_and_answer(brick: &Arc<Brick>, frame: Frame<Readdirp>, mut reply: ReaddirpReply<'static>) {
     let gfids = unknown(brick, &mut reply);
-    let request = Request::Allocated { brick: brick.link.id(), gfids: gfids.clone() };
+    let request = Request::Allocated {
+        brick: brick.link.id(),
+        gfids: gfids.clone(),
+    };
     let told = match brick.link.ask(&request) {
         Ok(Reply::Allocated(bytes)) => gfids.into_iter().zip(bytes).collect(),
         // Names and sizes are worth answering without blocks.

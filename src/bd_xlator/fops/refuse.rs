@@ -11,25 +11,33 @@ use crate::Brick;
 /// Refused on images.
 pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), fallocate, |call, _| plain::refuse(call));
+    plain::or_image(brick, call, &fd.inode(), fallocate, |call, _| {
+        plain::refuse(call)
+    });
 }
 
 /// Refused on images.
 pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), discard, |call, _| plain::refuse(call));
+    plain::or_image(brick, call, &fd.inode(), discard, |call, _| {
+        plain::refuse(call)
+    });
 }
 
 /// Refused on images.
 pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), zerofill, |call, _| plain::refuse(call));
+    plain::or_image(brick, call, &fd.inode(), zerofill, |call, _| {
+        plain::refuse(call)
+    });
 }
 
 /// Refused on images.
 pub(crate) fn rchecksum(brick: &Arc<Brick>, call: Call<'_, Rchecksum>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), rchecksum, |call, _| plain::refuse(call));
+    plain::or_image(brick, call, &fd.inode(), rchecksum, |call, _| {
+        plain::refuse(call)
+    });
 }
 
 /// Refused if either end is an image.

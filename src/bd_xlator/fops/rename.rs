@@ -42,12 +42,10 @@ fn rename_image(
     let victim = replaced.filter(|_| !same_file);
     let target: Option<Inode<'static>> = call.args.newloc.inode().map(|inode| inode.share());
     let condemned = match (victim, &target) {
-        (Some(image), Some(inode)) => {
-            match Condemned::if_last(brick, &call.frame, inode, image) {
-                Ok(condemned) => condemned,
-                Err(errno) => return call.fail(errno),
-            }
-        }
+        (Some(image), Some(inode)) => match Condemned::if_last(brick, &call.frame, inode, image) {
+            Ok(condemned) => condemned,
+            Err(errno) => return call.fail(errno),
+        },
         _ => None,
     };
     let was_in_top = brick.lv_name_at(&call.args.oldloc).is_some();
@@ -73,7 +71,11 @@ fn rename_image(
 /// Lets an LV bear its file's name. It may fail: the name is for people only.
 pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
     let gfid = image.gfid();
-    let request = Request::Rename { brick: brick.link.id(), gfid, name };
+    let request = Request::Rename {
+        brick: brick.link.id(),
+        gfid,
+        name,
+    };
     if let Err(error) = brick.link.tell(&request) {
         gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name: {error}");
     }

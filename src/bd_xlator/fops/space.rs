@@ -10,7 +10,9 @@ use crate::Brick;
 pub(crate) fn statfs(brick: &Arc<Brick>, call: Call<'_, Statfs>) {
     let call = call.detach();
     brick.on_control(move |brick| {
-        let space = brick.link.ask(&Request::Space { brick: brick.link.id() });
+        let space = brick.link.ask(&Request::Space {
+            brick: brick.link.id(),
+        });
         let (frame, answer) = call.ask();
         frame.answer(answer.map(|mut reply| {
             // Without gluster-bdd the small file system's space is better than none.

@@ -44,7 +44,11 @@ pub(crate) fn to_disk<F: Fop>(
         save_times(brick, &fd.inode(), image);
     }
     // The size lives in the stub: even a data sync must save it.
-    let args = FsyncArgs { fd: fd.share(), datasync: i32::from(data_only), xdata: None };
+    let args = FsyncArgs {
+        fd: fd.share(),
+        datasync: i32::from(data_only),
+        xdata: None,
+    };
     let mut reply = frame.ask::<Fsync>(args).map_err(|failure| failure.errno)?;
     brick.dress(image, &mut reply.prebuf);
     brick.dress(image, &mut reply.postbuf);
@@ -74,18 +78,33 @@ pub(crate) fn flush(brick: &Arc<Brick>, call: Call<'_, Flush>) {
 
 /// Writes the time of the last write to the stub.
 pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Image) {
-    let Some(written) = image.times().take_unsaved() else { return };
+    if image.is_doomed() {
+        // Nobody will ask for its times by name.
+        return;
+    }
+    let Some(written) = image.times().take_unsaved() else {
+        return;
+    };
     let mut stbuf = Iatt::default();
     stbuf.set_mtime(moment(written));
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     let loc = Loc::by_gfid(inode, *image.gfid().as_bytes());
-    let args = SetattrArgs { loc, stbuf, valid: set_attr::MTIME, xdata: None };
+    let args = SetattrArgs {
+        loc,
+        stbuf,
+        valid: set_attr::MTIME,
+        xdata: None,
+    };
     match stack.ask::<Setattr>(args) {
         Ok(_) => {}
-        // The last name is gone: nobody will ask for its times by it.
+        // The last name went meanwhile.
         Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
         Err(failure) => {
-            gf_warn!("cannot save the mtime of image <gfid:{}>: {}", image.gfid(), failure.errno);
+            gf_warn!(
+                "cannot save the mtime of image <gfid:{}>: {}",
+                image.gfid(),
+                failure.errno
+            );
             image.times().put_back();
         }
     }

@@ -19,13 +19,20 @@ pub(crate) fn truncate(brick: &Arc<Brick>, call: Call<'_, Truncate>) {
         brick.on_control(move |brick| {
             let stub = |size| {
                 let loc = args.loc.duplicate();
-                let reply =
-                    frame.ask::<Truncate>(TruncateArgs { loc, offset: size, xdata: None })?;
+                let reply = frame.ask::<Truncate>(TruncateArgs {
+                    loc,
+                    offset: size,
+                    xdata: None,
+                })?;
                 Ok((reply.prebuf, reply.postbuf))
             };
             match resize(brick, &image, args.offset, stub) {
                 Ok((prebuf, postbuf)) => {
-                    frame.unwind(TruncateReply { prebuf, postbuf, xdata: None });
+                    frame.unwind(TruncateReply {
+                        prebuf,
+                        postbuf,
+                        xdata: None,
+                    });
                 }
                 Err(errno) => frame.fail(errno),
             }
@@ -41,13 +48,20 @@ pub(crate) fn ftruncate(brick: &Arc<Brick>, call: Call<'_, Ftruncate>) {
         brick.on_control(move |brick| {
             let stub = |size| {
                 let fd = args.fd.share();
-                let reply =
-                    frame.ask::<Ftruncate>(FtruncateArgs { fd, offset: size, xdata: None })?;
+                let reply = frame.ask::<Ftruncate>(FtruncateArgs {
+                    fd,
+                    offset: size,
+                    xdata: None,
+                })?;
                 Ok((reply.prebuf, reply.postbuf))
             };
             match resize(brick, &image, args.offset, stub) {
                 Ok((prebuf, postbuf)) => {
-                    frame.unwind(FtruncateReply { prebuf, postbuf, xdata: None });
+                    frame.unwind(FtruncateReply {
+                        prebuf,
+                        postbuf,
+                        xdata: None,
+                    });
                 }
                 Err(errno) => frame.fail(errno),
             }
@@ -71,10 +85,15 @@ fn resize(
     };
     // The stub's own mtime counts from here on.
     image.times().overrule();
-    let given_back = image.truncate(&brick.link, size, &mut set_stub_size).map_err(|failure| {
-        gf_error!("cannot resize image <gfid:{}> to {size} bytes: {failure}", image.gfid());
-        Errno::new(failure.errno())
-    })?;
+    let given_back = image
+        .truncate(&brick.link, size, &mut set_stub_size)
+        .map_err(|failure| {
+            gf_error!(
+                "cannot resize image <gfid:{}> to {size} bytes: {failure}",
+                image.gfid()
+            );
+            Errno::new(failure.errno())
+        })?;
     if let Err(failure) = given_back {
         gf_warn!(
             "image <gfid:{}> has {size} bytes now, but its LV keeps what was cut off: {failure}",
@@ -99,7 +118,11 @@ pub(crate) fn to_nothing<F: Fop>(
 ) -> Result<(), Errno> {
     let stub = |size| {
         let loc = loc.duplicate();
-        let reply = frame.ask::<Truncate>(TruncateArgs { loc, offset: size, xdata: None })?;
+        let reply = frame.ask::<Truncate>(TruncateArgs {
+            loc,
+            offset: size,
+            xdata: None,
+        })?;
         Ok((reply.prebuf, reply.postbuf))
     };
     resize(brick, image, 0, stub).map(|_| ())

@@ -67,7 +67,10 @@ impl<'a> Condemned<'a> {
         if stub.buf.nlink() > 1 {
             return Ok(None);
         }
-        let request = Request::Condemn { brick: brick.link.id(), gfid: image.gfid() };
+        let request = Request::Condemn {
+            brick: brick.link.id(),
+            gfid: image.gfid(),
+        };
         match brick.link.tell(&request) {
             Ok(()) => Ok(Some(Condemned { brick, image })),
             // A name whose LV is gone already can go too.
@@ -84,7 +87,10 @@ impl<'a> Condemned<'a> {
     /// The name is still there.
     pub(crate) fn spare(self) {
         let gfid = self.image.gfid();
-        let request = Request::Spare { brick: self.brick.link.id(), gfid };
+        let request = Request::Spare {
+            brick: self.brick.link.id(),
+            gfid,
+        };
         if let Err(error) = self.brick.link.tell(&request) {
             // When the brick starts again, the name that is there spares it.
             gf_warn!("image <gfid:{gfid}> stays marked for removal for now: {error}");

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use glusterfs::fops::{Ftruncate, FtruncateArgs, Writev, WritevArgs, WritevReply};
 use glusterfs::fops::Xdata;
+use glusterfs::fops::{Ftruncate, FtruncateArgs, Writev, WritevArgs, WritevReply};
 use glusterfs::{Call, Dict, Errno, Frame, gf_error};
 
 use super::{attributes, plain, sync};
@@ -13,7 +13,9 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
     let fd = call.args.fd.share();
     plain::or_image(brick, call, &fd.inode(), writev, |call, image| {
         let Call { frame, args } = call.detach();
-        let end = u64::try_from(args.offset).unwrap_or(0).saturating_add(args.data.len() as u64);
+        let end = u64::try_from(args.offset)
+            .unwrap_or(0)
+            .saturating_add(args.data.len() as u64);
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
         let held = Arc::clone(&image);
         let work = move |brick: &Arc<Brick>| match write(brick, &frame, &args, &image) {
@@ -44,11 +46,19 @@ fn write(
     let pieces: Vec<&[u8]> = args.data.slices().collect();
     let mut set_stub_size = |size: u64| {
         let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
-        let args = FtruncateArgs { fd: args.fd.share(), offset, xdata: None };
-        frame.ask::<Ftruncate>(args).map(|_| ()).map_err(|failure| failure.errno.raw())
+        let args = FtruncateArgs {
+            fd: args.fd.share(),
+            offset,
+            xdata: None,
+        };
+        frame
+            .ask::<Ftruncate>(args)
+            .map(|_| ())
+            .map_err(|failure| failure.errno.raw())
     };
-    let offset =
-        image.write(&brick.link, at, &pieces, &mut set_stub_size).map_err(|failure| {
+    let offset = image
+        .write(&brick.link, at, &pieces, &mut set_stub_size)
+        .map_err(|failure| {
             gf_error!(
                 "cannot write {} bytes to image <gfid:{}> at {}: {failure}",
                 args.data.len(),
@@ -64,12 +74,19 @@ fn write(
     let postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     let written = u32::try_from(args.data.len()).map_err(|_| Errno::EINVAL)?;
     let xdata = answers_for_afr(args, offset >= prebuf.size())?;
-    Ok(WritevReply { written, prebuf, postbuf, xdata })
+    Ok(WritevReply {
+        written,
+        prebuf,
+        postbuf,
+        xdata,
+    })
 }
 
 /// What AFR asks along with a write, as posix answers it.
 fn answers_for_afr(args: &WritevArgs<'_>, is_append: bool) -> Result<Xdata<'static>, Errno> {
-    let Some(asked) = &args.xdata else { return Ok(None) };
+    let Some(asked) = &args.xdata else {
+        return Ok(None);
+    };
     let answer = Dict::new();
     if asked.contains(names::OPEN_FD_COUNT) {
         answer.set_u32(names::OPEN_FD_COUNT, args.fd.inode().open_count())?;

@@ -30,9 +30,15 @@ fn wish_of(brick: &Brick, dict: &Dict<'_>) -> Result<Wish, Errno> {
         gf_warn!("cannot set an attribute: {what}");
         Errno::EINVAL
     };
-    for (key, how) in [(xattr::CLONE, CopyHow::Clone), (xattr::SNAPSHOT, CopyHow::Snapshot)] {
+    for (key, how) in [
+        (xattr::CLONE, CopyHow::Clone),
+        (xattr::SNAPSHOT, CopyHow::Snapshot),
+    ] {
         if let Some(text) = dict.get_str(key) {
-            return Ok(Wish::Copy(how, text.parse().map_err(|error| invalid(&error))?));
+            return Ok(Wish::Copy(
+                how,
+                text.parse().map_err(|error| invalid(&error))?,
+            ));
         }
     }
     if let Some(text) = dict.get_str(xattr::DIR) {
@@ -115,7 +121,11 @@ fn grant<F: Fop>(
         Wish::Keep => Ok(()),
         Wish::Map(ImageMark::Pending) => {
             // Heal copies it along with the others; it means nothing without a copy to come.
-            if frame.pid() < 0 { Ok(()) } else { Err(Errno::EINVAL) }
+            if frame.pid() < 0 {
+                Ok(())
+            } else {
+                Err(Errno::EINVAL)
+            }
         }
         Wish::Map(ImageMark::Image { kind, size }) => {
             map::map(brick, frame, inode, name, kind, size)
@@ -155,7 +165,11 @@ pub(crate) fn getxattr(brick: &Arc<Brick>, call: Call<'_, Getxattr>) {
             let frame = call.detach().frame;
             brick.on_control(move |brick| match info(brick, &image) {
                 Ok((len, dict)) => {
-                    frame.unwind(GetxattrReply { len, dict: Some(dict), xdata: None });
+                    frame.unwind(GetxattrReply {
+                        len,
+                        dict: Some(dict),
+                        xdata: None,
+                    });
                 }
                 Err(errno) => frame.fail(errno),
             });
@@ -176,7 +190,11 @@ pub(crate) fn fgetxattr(brick: &Arc<Brick>, call: Call<'_, Fgetxattr>) {
             let frame = call.detach().frame;
             brick.on_control(move |brick| match info(brick, &image) {
                 Ok((len, dict)) => {
-                    frame.unwind(FgetxattrReply { len, dict: Some(dict), xdata: None });
+                    frame.unwind(FgetxattrReply {
+                        len,
+                        dict: Some(dict),
+                        xdata: None,
+                    });
                 }
                 Err(errno) => frame.fail(errno),
             });
@@ -192,7 +210,10 @@ fn is_info(name: &std::ffi::CStr) -> bool {
 
 fn info(brick: &Brick, image: &Image) -> Result<(u32, Dict<'static>), Errno> {
     let gfid = image.gfid();
-    let reply = brick.link.ask(&Request::Info { brick: brick.link.id(), gfid });
+    let reply = brick.link.ask(&Request::Info {
+        brick: brick.link.id(),
+        gfid,
+    });
     let known = match reply {
         Ok(Reply::Image(known)) => known,
         Ok(_) => return Err(Errno::EPROTO),

@@ -4,6 +4,7 @@ use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
 use super::images::under_way;
+use super::namespace::{Mark, Stub};
 use super::{Brick, image};
 use crate::engine::Volume;
 use crate::failpoint;
@@ -38,12 +39,15 @@ impl Brick {
 
     /// Whether a volume that was just listed has neither stub nor intent.
     ///
+    /// A file without mark and bytes is no stub yet: its adoption was cut off before the end.
+    ///
     /// The order matters, because requests go on meanwhile. An image that is being removed has
     /// an intent until its volume is gone; one that is being made has an intent until it has a
     /// stub.
     fn is_left_alone(&self, gfid: Gfid) -> Result<bool, Fault> {
+        let is_adopted = |stub: &Stub| !matches!(stub.mark, Mark::Plain) || stub.holds_data;
         Ok(self.intents.get(gfid).is_none()
-            && self.namespace.stub(gfid)?.is_none()
+            && !self.namespace.stub(gfid)?.as_ref().is_some_and(is_adopted)
             && self.intents.get(gfid).is_none()
             && self.engine.find(gfid)?.is_some())
     }
