@@ -1,0 +1,293 @@
+use std::ffi::CStr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bd_model::Gfid;
+use glusterfs::fops::{
+    Access, Create, Getxattr, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename, Setattr,
+    Setxattr, Stat, Symlink, Truncate, Unlink,
+};
+use glusterfs::{
+    Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
+    Xlator, gf_warn,
+};
+
+use crate::copy;
+use crate::guard::{Guard, Place};
+use crate::target::Roots;
+use crate::workers::Workers;
+
+/// The translator `features/bd-client`.
+#[derive(Debug)]
+pub struct BdClient {
+    xl: Xlator<BdClient>,
+    workers: Workers,
+    guard: Mutex<Guard>,
+    front: OnceLock<Front>,
+    phantoms: AtomicUsize,
+}
+
+/// What the process is.
+#[derive(Debug)]
+struct Front {
+    fuse: bool,
+    roots: Roots,
+}
+
+/// Marks an inode that answered a symlink: the kernel insists on a symbolic link there, but the
+/// name has a regular file. Whoever asks about the inode gets `ESTALE`, looks the name up again,
+/// and finds the file.
+#[derive(Debug)]
+pub struct Phantom(());
+
+/// Threads that make clones and snapshots, at most.
+const WORKERS: usize = 16;
+
+/// Names made by link that are remembered, at most.
+const GUARDED: usize = 100_000;
+
+impl BdClient {
+    pub(crate) fn node(&self) -> Node {
+        self.xl.node()
+    }
+
+    pub(crate) fn stack(&self, who: &Credentials) -> Stack {
+        // The lock owner is the caller's, who may hold locks; ours must be our own.
+        Stack::new(
+            self.node(),
+            &Credentials {
+                lock_owner: Vec::new(),
+                ..who.clone()
+            },
+        )
+    }
+
+    pub(crate) fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn front(&self) -> &Front {
+        self.front.get_or_init(|| {
+            let fuse = self.xl.front_end().as_deref() == Some("mount/fuse");
+            let roots = if fuse {
+                Roots::Mount(self.mount_points())
+            } else {
+                Roots::Volume
+            };
+            Front { fuse, roots }
+        })
+    }
+
+    /// Whether the process is a FUSE mount.
+    pub(crate) fn fuse(&self) -> bool {
+        self.front().fuse
+    }
+
+    /// Where absolute targets of symbolic links start.
+    pub(crate) fn roots(&self) -> Roots {
+        self.front().roots.clone()
+    }
+
+    /// The mount point as it was given, and as it is without symbolic links. The mount itself is
+    /// not touched: this process would have to answer.
+    fn mount_points(&self) -> Vec<Vec<u8>> {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let Some(given) = self.xl.mount_point() else {
+            return Vec::new();
+        };
+        let given = Path::new(std::ffi::OsStr::from_bytes(given.to_bytes())).to_owned();
+        let mut points = Vec::new();
+        if let (Some(above), Some(last)) = (given.parent(), given.file_name()) {
+            if let Ok(above) = above.canonicalize() {
+                points.push(above.join(last).into_os_string().into_vec());
+            }
+        }
+        let given = given.into_os_string().into_vec();
+        if given.starts_with(b"/") && !points.contains(&given) {
+            points.push(given);
+        }
+        points
+    }
+
+    /// Makes the inode of a symlink fop the phantom of the file that has the name now, and
+    /// answers the attributes that the kernel accepts.
+    pub(crate) fn make_phantom(
+        &self,
+        inode: &Inode<'_>,
+        parent: &Inode<'_>,
+        name: &CStr,
+        file: &Iatt,
+        len: usize,
+    ) -> Iatt {
+        let mut iatt = *file;
+        let gfid = *Gfid::random().as_bytes();
+        iatt.set_gfid(gfid);
+        let [.., a, b, c, d, e, f, g, h] = gfid;
+        iatt.set_ino(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        iatt.set_file_type(FileType::Symlink);
+        iatt.set_permissions(0o777);
+        iatt.set_size(len as u64);
+        iatt.set_blocks(0);
+        self.phantoms.fetch_add(1, Ordering::Relaxed);
+        inode.set_ctx(self.xl, Some(Arc::new(Phantom(()))));
+        // Before the answer: the kernel takes the notice when symlink(2) is over and drops the
+        // name at once, so that even lstat(2) sees the file.
+        match inode.link(Some((parent, name)), &iatt) {
+            Ok(linked) => {
+                linked.invalidate();
+            }
+            Err(errno) => gf_warn!("{name:?} is seen as a symbolic link for a second: {errno}"),
+        }
+        iatt
+    }
+
+    fn is_phantom(&self, loc: &Loc<'_>) -> bool {
+        self.phantoms.load(Ordering::Relaxed) > 0
+            && loc
+                .inode()
+                .is_some_and(|inode| inode.ctx(self.xl).is_some())
+    }
+
+    /// Whether a lookup believes the name to have a file that it has not.
+    fn is_contradicted(&self, loc: &Loc<'_>) -> bool {
+        let mut guard = self.guard();
+        if guard.is_empty() {
+            return false;
+        }
+        match (place(loc), loc.inode()) {
+            (Some(place), Some(inode)) => guard.contradicts(&place, inode.gfid(), Instant::now()),
+            _ => false,
+        }
+    }
+
+    fn forget_place(&self, loc: &Loc<'_>) {
+        let mut guard = self.guard();
+        if guard.is_empty() {
+            return;
+        }
+        if let Some(place) = place(loc) {
+            guard.remove(&place);
+        }
+    }
+
+    /// Internal clients (heal, rebalance, geo-replication) move what is there.
+    fn is_internal<F: Fop>(call: &Call<'_, F>) -> bool {
+        call.frame.pid() < 0
+    }
+}
+
+fn place(loc: &Loc<'_>) -> Option<Place> {
+    Some(Place {
+        parent: loc.parent_gfid(),
+        name: loc.name()?.to_bytes().to_vec(),
+    })
+}
+
+/// How long caches may repeat what was wrong: md-cache's timeout and some more.
+fn quiet(node: Node) -> Duration {
+    let timeout = node
+        .find_kind("performance/md-cache")
+        .and_then(|cache| cache.option("md-cache-timeout"))
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1);
+    Duration::from_secs(timeout + 30)
+}
+
+/// Fops on a loc that are refused for phantoms and else passed.
+macro_rules! not_for_phantoms {
+    ($($method:ident: $Fop:ident),* $(,)?) => {$(
+        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            if self.is_phantom(&call.args.loc) {
+                return call.fail(Errno::ESTALE);
+            }
+            call.pass();
+        }
+    )*};
+}
+
+impl Translator for BdClient {
+    type InodeCtx = Phantom;
+    type FdCtx = ();
+
+    fn init(xl: Xlator<BdClient>) -> Result<Arc<BdClient>, InitError> {
+        Ok(Arc::new(BdClient {
+            xl,
+            workers: Workers::new(xl.node(), WORKERS),
+            guard: Mutex::new(Guard::new(quiet(xl.node()), GUARDED)),
+            front: OnceLock::new(),
+            phantoms: AtomicUsize::new(0),
+        }))
+    }
+
+    fn fini(self: &Arc<Self>) {
+        self.workers.end();
+    }
+
+    fn forget(self: &Arc<Self>, _: &Inode<'_>, ctx: Option<Arc<Phantom>>) {
+        if ctx.is_some() {
+            self.phantoms.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    not_for_phantoms! {
+        stat: Stat, access: Access, readlink: Readlink, open: Open, truncate: Truncate,
+        setattr: Setattr, setxattr: Setxattr, getxattr: Getxattr, removexattr: Removexattr,
+    }
+
+    fn lookup(self: &Arc<Self>, call: Call<'_, Lookup>) {
+        if self.is_phantom(&call.args.loc) || self.is_contradicted(&call.args.loc) {
+            return call.fail(Errno::ESTALE);
+        }
+        call.pass();
+    }
+
+    fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {
+        if self.is_phantom(&call.args.loc) {
+            return call.fail(Errno::ESTALE);
+        }
+        self.forget_place(&call.args.loc);
+        call.pass();
+    }
+
+    fn rename(self: &Arc<Self>, call: Call<'_, Rename>) {
+        if self.is_phantom(&call.args.oldloc) || self.is_phantom(&call.args.newloc) {
+            return call.fail(Errno::ESTALE);
+        }
+        self.forget_place(&call.args.oldloc);
+        self.forget_place(&call.args.newloc);
+        call.pass();
+    }
+
+    fn create(self: &Arc<Self>, call: Call<'_, Create>) {
+        self.forget_place(&call.args.loc);
+        call.pass();
+    }
+
+    fn mknod(self: &Arc<Self>, call: Call<'_, Mknod>) {
+        self.forget_place(&call.args.loc);
+        call.pass();
+    }
+
+    fn link(self: &Arc<Self>, call: Call<'_, Link>) {
+        if self.is_phantom(&call.args.oldloc) {
+            return call.fail(Errno::ESTALE);
+        }
+        self.forget_place(&call.args.newloc);
+        if BdClient::is_internal(&call) {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || copy::link(&this, call));
+    }
+
+    fn symlink(self: &Arc<Self>, call: Call<'_, Symlink>) {
+        self.forget_place(&call.args.loc);
+        if BdClient::is_internal(&call) {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || copy::symlink(&this, call));
+    }
+}

@@ -1,0 +1,185 @@
+//! The two fops that can mean a copy.
+
+use std::borrow::Cow;
+use std::ffi::CString;
+
+use bd_model::{DirPolicy, ImageMark, LinkMeans, xattr};
+use glusterfs::fops::{Getxattr, GetxattrArgs, Link, LinkReply, Symlink, SymlinkReply};
+use glusterfs::{Call, Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, gf_info, gf_warn};
+
+use crate::client::BdClient;
+use crate::guard::Place;
+use crate::permission::{Want, allowed};
+use crate::recipe::{Made, Recipe, Wish};
+use crate::walk::{self, Found};
+
+/// Tells the server that a link is meant as one.
+fn mark_plain(xdata: &mut Option<Dict<'static>>) -> Result<(), Errno> {
+    let marked = xdata.as_ref().map_or_else(Dict::new, Dict::duplicate);
+    marked.set_str(xattr::PLAIN, "1")?;
+    *xdata = Some(marked);
+    Ok(())
+}
+
+/// Whether links in a directory mean copies.
+fn links_copy(client: &BdClient, directory: &Inode<'_>) -> Result<bool, Errno> {
+    // In root's name: a caller who may not read the directory's attributes may still link in it.
+    let stack = client.stack(&Credentials::root());
+    let name = CString::new(xattr::DIR).map_err(|_| Errno::EINVAL)?;
+    let args = GetxattrArgs {
+        loc: Loc::of_inode(directory),
+        name: Some(Cow::Owned(name)),
+        xdata: None,
+    };
+    let text = match stack.ask::<Getxattr>(args) {
+        Ok(reply) => reply.dict.and_then(|dict| dict.get_str(xattr::DIR)),
+        Err(failure) if matches!(failure.errno, Errno::ENODATA | Errno::EOPNOTSUPP) => None,
+        Err(failure) => return Err(failure.errno),
+    };
+    let Some(text) = text else { return Ok(false) };
+    match text.parse::<DirPolicy>() {
+        Ok(policy) => Ok(policy.link == LinkMeans::Clone),
+        Err(error) => {
+            gf_warn!("{directory:?} has the policy {text:?}, which cannot be read: {error}");
+            Err(Errno::EINVAL)
+        }
+    }
+}
+
+/// Whether a file can be copied by this caller; `false` if it is not an image.
+fn copyable(who: &Credentials, source: &Found) -> Result<bool, Errno> {
+    match source.mark {
+        _ if source.iatt.file_type() != FileType::Regular => Ok(false),
+        None => Ok(false),
+        // Somebody else's copy is being made; it is an image soon, or gone.
+        Some(ImageMark::Pending) => Err(Errno::EBUSY),
+        Some(ImageMark::Image { .. }) if allowed(who, &source.iatt, Want::Read) => Ok(true),
+        Some(ImageMark::Image { .. }) => Err(Errno::EACCES),
+    }
+}
+
+enum Plan<T> {
+    Plain,
+    Made(T),
+}
+
+pub(crate) fn link(client: &BdClient, mut call: Call<'static, Link>) {
+    match try_link(client, &call) {
+        Ok(Plan::Plain) => match mark_plain(&mut call.args.xdata) {
+            Ok(()) => call.pass(),
+            Err(errno) => call.fail(errno),
+        },
+        Ok(Plan::Made((made, inode))) => call.unwind(LinkReply {
+            inode: Some(inode),
+            buf: made.iatt,
+            preparent: made.preparent,
+            postparent: made.postparent,
+            xdata: None,
+        }),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+fn try_link(
+    client: &BdClient,
+    call: &Call<'static, Link>,
+) -> Result<Plan<(Made, Inode<'static>)>, Errno> {
+    let (old, new) = (&call.args.oldloc, &call.args.newloc);
+    let (Some(old_inode), Some(parent), Some(name)) = (old.inode(), new.parent(), new.name())
+    else {
+        return Ok(Plan::Plain);
+    };
+    let who = call.frame.credentials();
+    let stack = client.stack(&who);
+    if !links_copy(client, &parent)? {
+        return Ok(Plan::Plain);
+    }
+    let source = walk::by_gfid(&stack, &old_inode, old.gfid())?;
+    if !copyable(&who, &source)? {
+        return Ok(Plan::Plain);
+    }
+    let node = client.node();
+    let recipe = Recipe {
+        node,
+        stack: &stack,
+        who: &who,
+        source: &source,
+        parent: &parent,
+        name,
+    };
+    let inode = parent.fresh();
+    let made = recipe.make(Wish::Clone, &inode)?;
+    if !client.fuse() {
+        let place = Place {
+            parent: new.parent_gfid(),
+            name: name.to_bytes().to_vec(),
+        };
+        client.guard().insert(place, made.iatt.gfid());
+    }
+    gf_info!("{:?} is a clone of {:?}", new, old);
+    Ok(Plan::Made((made, inode)))
+}
+
+pub(crate) fn symlink(client: &BdClient, mut call: Call<'static, Symlink>) {
+    match try_symlink(client, &call) {
+        Ok(Plan::Plain) => match mark_plain(&mut call.args.xdata) {
+            Ok(()) => call.pass(),
+            Err(errno) => call.fail(errno),
+        },
+        Ok(Plan::Made((made, buf))) => {
+            let inode = call.args.loc.inode().map(|inode| inode.share());
+            call.unwind(SymlinkReply {
+                inode,
+                buf,
+                preparent: made.preparent,
+                postparent: made.postparent,
+                xdata: None,
+            });
+        }
+        Err(errno) => call.fail(errno),
+    }
+}
+
+fn try_symlink(
+    client: &BdClient,
+    call: &Call<'static, Symlink>,
+) -> Result<Plan<(Made, Iatt)>, Errno> {
+    let loc = &call.args.loc;
+    let (Some(inode), Some(parent), Some(name)) = (loc.inode(), loc.parent(), loc.name()) else {
+        return Ok(Plan::Plain);
+    };
+    let who = call.frame.credentials();
+    let stack = client.stack(&who);
+    if !links_copy(client, &parent)? {
+        return Ok(Plan::Plain);
+    }
+    let text = call.args.linkname.to_bytes();
+    let Some(source) = walk::follow(&stack, &who, &parent, text, &client.roots())? else {
+        return Ok(Plan::Plain);
+    };
+    if !copyable(&who, &source)? {
+        return Ok(Plan::Plain);
+    }
+    let node = client.node();
+    let recipe = Recipe {
+        node,
+        stack: &stack,
+        who: &who,
+        source: &source,
+        parent: &parent,
+        name,
+    };
+    let made = if client.fuse() {
+        recipe.make(Wish::Snapshot, &parent.fresh())?
+    } else {
+        // libgfapi takes a file where it asked for a symbolic link.
+        recipe.make(Wish::Snapshot, &inode)?
+    };
+    gf_info!("{:?} is a snapshot of {:?}", loc, source.inode);
+    let buf = if client.fuse() {
+        client.make_phantom(&inode, &parent, name, &made.iatt, text.len())
+    } else {
+        made.iatt
+    };
+    Ok(Plan::Made((made, buf)))
+}

@@ -1,0 +1,185 @@
+use std::collections::VecDeque;
+use std::ffi::CString;
+
+use bd_model::{ImageMark, xattr};
+use glusterfs::fops::{Lookup, LookupArgs, Readlink, ReadlinkArgs};
+use glusterfs::{Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, Stack};
+
+use crate::permission::{Want, allowed};
+use crate::target::{Roots, Target, parse};
+
+/// A file that was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Its inode, as the client's table has it.
+    pub(crate) inode: Inode<'static>,
+    /// Its attributes.
+    pub(crate) iatt: Iatt,
+    /// What it says of being an image, if it does.
+    pub(crate) mark: Option<ImageMark>,
+}
+
+/// Symbolic links on the way that are followed before the walk gives up, as in the kernel.
+const LINKS: usize = 40;
+
+/// Looks a file up by its gfid, past all caches.
+pub(crate) fn by_gfid(stack: &Stack, inode: &Inode<'_>, gfid: [u8; 16]) -> Result<Found, Errno> {
+    find(stack, Loc::by_gfid(&inode.fresh(), gfid), None)
+}
+
+/// Looks a name of a directory up.
+fn by_name(stack: &Stack, parent: &Inode<'_>, name: &[u8]) -> Result<Found, Errno> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    find(
+        stack,
+        Loc::by_name(parent, &name, &parent.fresh()),
+        Some((parent, &name)),
+    )
+}
+
+fn find(
+    stack: &Stack,
+    loc: Loc<'static>,
+    place: Option<(&Inode<'_>, &CString)>,
+) -> Result<Found, Errno> {
+    let xdata = Dict::new();
+    xdata.set_u64(xattr::IMAGE, 0)?;
+    let reply = stack.ask::<Lookup>(LookupArgs {
+        loc,
+        xdata: Some(xdata),
+    })?;
+    let fresh = reply.inode.ok_or(Errno::EIO)?;
+    // The inode that is in the table already, if there is one: it is the one that caches know.
+    // Only directories need their name there, for the way on.
+    let place = place.filter(|_| reply.buf.file_type() == FileType::Directory);
+    let inode = fresh.link(
+        place.map(|(parent, name)| (parent, name.as_c_str())),
+        &reply.buf,
+    )?;
+    let mark = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+    let mark = mark.and_then(|text| text.parse().ok());
+    Ok(Found {
+        inode,
+        iatt: reply.buf,
+        mark,
+    })
+}
+
+/// Follows the text of a symbolic link in the directory `parent`, as the kernel would later.
+///
+/// `None` if there is nothing, if it is not in the volume, or if `who` may not go there: then the
+/// link is one like any other.
+pub(crate) fn follow(
+    stack: &Stack,
+    who: &Credentials,
+    parent: &Inode<'_>,
+    text: &[u8],
+    roots: &Roots,
+) -> Result<Option<Found>, Errno> {
+    let Some(target) = parse(text, roots) else {
+        return Ok(None);
+    };
+    let Some(mut way) = Way::start(parent, &target) else {
+        return Ok(None);
+    };
+    let mut names = target.names;
+    let mut links = 0;
+    while let Some(name) = names.pop_front() {
+        if name == b".." {
+            if !way.up() {
+                return Ok(None);
+            }
+            continue;
+        }
+        let found = match by_name(stack, way.here(), &name) {
+            Ok(found) => found,
+            Err(
+                Errno::ENOENT
+                | Errno::ENOTDIR
+                | Errno::ENAMETOOLONG
+                | Errno::ESTALE
+                | Errno::EACCES,
+            ) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        match found.iatt.file_type() {
+            FileType::Directory if allowed(who, &found.iatt, Want::Search) => {
+                way.down(found.inode);
+            }
+            FileType::Symlink if links < LINKS => {
+                links += 1;
+                let text = read_link(stack, &found)?;
+                let Some(target) = parse(&text, roots) else {
+                    return Ok(None);
+                };
+                if target.from_root {
+                    way.restart();
+                }
+                names = splice(target.names, names);
+            }
+            FileType::Regular if names.is_empty() => return Ok(Some(found)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+fn splice(mut first: VecDeque<Vec<u8>>, mut rest: VecDeque<Vec<u8>>) -> VecDeque<Vec<u8>> {
+    first.append(&mut rest);
+    first
+}
+
+fn read_link(stack: &Stack, found: &Found) -> Result<Vec<u8>, Errno> {
+    let loc = Loc::by_gfid(&found.inode, found.iatt.gfid());
+    let size = usize::try_from(libc::PATH_MAX).unwrap_or(4096);
+    let reply = stack.ask::<Readlink>(ReadlinkArgs {
+        loc,
+        size,
+        xdata: None,
+    })?;
+    let mut text = reply
+        .path
+        .map(|path| path.to_bytes().to_vec())
+        .unwrap_or_default();
+    if let Ok(len) = usize::try_from(reply.len) {
+        text.truncate(len);
+    }
+    Ok(text)
+}
+
+/// The directories from the volume's root to where the walk is.
+struct Way(Vec<Inode<'static>>);
+
+impl Way {
+    /// The way to the directory where a walk starts; `None` if the table does not know it.
+    fn start(parent: &Inode<'_>, target: &Target) -> Option<Way> {
+        let root = parent.root();
+        let mut way = vec![];
+        let mut at = parent.share();
+        while !target.from_root && at.gfid() != root.gfid() {
+            let above = at.parent()?;
+            way.push(at);
+            at = above;
+        }
+        way.push(root);
+        way.reverse();
+        Some(Way(way))
+    }
+
+    fn here(&self) -> &Inode<'static> {
+        &self.0[self.0.len() - 1]
+    }
+
+    fn down(&mut self, inode: Inode<'static>) {
+        self.0.push(inode);
+    }
+
+    /// Goes to the parent; false at the root, above which is not the volume any more.
+    fn up(&mut self) -> bool {
+        self.0.len() > 1 && self.0.pop().is_some()
+    }
+
+    fn restart(&mut self) {
+        self.0.truncate(1);
+    }
+}
