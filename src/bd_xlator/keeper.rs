@@ -61,7 +61,7 @@ impl Keeper {
 
 fn take_turn(brick: &Arc<Brick>, turn: u64) {
     save(brick);
-    if turn % ADOPT_TURNS == 0 && brick.top_is_known() {
+    if turn.is_multiple_of(ADOPT_TURNS) && brick.top_is_known() {
         adopt(brick);
         remove_abandoned(brick);
     }

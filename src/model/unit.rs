@@ -137,7 +137,9 @@ impl fmt::Display for Bytes {
         ];
         match UNITS.into_iter().find(|(_, size)| self.0 >= *size) {
             None => write!(f, "{} B", self.0),
-            Some((name, size)) if self.0 % size == 0 => write!(f, "{} {name}", self.0 / size),
+            Some((name, size)) if self.0.is_multiple_of(size) => {
+                write!(f, "{} {name}", self.0 / size)
+            }
             Some((name, size)) => {
                 let hundredths = u128::from(self.0) * 100 / u128::from(size);
                 write!(f, "{}.{:02} {name}", hundredths / 100, hundredths % 100)
