@@ -1,32 +1,101 @@
 //! Which engine serves which specification.
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bd_proto::EngineSpec;
+use bd_lvm::{Door, Lvm, LvmConfig};
+use bd_model::{LvName, VgName};
+use bd_proto::{EngineSpec, FaultKind};
 
 use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
+use crate::engine_lvm::LvmEngine;
 
 /// Opens engines.
 pub trait Engines: fmt::Debug + Send + Sync {
-    /// Opens the VG or store of a brick; leaves no trace of its own.
+    /// Opens the VG or store of a brick; takes nothing for the brick yet.
     fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError>;
 }
 
 /// The engines of this program.
+///
+/// A VG or store has one engine at a time: who asks while it is open gets the same, because an
+/// engine that is opened cleans up after crashes and remembers what it alone has changed.
 #[derive(Debug, Default)]
-pub struct Installed {}
+pub struct Installed {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lvm: Option<Arc<dyn Lvm>>,
+    open: Vec<Weak<dyn Engine>>,
+}
 
 impl Engines for Installed {
     fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError> {
-        match spec {
-            EngineSpec::File { store } => Ok(Arc::new(FileEngine::open(store)?)),
-            EngineSpec::Lvm { vg, .. } => Err(EngineError::new(
-                bd_proto::FaultKind::Unsupported,
-                format!("cannot use {vg}: this gluster-bdd was built without the lvm engine"),
-            )),
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open.retain(|engine| engine.strong_count() > 0);
+        let engine = match spec {
+            EngineSpec::File { store } => state.file(store)?,
+            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref())?,
+        };
+        state.open.push(Arc::downgrade(&engine));
+        Ok(engine)
+    }
+}
+
+impl State {
+    fn opened(&self, fits: impl Fn(&EngineSpec) -> bool) -> Option<Arc<dyn Engine>> {
+        let mut open = self.open.iter().filter_map(Weak::upgrade);
+        open.find(|engine| fits(&engine.spec()))
+    }
+
+    fn file(&self, folder: &Path) -> Result<Arc<dyn Engine>, EngineError> {
+        let engine = Arc::new(FileEngine::open(folder)?);
+        let spec = engine.spec();
+        Ok(self.opened(|other| *other == spec).unwrap_or(engine))
+    }
+
+    fn lvm(&mut self, vg: &VgName, pool: Option<&LvName>) -> Result<Arc<dyn Engine>, EngineError> {
+        let same_vg =
+            |spec: &EngineSpec| matches!(spec, EngineSpec::Lvm { vg: other, .. } if other == vg);
+        if let Some(engine) = self.opened(same_vg) {
+            let wanted = EngineSpec::Lvm {
+                vg: vg.clone(),
+                pool: pool.cloned(),
+            };
+            let present = engine.spec();
+            if present == wanted {
+                return Ok(engine);
+            }
+            return Err(EngineError::new(
+                FaultKind::InUse,
+                format!(
+                    "cannot use {}: a brick uses {}; choose another volume group",
+                    place(&wanted),
+                    place(&present)
+                ),
+            ));
         }
+        let lvm = self.door()?;
+        Ok(Arc::new(LvmEngine::open(lvm, vg, pool)?))
+    }
+
+    /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.
+    fn door(&mut self) -> Result<Arc<dyn Lvm>, EngineError> {
+        if let Some(lvm) = &self.lvm {
+            return Ok(Arc::clone(lvm));
+        }
+        let door = Door::open(&LvmConfig::detect()).map_err(|error| EngineError {
+            kind: FaultKind::Failed,
+            message: "cannot open LVM".into(),
+            source: Some(Box::new(error)),
+        })?;
+        let lvm: Arc<dyn Lvm> = Arc::new(door);
+        self.lvm = Some(Arc::clone(&lvm));
+        Ok(lvm)
     }
 }
 
@@ -39,5 +108,22 @@ pub(crate) fn place(spec: &EngineSpec) -> String {
             pool: Some(pool),
         } => format!("thin pool {vg}/{pool}"),
         EngineSpec::File { store } => format!("store {}", store.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_has_one_engine_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = EngineSpec::File {
+            store: folder.path().join("."),
+        };
+        let engines = Installed::default();
+        let first = engines.open(&spec).unwrap();
+        let second = engines.open(&spec).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
     }
 }

@@ -13,6 +13,7 @@ pub mod daemon;
 mod durable;
 pub mod engine;
 pub mod engine_file;
+pub mod engine_lvm;
 pub mod engines;
 pub mod failpoint;
 mod lock_file;

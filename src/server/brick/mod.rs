@@ -3,7 +3,7 @@
 //! An operation on both is recorded as an intent first, durable before anything is changed.
 //! [`reconcile`] knows for each intent what the next start makes of it.
 
-mod busy;
+pub(crate) mod busy;
 mod check;
 mod config;
 mod copies;
