@@ -27,6 +27,12 @@ pub trait Arg: Sized {
 
     /// What stands in the place of this argument in the answer of a failed fop.
     fn absent() -> Self::Raw;
+
+    /// As [`Arg::absent`], unless the failure has something to put there.
+    fn absent_from(failure: &Failure<'_>) -> Self::Raw {
+        let _ = failure;
+        Self::absent()
+    }
 }
 
 macro_rules! plain {
@@ -98,7 +104,7 @@ impl<'a> Arg for Option<Cow<'a, CStr>> {
 
 /// Implements [`Arg`] for a handle type and for its `Option`, which stands for a nullable pointer.
 macro_rules! handle_arg {
-    ($name:ident, $raw:ty) => {
+    ($name:ident, $raw:ty $(, $absent_from:item)*) => {
         impl<'a> Arg for $name<'a> {
             type Raw = *mut $raw;
             type Owned = $name<'static>;
@@ -142,15 +148,23 @@ macro_rules! handle_arg {
             fn absent() -> *mut $raw {
                 std::ptr::null_mut()
             }
+
+            $($absent_from)*
         }
     };
 }
 
-use crate::{Dict, Fd, Inode, Loc};
+use crate::{Dict, Failure, Fd, Inode, Loc};
 
 handle_arg!(Dict, sys::dict_t);
 handle_arg!(Fd, sys::fd_t);
-handle_arg!(Inode, sys::inode_t);
+handle_arg!(
+    Inode,
+    sys::inode_t,
+    fn absent_from(failure: &Failure<'_>) -> *mut sys::inode_t {
+        failure.inode.raw()
+    }
+);
 handle_arg!(Loc, sys::loc_t);
 
 /// Implements [`Arg`] for a value that C passes by pointer.

@@ -2,7 +2,7 @@ use std::ffi::{CStr, c_void};
 
 use glusterfs_sys as sys;
 
-use crate::{Dict, Errno};
+use crate::{Dict, Errno, Inode};
 
 /// A file operation: its arguments, its answer, and how both look in C.
 ///
@@ -64,6 +64,8 @@ pub struct Failure<'a> {
     pub errno: Errno,
     /// Extra data of the answer, if any.
     pub xdata: Option<Dict<'a>>,
+    /// The inode that was asked for, where the callback of a failed lookup looks at it too.
+    pub inode: Option<Inode<'a>>,
 }
 
 impl Failure<'_> {
@@ -72,13 +74,18 @@ impl Failure<'_> {
         Failure {
             errno: self.errno,
             xdata: self.xdata.map(Dict::into_owned),
+            inode: self.inode.map(Inode::into_owned),
         }
     }
 }
 
 impl From<Errno> for Failure<'_> {
     fn from(errno: Errno) -> Self {
-        Failure { errno, xdata: None }
+        Failure {
+            errno,
+            xdata: None,
+            inode: None,
+        }
     }
 }
 

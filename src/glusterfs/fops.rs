@@ -47,8 +47,8 @@ macro_rules! fop {
                 value reply { fop!(@value reply $($value)?) }
                 errno reply { fop!(@errno reply $($eof)?) }
                 to reply ( $(reply.$r.raw(),)* reply.xdata.raw() $($(, reply.$q.raw())*)? )
-                absent xdata ( $(<$rt as Arg>::absent(),)* xdata
-                    $($(, <$qt as Arg>::absent())*)? )
+                absent failure xdata ( $(<$rt as Arg>::absent_from(&failure),)* xdata
+                    $($(, <$qt as Arg>::absent_from(&failure))*)? )
                 own reply { $Reply {
                     $($value: reply.$value,)?
                     $($eof: reply.$eof,)?
@@ -113,7 +113,7 @@ macro_rules! fop {
             value $v:ident { $rvalue:expr }
             errno $e:ident { $rerrno:expr }
             to $rx:ident ( $($rto:expr),* )
-            absent $ax:ident ( $($absent:expr),* )
+            absent $f:ident $ax:ident ( $($absent:expr),* )
             own $ro:ident { $rown:expr }
     ) => {
         $(#[$doc])*
@@ -148,7 +148,7 @@ macro_rules! fop {
                 let answer: Answer<'a, $Fop> = if $op_ret < 0 {
                     // SAFETY: null or live for the time of the call.
                     let xdata = unsafe { <Option<Dict<'a>> as Arg>::from_raw($ax) };
-                    Err(Failure { errno: Errno::new($op_errno), xdata: xdata.flatten() })
+                    Err(Failure { errno: Errno::new($op_errno), xdata: xdata.flatten(), inode: None })
                 } else {
                     // SAFETY: the caller lends a live answer for the time of the call.
                     let reply: Option<$Reply<'a>> = (|| unsafe { $rfrom })();
@@ -223,11 +223,11 @@ macro_rules! fop {
                             callback(parent, cookie, above, op_ret, op_errno, $($rto),*)
                         };
                     }
-                    Err(failure) => {
-                        let $ax = failure.xdata.raw();
-                        // SAFETY: the answer of a failure has nothing but xdata.
+                    Err($f) => {
+                        let $ax = $f.xdata.raw();
+                        // SAFETY: xdata and inode of a failure are live until the call is over.
                         unsafe {
-                            callback(parent, cookie, above, -1, failure.errno.raw(), $($absent),*)
+                            callback(parent, cookie, above, -1, $f.errno.raw(), $($absent),*)
                         };
                     }
                 }
@@ -588,7 +588,7 @@ fop! { @implement
             reply.data.vector(), reply.data.count(), reply.stbuf.raw(), reply.data.iobref(),
             reply.xdata.raw()
         )
-        absent xdata (std::ptr::null_mut(), 0, Iatt::absent(), std::ptr::null_mut(), xdata)
+        absent failure xdata (std::ptr::null_mut(), 0, Iatt::absent(), std::ptr::null_mut(), xdata)
         own reply { ReadvReply {
             eof: reply.eof, data: reply.data.into_owned(), stbuf: reply.stbuf,
             xdata: reply.xdata.own(),
@@ -631,7 +631,7 @@ fop! { @implement
         value reply { i32::try_from(reply.written).unwrap_or(i32::MAX) }
         errno reply { { let _ = reply; 0 } }
         to reply (reply.prebuf.raw(), reply.postbuf.raw(), reply.xdata.raw())
-        absent xdata (Iatt::absent(), Iatt::absent(), xdata)
+        absent failure xdata (Iatt::absent(), Iatt::absent(), xdata)
         own reply { WritevReply {
             written: reply.written, prebuf: reply.prebuf, postbuf: reply.postbuf,
             xdata: reply.xdata.own(),
@@ -688,7 +688,7 @@ fop! { @implement
             reply.inode.raw(), reply.buf.raw(), reply.preparent.raw(), reply.postparent.raw(),
             reply.xdata.raw()
         )
-        absent xdata (
+        absent failure xdata (
             std::ptr::null_mut(), Iatt::absent(), Iatt::absent(), Iatt::absent(), xdata
         )
         own reply { PutReply {

@@ -236,12 +236,12 @@ unsafe fn unwind<F: Fop>(frame: *mut sys::call_frame_t, answer: Answer<'_, F>) {
                 (*parent).end = (*frame).end;
             }
         }
-        if op_ret < 0 {
-            if let Ok(op) = usize::try_from((*frame).op) {
-                let stats = &raw mut (*above).stats[op];
-                count(&raw mut (*stats).total_fop_cbk);
-                count(&raw mut (*stats).interval_fop_cbk);
-            }
+        if op_ret < 0
+            && let Ok(op) = usize::try_from((*frame).op)
+        {
+            let stats = &raw mut (*above).stats[op];
+            count(&raw mut (*stats).total_fop_cbk);
+            count(&raw mut (*stats).interval_fop_cbk);
         }
         let (ret, cookie) = ((*frame).ret, (*frame).cookie);
         let _this = Entered::new(above);

@@ -219,8 +219,10 @@ impl Payload<'static> {
         // SAFETY: both live; the iobref takes a reference of its own.
         let ret = unsafe { sys::iobref_add(iobref, buffer.raw.as_ptr()) };
         assert!(ret == 0, "out of memory");
-        let piece =
-            sys::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+        let piece = sys::iovec {
+            iov_base: part.as_ptr().cast_mut().cast(),
+            iov_len: part.len(),
+        };
         Payload::of_parts(Box::new([piece]), iobref)
     }
 

@@ -43,10 +43,18 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
 }
 
 /// Makes a symbolic link where that is meant, and refuses one that may mean a snapshot.
-pub(crate) fn symlink(brick: &Arc<Brick>, call: Call<'_, Symlink>) {
+pub(crate) fn symlink(brick: &Arc<Brick>, mut call: Call<'_, Symlink>) {
     match means_copy(brick, &call.frame, &call.args.loc, call.args.xdata.as_ref()) {
         Ok(true) => refuse(call, "ln -s"),
-        Ok(false) => call.pass(),
+        Ok(false) => {
+            if let Some(xdata) = call.args.xdata.take() {
+                // Posix would keep it as an attribute of the link.
+                let rest = xdata.duplicate();
+                rest.remove(xattr::PLAIN);
+                call.args.xdata = Some(rest);
+            }
+            call.pass();
+        }
         Err(errno) => call.fail(errno),
     }
 }

@@ -34,7 +34,13 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
     }
     call.args.xdata = Some(xdata);
     let brick = Arc::clone(brick);
+    let asked = call.args.loc.inode().map(|inode| inode.share());
     call.wind(move |frame, answer| match answer {
+        Err(mut failure) => {
+            // As posix does: translators above look at it.
+            failure.inode = asked;
+            frame.answer(Err(failure));
+        }
         Ok(reply) if reply.buf.file_type() == FileType::Regular => {
             answer_file(&brick, frame, reply)
         }
