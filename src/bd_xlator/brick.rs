@@ -282,6 +282,19 @@ impl Brick {
             .map(str::to_owned)
     }
 
+    /// As [`Brick::lv_name_at`], for a file of which only the inode is known.
+    pub(crate) fn lv_name_of(&self, inode: &Inode<'_>) -> Option<String> {
+        let dir = inode.parent()?;
+        if Gfid::from_bytes(dir.gfid()) != self.top {
+            return None;
+        }
+        let path = inode.path(None)?;
+        Path::new(path.to_str().ok()?)
+            .file_name()?
+            .to_str()
+            .map(str::to_owned)
+    }
+
     /// Stubs that wait for their LV.
     pub(crate) fn pending(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
         lock(&self.pending)

@@ -1,9 +1,11 @@
 use std::sync::{Arc, PoisonError, TryLockError};
 
-use glusterfs::{Call, Errno, Fop, Inode};
+use bd_model::ImageKind;
+use glusterfs::{Call, Errno, FileType, Fop, Frame, Inode};
 
+use super::map;
 use crate::Brick;
-use crate::core::Node;
+use crate::core::{Image, Node};
 
 /// Passes a fop on a plain file's data to posix, unless the file is just becoming an image: then
 /// it waits, and `again` takes it from the start.
@@ -42,13 +44,64 @@ pub(crate) fn or_image<F: Fop>(
     call: Call<'_, F>,
     inode: &Inode<'_>,
     again: fn(&Arc<Brick>, Call<'_, F>),
-    on_image: impl FnOnce(Call<'_, F>, Arc<crate::core::Image>),
+    on_image: impl FnOnce(Call<'_, F>, Arc<Image>),
 ) {
     match brick.image_of(&call.frame, inode) {
         Ok(Some(image)) => on_image(call, image),
         Ok(None) => pass(brick, call, &brick.node(inode), again),
         Err(errno) => call.fail(errno),
     }
+}
+
+/// As [`or_image`] for a fop that makes a file at least `size` bytes long: where the directory
+/// says that files become images at some size, it becomes one first.
+pub(crate) fn or_image_from<F: Fop>(
+    brick: &Arc<Brick>,
+    call: Call<'_, F>,
+    inode: &Inode<'_>,
+    size: u64,
+    again: fn(&Arc<Brick>, Call<'_, F>),
+    on_image: impl FnOnce(Call<'_, F>, Arc<Image>),
+) {
+    let (image, kind) = match becomes(brick, &call.frame, inode, size) {
+        Ok(found) => found,
+        Err(errno) => return call.fail(errno),
+    };
+    match (image, kind) {
+        (Some(image), _) => on_image(call, image),
+        (None, None) => pass(brick, call, &brick.node(inode), again),
+        (None, Some(kind)) => {
+            let (call, inode) = (call.detach(), inode.share());
+            brick.on_control(move |brick| {
+                let name = brick.lv_name_of(&inode);
+                match map::map(brick, &call.frame, &inode, name, kind, None) {
+                    Ok(()) => again(brick, call),
+                    Err(errno) => call.fail(errno),
+                }
+            });
+        }
+    }
+}
+
+/// The image that a file is, or else the kind of image that it is to become.
+fn becomes<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    size: u64,
+) -> Result<(Option<Arc<Image>>, Option<ImageKind>), Errno> {
+    if let Some(image) = brick.image_of(frame, inode)? {
+        return Ok((Some(image), None));
+    }
+    let Some(dir) = inode
+        .parent()
+        .filter(|_| inode.file_type() == FileType::Regular)
+    else {
+        return Ok((None, None));
+    };
+    let policy = brick.policy_of(frame, &dir, dir.gfid())?;
+    let policy = policy.filter(|policy| policy.image_from.0 > 0 && size >= policy.image_from.0);
+    Ok((None, policy.map(|policy| brick.kind_for(policy.kind))))
 }
 
 /// Refuses a fop that images do not have (yet): the stub must never answer in their place.

@@ -14,7 +14,8 @@ pub(crate) fn truncate(brick: &Arc<Brick>, call: Call<'_, Truncate>) {
     let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
         return call.pass();
     };
-    plain::or_image(brick, call, &inode, truncate, |call, image| {
+    let size = u64::try_from(call.args.offset).unwrap_or(0);
+    plain::or_image_from(brick, call, &inode, size, truncate, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let stub = |size| {
@@ -43,7 +44,8 @@ pub(crate) fn truncate(brick: &Arc<Brick>, call: Call<'_, Truncate>) {
 /// As [`truncate`].
 pub(crate) fn ftruncate(brick: &Arc<Brick>, call: Call<'_, Ftruncate>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), ftruncate, |call, image| {
+    let size = u64::try_from(call.args.offset).unwrap_or(0);
+    plain::or_image_from(brick, call, &fd.inode(), size, ftruncate, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let stub = |size| {

@@ -11,11 +11,11 @@ use crate::{Brick, names};
 /// Writes to an image's device; a write past the end grows the image.
 pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), writev, |call, image| {
+    let end = u64::try_from(call.args.offset)
+        .unwrap_or(0)
+        .saturating_add(call.args.data.len() as u64);
+    plain::or_image_from(brick, call, &fd.inode(), end, writev, |call, image| {
         let Call { frame, args } = call.detach();
-        let end = u64::try_from(args.offset)
-            .unwrap_or(0)
-            .saturating_add(args.data.len() as u64);
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
         let held = Arc::clone(&image);
         let work = move |brick: &Arc<Brick>| match write(brick, &frame, &args, &image) {
