@@ -333,12 +333,20 @@ impl Brick {
     /// Gives a descriptor its image.
     pub(crate) fn bind_fd(&self, fd: &Fd<'_>, image: &Arc<Image>) {
         image.opened();
-        fd.set_ctx(
-            self.xl,
-            Some(Arc::new(OpenImage {
-                image: Arc::clone(image),
-            })),
-        );
+        let open = Arc::new(OpenImage {
+            image: Arc::clone(image),
+        });
+        if fd.set_ctx(self.xl, Some(open)).is_some() {
+            // Two fops found it unbound at once.
+            image.released();
+        }
+    }
+
+    /// Gives a descriptor its image, if it was opened before the file became one.
+    pub(crate) fn bind_late(&self, fd: &Fd<'_>, image: &Arc<Image>) {
+        if !fd.is_anonymous() && fd.ctx(self.xl).is_none() {
+            self.bind_fd(fd, image);
+        }
     }
 
     /// Removes the LV of an image whose last name is gone, once nobody has it open.

@@ -11,6 +11,7 @@ use crate::core::Image;
 pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     let fd = call.args.fd.share();
     plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
+        brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         let held = Arc::clone(&image);
         brick.on_data(&held, move |brick| {

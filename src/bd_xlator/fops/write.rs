@@ -15,6 +15,7 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
         .unwrap_or(0)
         .saturating_add(call.args.data.len() as u64);
     plain::or_image_from(brick, call, &fd.inode(), end, writev, |call, image| {
+        brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
         let held = Arc::clone(&image);
