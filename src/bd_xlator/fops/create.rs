@@ -29,8 +29,11 @@ pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
     let exists = exists(frame, &args.loc);
     match (new, exists) {
         (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
-        // A pending file is made by mknod: nobody may write to it.
-        (Ok(NewFile::Pending(_)), Ok(_)) => call.fail(Errno::EINVAL),
+        (Ok(NewFile::Pending(gfid)), Ok(false)) => {
+            // On a distributed volume only a create can say which brick gets the file.
+            remember_pending(brick, gfid, &call.args.loc);
+            call.pass();
+        }
         (Ok(NewFile::Plain), Ok(false)) => call.pass(),
         (Ok(_), Ok(true)) if call.args.flags & libc::O_EXCL != 0 => call.fail(Errno::EEXIST),
         (Ok(_), Ok(true)) => {

@@ -5,7 +5,7 @@ use glusterfs::{Call, Errno, FileType, Fop, Frame, Inode};
 
 use super::map;
 use crate::Brick;
-use crate::core::{Image, Node};
+use crate::core::{Image, Kind, Node};
 
 /// Passes a fop on a plain file's data to posix, unless the file is just becoming an image: then
 /// it waits, and `again` takes it from the start.
@@ -38,7 +38,8 @@ pub(crate) fn pass<F: Fop>(
     again(brick, call);
 }
 
-/// What a fop on data does: on an image `on_image`, on anything else what posix does.
+/// What a fop on data does: on an image `on_image`, on anything else what posix does. A copy
+/// that is not finished is busy.
 pub(crate) fn or_image<F: Fop>(
     brick: &Arc<Brick>,
     call: Call<'_, F>,
@@ -46,9 +47,10 @@ pub(crate) fn or_image<F: Fop>(
     again: fn(&Arc<Brick>, Call<'_, F>),
     on_image: impl FnOnce(Call<'_, F>, Arc<Image>),
 ) {
-    match brick.image_of(&call.frame, inode) {
-        Ok(Some(image)) => on_image(call, image),
-        Ok(None) => pass(brick, call, &brick.node(inode), again),
+    match brick.kind_of(&call.frame, inode, inode.gfid()) {
+        Ok(Kind::Image(image)) => on_image(call, image),
+        Ok(Kind::Pending) => call.fail(Errno::EBUSY),
+        Ok(Kind::Unknown | Kind::Plain) => pass(brick, call, &brick.node(inode), again),
         Err(errno) => call.fail(errno),
     }
 }
@@ -90,8 +92,10 @@ fn becomes<F: Fop>(
     inode: &Inode<'_>,
     size: u64,
 ) -> Result<(Option<Arc<Image>>, Option<ImageKind>), Errno> {
-    if let Some(image) = brick.image_of(frame, inode)? {
-        return Ok((Some(image), None));
+    match brick.kind_of(frame, inode, inode.gfid())? {
+        Kind::Image(image) => return Ok((Some(image), None)),
+        Kind::Pending => return Err(Errno::EBUSY),
+        Kind::Unknown | Kind::Plain => {}
     }
     let Some(dir) = inode
         .parent()
