@@ -16,6 +16,7 @@ use glusterfs::{
 
 use crate::copy;
 use crate::guard::{Guard, Place};
+use crate::notifier::Notifier;
 use crate::target::Roots;
 use crate::workers::Workers;
 
@@ -34,6 +35,7 @@ pub struct BdClient {
 struct Front {
     fuse: bool,
     roots: Roots,
+    notifier: Option<Notifier>,
 }
 
 /// Marks an inode that answered a symlink: the kernel insists on a symbolic link there, but the
@@ -76,7 +78,12 @@ impl BdClient {
             } else {
                 Roots::Volume
             };
-            Front { fuse, roots }
+            let notifier = if fuse { Notifier::find() } else { None };
+            Front {
+                fuse,
+                roots,
+                notifier,
+            }
         })
     }
 
@@ -99,10 +106,10 @@ impl BdClient {
         };
         let given = Path::new(std::ffi::OsStr::from_bytes(given.to_bytes())).to_owned();
         let mut points = Vec::new();
-        if let (Some(above), Some(last)) = (given.parent(), given.file_name()) {
-            if let Ok(above) = above.canonicalize() {
-                points.push(above.join(last).into_os_string().into_vec());
-            }
+        if let (Some(above), Some(last)) = (given.parent(), given.file_name())
+            && let Ok(above) = above.canonicalize()
+        {
+            points.push(above.join(last).into_os_string().into_vec());
         }
         let given = given.into_os_string().into_vec();
         if given.starts_with(b"/") && !points.contains(&given) {
@@ -136,7 +143,11 @@ impl BdClient {
         // name at once, so that even lstat(2) sees the file.
         match inode.link(Some((parent, name)), &iatt) {
             Ok(linked) => {
-                linked.invalidate();
+                if linked.invalidate()
+                    && let Some(notifier) = &self.front().notifier
+                {
+                    notifier.wait_until_blocked();
+                }
             }
             Err(errno) => gf_warn!("{name:?} is seen as a symbolic link for a second: {errno}"),
         }

@@ -116,7 +116,11 @@ fn try_link(
         };
         client.guard().insert(place, made.iatt.gfid());
     }
-    gf_info!("{:?} is a clone of {:?}", new, old);
+    gf_info!(
+        "{} is a clone of {}",
+        new.path().to_string_lossy(),
+        old.path().to_string_lossy()
+    );
     Ok(Plan::Made((made, inode)))
 }
 
@@ -175,7 +179,11 @@ fn try_symlink(
         // libgfapi takes a file where it asked for a symbolic link.
         recipe.make(Wish::Snapshot, &inode)?
     };
-    gf_info!("{:?} is a snapshot of {:?}", loc, source.inode);
+    gf_info!(
+        "{} is a snapshot of {:?}",
+        loc.path().to_string_lossy(),
+        source.inode
+    );
     let buf = if client.fuse() {
         client.make_phantom(&inode, &parent, name, &made.iatt, text.len())
     } else {

@@ -17,6 +17,7 @@
 mod client;
 mod copy;
 mod guard;
+mod notifier;
 mod permission;
 mod recipe;
 mod target;

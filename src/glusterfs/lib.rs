@@ -84,6 +84,7 @@ mod loc;
 pub mod log;
 mod memory;
 mod node;
+mod schedule;
 mod stack;
 mod this;
 #[doc(hidden)]
@@ -106,5 +107,6 @@ pub use inode::Inode;
 pub use iobuf::{Iobuf, Payload};
 pub use loc::Loc;
 pub use node::{Node, Xlator};
+pub use schedule::run_first;
 pub use stack::Stack;
 pub use translator::{Call, Event, InitError, Translator};
