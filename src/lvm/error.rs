@@ -25,7 +25,9 @@ pub enum LvmErrorKind {
     InUse,
     /// The VG belongs to another host.
     ForeignSystem,
-    /// The VG is exported, or some of its disks are missing.
+    /// The VG was exported to be moved to another host.
+    Exported,
+    /// Some disks of the VG are missing.
     Unavailable,
     /// Anything else.
     Failed,
@@ -51,7 +53,7 @@ const TEXTS: &[(&str, LvmErrorKind)] = &[
     ("failed to find logical volume", LvmErrorKind::NotFound),
     ("failed to find volume group", LvmErrorKind::NotFound),
     ("not found", LvmErrorKind::NotFound),
-    ("is exported", LvmErrorKind::Unavailable),
+    ("is exported", LvmErrorKind::Exported),
     ("missing pv", LvmErrorKind::Unavailable),
     ("while pvs are missing", LvmErrorKind::Unavailable),
     ("while pvs appear on duplicate", LvmErrorKind::Unavailable),
@@ -125,7 +127,7 @@ mod tests {
                 "Cannot access VG vg0 with system ID other with unknown local system ID.",
                 ForeignSystem,
             ),
-            ("Volume group vg0 is exported", Unavailable),
+            ("Volume group vg0 is exported", Exported),
             ("Logical volume vg0/thin in use.", InUse),
             (
                 "Logical volume vg0/thin contains a filesystem in use.",

@@ -177,10 +177,9 @@ impl FakeVg {
             .lvs
             .iter()
             .any(|other| other.is_cow() && other.origin == lv.origin);
-        if lv.is_cow() && !siblings {
-            if let Some(origin) = lv.origin.as_ref().and_then(|name| self.lv(name)) {
-                origin.role = vec!["public".to_owned()];
-            }
+        let origin = lv.origin.as_ref().filter(|_| lv.is_cow() && !siblings);
+        if let Some(origin) = origin.and_then(|name| self.lv(name)) {
+            origin.role = vec!["public".to_owned()];
         }
         for other in &mut self.vg.lvs {
             if other.origin.as_ref() == Some(&lv.name) {

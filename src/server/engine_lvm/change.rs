@@ -19,7 +19,10 @@ impl LvmEngine {
             return Ok(lv.clone());
         }
         self.refresh(turn)?;
-        self.model().image(gfid).cloned().ok_or_else(|| self.unknown(what, gfid))
+        self.model()
+            .image(gfid)
+            .cloned()
+            .ok_or_else(|| self.unknown(what, gfid))
     }
 
     /// The LV of an image under the name that it has now, for commands that copy or destroy.
@@ -32,12 +35,18 @@ impl LvmEngine {
         gfid: Gfid,
     ) -> Result<LvReport, EngineError> {
         let lv = self.image(turn, what, gfid)?;
-        let device = self.kernel.by_uuid(&self.dm_uuid(&lv)).map_err(|e| fault::failed(what, e))?;
+        let device = self
+            .kernel
+            .by_uuid(&self.dm_uuid(&lv))
+            .map_err(|e| fault::failed(what, e))?;
         if device.is_some_and(|device| device.name == self.dm_name(&lv.name)) {
             return Ok(lv);
         }
         self.refresh(turn)?;
-        self.model().image(gfid).cloned().ok_or_else(|| self.unknown(what, gfid))
+        self.model()
+            .image(gfid)
+            .cloned()
+            .ok_or_else(|| self.unknown(what, gfid))
     }
 
     /// Runs a change of an image's LV, again with a fresh model if the LV was not found.
@@ -56,8 +65,11 @@ impl LvmEngine {
             Err(error) => return Err(fault::lvm(what, error)),
         }
         self.refresh(turn)?;
-        let lv =
-            self.model().image(gfid).cloned().ok_or_else(|| self.unknown(what, gfid))?;
+        let lv = self
+            .model()
+            .image(gfid)
+            .cloned()
+            .ok_or_else(|| self.unknown(what, gfid))?;
         match self.lvm.change(&self.vg, &make(&lv)) {
             Ok(Done::Changed) => Ok(lv),
             Ok(Done::NotThere) => Err(self.unknown(what, gfid)),
@@ -91,7 +103,9 @@ impl LvmEngine {
     ) -> Result<(), EngineError> {
         let what = format!("mark volume group {}", self.vg);
         let change = Change::RetagVg { add, del };
-        self.lvm.change(&self.vg, &change).map_err(|e| fault::lvm(&what, e))?;
+        self.lvm
+            .change(&self.vg, &change)
+            .map_err(|e| fault::lvm(&what, e))?;
         self.refresh(turn)
     }
 
@@ -105,7 +119,10 @@ impl LvmEngine {
             if to == lv.name {
                 break;
             }
-            let change = Change::Rename { from: lv.name, to: to.clone() };
+            let change = Change::Rename {
+                from: lv.name,
+                to: to.clone(),
+            };
             match self.lvm.change(&self.vg, &change) {
                 Ok(_) => {
                     self.model_mut().rename(&lv.uuid, &to);
@@ -126,9 +143,7 @@ impl LvmEngine {
     pub(super) fn adopt_volume(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError> {
         let path = self.path(name);
         let what = format!("make {path} the image {gfid}");
-        let refuse = |kind, why: &str| {
-            Err(EngineError::new(kind, format!("cannot {what}: {why}")))
-        };
+        let refuse = |kind, why: &str| Err(EngineError::new(kind, format!("cannot {what}: {why}")));
         let _hold = self.busy.hold(&[gfid]);
         let turn = self.turn();
         if self.model().named(name).is_none() {
@@ -139,10 +154,18 @@ impl LvmEngine {
             let Some(lv) = model.named(name).cloned() else {
                 return refuse(FaultKind::NotFound, "there is no such LV");
             };
-            let other = model.image(gfid).map(|lv| lv.name.clone()).filter(|other| other != name);
+            let other = model
+                .image(gfid)
+                .map(|lv| lv.name.clone())
+                .filter(|other| other != name);
             (lv.clone(), model.owner(&lv), other)
         };
-        if lv.is_internal() || lv.tags.iter().any(|t| matches!(t, Tag::Hidden | Tag::Temporary)) {
+        if lv.is_internal()
+            || lv
+                .tags
+                .iter()
+                .any(|t| matches!(t, Tag::Hidden | Tag::Temporary))
+        {
             return refuse(FaultKind::Invalid, "it is not for images");
         }
         if let Some(other) = other {
@@ -156,8 +179,12 @@ impl LvmEngine {
             }
             None => {
                 // A second LV with the tag of one image loses that tag.
-                let del: Vec<Tag> =
-                    lv.tags.iter().filter(|tag| matches!(tag, Tag::Gfid(_))).cloned().collect();
+                let del: Vec<Tag> = lv
+                    .tags
+                    .iter()
+                    .filter(|tag| matches!(tag, Tag::Gfid(_)))
+                    .cloned()
+                    .collect();
                 let add = vec![Tag::Gfid(gfid)];
                 let change = Change::Retag {
                     name: lv.name.clone(),

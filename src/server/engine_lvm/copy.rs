@@ -87,8 +87,10 @@ impl LvmEngine {
         origin: &LvReport,
         made: &LvReport,
     ) -> Result<(), EngineError> {
-        let device =
-            self.kernel.by_uuid(&self.dm_uuid(origin)).map_err(|e| fault::failed(what, e))?;
+        let device = self
+            .kernel
+            .by_uuid(&self.dm_uuid(origin))
+            .map_err(|e| fault::failed(what, e))?;
         if device.is_some_and(|device| device.open_count > 0) {
             return Err(EngineError::new(
                 FaultKind::Busy,
@@ -113,7 +115,9 @@ impl LvmEngine {
     fn copy_range(&self, source: &Node, dest: &Node, size: Bytes) -> io::Result<()> {
         let mut memory = vec![0; SLICE + PAGE];
         let start = memory.as_ptr().align_offset(PAGE);
-        let buffer = memory.get_mut(start..start + SLICE).ok_or(ErrorKind::OutOfMemory)?;
+        let buffer = memory
+            .get_mut(start..start + SLICE)
+            .ok_or(ErrorKind::OutOfMemory)?;
         let mut at = 0;
         while at < size.0 {
             let rest = usize::try_from(size.0 - at).unwrap_or(usize::MAX);

@@ -135,7 +135,10 @@ impl LvmEngine {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different noun of one command")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different noun of one command"
+    )]
     pub(super) fn snapshot_cow(
         &self,
         turn: &Turn<'_>,
@@ -198,7 +201,10 @@ impl LvmEngine {
     ) -> Result<LvReport, EngineError> {
         let mut name = self.model().free_name(wanted, gfid);
         let mut result = self.lvm.change(&self.vg, &change(name.clone()));
-        if result.as_ref().is_err_and(|error| error.kind == LvmErrorKind::Exists) {
+        if result
+            .as_ref()
+            .is_err_and(|error| error.kind == LvmErrorKind::Exists)
+        {
             // An LV that the model does not know: an admin's.
             self.refresh(turn)?;
             name = self.model().free_name(wanted, gfid);
@@ -217,7 +223,10 @@ impl LvmEngine {
             None => {
                 self.refresh(turn)?;
                 let model = self.model();
-                model.named(&name).cloned().ok_or_else(|| self.unknown(what, gfid))?
+                model
+                    .named(&name)
+                    .cloned()
+                    .ok_or_else(|| self.unknown(what, gfid))?
             }
         };
         let mut model = self.model_mut();
@@ -234,23 +243,11 @@ impl LvmEngine {
     /// spares a report of LVM.
     fn identity_of(&self, name: &LvName) -> Option<LvmUuid> {
         let device = self.kernel.by_name(&self.dm_name(name)).ok()??;
-        let uuid = device.uuid.strip_prefix("LVM-")?.strip_prefix(self.vg_uuid.bare())?;
+        let uuid = device
+            .uuid
+            .strip_prefix("LVM-")?
+            .strip_prefix(self.vg_uuid.bare())?;
         uuid.parse().ok()
-    }
-
-    /// Removes a new LV that could not be finished.
-    pub(super) fn undo(&self, lv: &LvReport) {
-        let turn = self.turn();
-        let change = Change::Remove { uuid: lv.uuid.clone() };
-        match self.lvm.change(&self.vg, &change) {
-            Ok(_) => self.model_mut().remove(&lv.uuid),
-            Err(error) => {
-                tracing::error!(lv = self.path(&lv.name), %error, "cannot remove an unfinished LV");
-                if let Err(error) = self.refresh(&turn) {
-                    tracing::error!(%error, "and cannot read the volume group afresh");
-                }
-            }
-        }
     }
 
     pub(super) fn must_be_new(&self, what: &str, gfid: Gfid) -> Result<(), EngineError> {
@@ -258,7 +255,10 @@ impl LvmEngine {
             None => Ok(()),
             Some(lv) => Err(EngineError::new(
                 FaultKind::Exists,
-                format!("cannot {what}: image {gfid} has {} already", self.path(&lv.name)),
+                format!(
+                    "cannot {what}: image {gfid} has {} already",
+                    self.path(&lv.name)
+                ),
             )),
         }
     }
@@ -294,13 +294,15 @@ impl Plan {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let (layout, role) = match (self.thin, &self.origin) {
             (true, None) => (words(&["thin", "sparse"]), words(&["public"])),
-            (true, Some(_)) => {
-                (words(&["thin", "sparse"]), words(&["public", "snapshot", "thinsnapshot"]))
-            }
+            (true, Some(_)) => (
+                words(&["thin", "sparse"]),
+                words(&["public", "snapshot", "thinsnapshot"]),
+            ),
             (false, None) => (words(&["linear"]), words(&["public"])),
-            (false, Some(_)) => {
-                (words(&["linear"]), words(&["public", "snapshot", "thicksnapshot"]))
-            }
+            (false, Some(_)) => (
+                words(&["linear"]),
+                words(&["public", "snapshot", "thicksnapshot"]),
+            ),
         };
         LvReport {
             name,
@@ -323,7 +325,10 @@ pub(super) fn complete(what: &str, lv: &LvReport) -> Result<(), EngineError> {
     }
     Err(EngineError::new(
         FaultKind::Failed,
-        format!("cannot {what}: {} is a copy that was cut short; remove it", lv.name),
+        format!(
+            "cannot {what}: {} is a copy that was cut short; remove it",
+            lv.name
+        ),
     ))
 }
 

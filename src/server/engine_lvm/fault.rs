@@ -12,7 +12,7 @@ pub(super) fn lvm(what: &str, error: LvmError) -> EngineError {
         LvmErrorKind::NotFound => FaultKind::NotFound,
         LvmErrorKind::Exists => FaultKind::Exists,
         LvmErrorKind::InUse => FaultKind::Busy,
-        LvmErrorKind::ForeignSystem => FaultKind::InUse,
+        LvmErrorKind::ForeignSystem | LvmErrorKind::Exported => FaultKind::InUse,
         LvmErrorKind::Unavailable | LvmErrorKind::Failed => FaultKind::Failed,
     };
     below(kind, format!("cannot {what}"), error)
@@ -30,5 +30,9 @@ fn below<E>(kind: FaultKind, message: String, error: E) -> EngineError
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    EngineError { kind, message, source: Some(Box::new(error)) }
+    EngineError {
+        kind,
+        message,
+        source: Some(Box::new(error)),
+    }
 }

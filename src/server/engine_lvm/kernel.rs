@@ -92,7 +92,9 @@ impl Kernel for Host {
 
 fn setting(queue: &Path, name: &str) -> io::Result<u64> {
     let text = fs::read_to_string(queue.join(name))?;
-    text.trim().parse().map_err(|_| io::Error::other(format!("{name} is {text:?}")))
+    text.trim()
+        .parse()
+        .map_err(|_| io::Error::other(format!("{name} is {text:?}")))
 }
 
 /// Opens a device by its number: links below /dev/mapper are udev's, and come when they come.
@@ -124,11 +126,13 @@ fn open_number(device: &DmDevice) -> io::Result<File> {
 fn open_checked(path: &Path, device: &DmDevice) -> io::Result<File> {
     let flags = i32::try_from((OFlags::DIRECT | OFlags::CLOEXEC | OFlags::NOFOLLOW).bits())
         .map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)?;
     let found = file.metadata()?;
-    if !found.file_type().is_block_device()
-        || found.rdev() != makedev(device.major, device.minor)
-    {
+    if !found.file_type().is_block_device() || found.rdev() != makedev(device.major, device.minor) {
         return Err(io::Error::other(format!(
             "{} is not device {}:{}",
             path.display(),

@@ -25,7 +25,7 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bd_dm_thin::ThinState;
-use bd_lvm::{Change, LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
+use bd_lvm::{LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, Space};
 
@@ -55,7 +55,9 @@ struct Turn<'a> {
 
 impl LvmEngine {
     fn turn(&self) -> Turn<'_> {
-        Turn { _guard: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+        Turn {
+            _guard: self.turn.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     fn model(&self) -> RwLockReadGuard<'_, Model> {
@@ -69,11 +71,17 @@ impl LvmEngine {
     /// Reads the VG from its disks.
     fn refresh(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
         let what = format!("read volume group {}", self.vg);
-        let report = self.lvm.report(&self.vg).map_err(|e| fault::lvm(&what, e))?;
+        let report = self
+            .lvm
+            .report(&self.vg)
+            .map_err(|e| fault::lvm(&what, e))?;
         if report.uuid != self.vg_uuid {
             return Err(EngineError::new(
                 FaultKind::Failed,
-                format!("volume group {} is another one than before; restart gluster-bdd", self.vg),
+                format!(
+                    "volume group {} is another one than before; restart gluster-bdd",
+                    self.vg
+                ),
             ));
         }
         *self.model_mut() = Model::new(report);
@@ -113,7 +121,10 @@ impl LvmEngine {
     fn unknown(&self, what: &str, gfid: Gfid) -> EngineError {
         EngineError::new(
             FaultKind::NotFound,
-            format!("cannot {what}: no LV of volume group {} belongs to image {gfid}", self.vg),
+            format!(
+                "cannot {what}: no LV of volume group {} belongs to image {gfid}",
+                self.vg
+            ),
         )
     }
 
@@ -123,9 +134,17 @@ impl LvmEngine {
         Volume {
             name: lv.name.clone(),
             gfid: model.owner(lv),
-            kind: if thin { ImageKind::Thin } else { ImageKind::Thick },
+            kind: if thin {
+                ImageKind::Thin
+            } else {
+                ImageKind::Thick
+            },
             size,
-            allocated: if thin { self.mapped(lv).unwrap_or_default() } else { size },
+            allocated: if thin {
+                self.mapped(lv).unwrap_or_default()
+            } else {
+                size
+            },
             pool: lv.pool.clone(),
             origin: lv.origin.clone(),
         }
@@ -149,7 +168,10 @@ impl LvmEngine {
 impl Engine for LvmEngine {
     fn spec(&self) -> EngineSpec {
         let pool = self.pool.as_ref().map(|pool| pool.name.clone());
-        EngineSpec::Lvm { vg: self.vg.clone(), pool }
+        EngineSpec::Lvm {
+            vg: self.vg.clone(),
+            pool,
+        }
     }
 
     fn extent_size(&self) -> Bytes {
@@ -157,7 +179,11 @@ impl Engine for LvmEngine {
     }
 
     fn default_kind(&self) -> ImageKind {
-        if self.pool.is_some() { ImageKind::Thin } else { ImageKind::Thick }
+        if self.pool.is_some() {
+            ImageKind::Thin
+        } else {
+            ImageKind::Thick
+        }
     }
 
     fn claim(&self, brick: BrickId) -> Result<(), EngineError> {
@@ -200,7 +226,11 @@ impl Engine for LvmEngine {
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
         self.refresh(&self.turn())?;
         let model = self.model();
-        Ok(model.visible().into_iter().map(|lv| self.volume(&model, lv)).collect())
+        Ok(model
+            .visible()
+            .into_iter()
+            .map(|lv| self.volume(&model, lv))
+            .collect())
     }
 
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
@@ -255,7 +285,11 @@ impl Engine for LvmEngine {
         let model = self.model();
         let one = |gfid: &Gfid| {
             let lv = model.image(*gfid)?;
-            if lv.is_thin() { self.mapped(lv) } else { Some(visible_size(lv)) }
+            if lv.is_thin() {
+                self.mapped(lv)
+            } else {
+                Some(visible_size(lv))
+            }
         };
         Ok(gfids.iter().map(one).collect())
     }
@@ -265,6 +299,9 @@ impl Engine for LvmEngine {
             return self.pool_space(pool);
         }
         let model = self.model();
-        Ok(Space { total: self.bytes(model.vg.extents), free: self.bytes(model.vg.free) })
+        Ok(Space {
+            total: self.bytes(model.vg.extents),
+            free: self.bytes(model.vg.free),
+        })
     }
 }

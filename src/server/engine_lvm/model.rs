@@ -44,7 +44,9 @@ impl Model {
     }
 
     pub(super) fn remove(&mut self, uuid: &LvmUuid) {
-        let Some(lv) = self.lvs.remove(uuid) else { return };
+        let Some(lv) = self.lvs.remove(uuid) else {
+            return;
+        };
         if self.names.get(&lv.name) == Some(uuid) {
             self.names.remove(&lv.name);
         }
@@ -60,7 +62,9 @@ impl Model {
     }
 
     pub(super) fn rename(&mut self, uuid: &LvmUuid, to: &LvName) {
-        let Some(lv) = self.lvs.get_mut(uuid) else { return };
+        let Some(lv) = self.lvs.get_mut(uuid) else {
+            return;
+        };
         let from = std::mem::replace(&mut lv.name, to.clone());
         self.names.remove(&from);
         self.names.insert(to.clone(), uuid.clone());
@@ -72,7 +76,9 @@ impl Model {
     }
 
     pub(super) fn resize(&mut self, uuid: &LvmUuid, size: Bytes) {
-        let Some(lv) = self.lvs.get_mut(uuid) else { return };
+        let Some(lv) = self.lvs.get_mut(uuid) else {
+            return;
+        };
         let before = std::mem::replace(&mut lv.size, size);
         if !lv.is_thin() {
             let unit = self.vg.extent_size.0.max(1);
@@ -82,7 +88,9 @@ impl Model {
     }
 
     pub(super) fn retag(&mut self, uuid: &LvmUuid, add: &[Tag], del: &[Tag]) {
-        let Some(lv) = self.lvs.get_mut(uuid) else { return };
+        let Some(lv) = self.lvs.get_mut(uuid) else {
+            return;
+        };
         lv.tags.retain(|tag| !del.contains(tag));
         for tag in add {
             if let Tag::Gfid(gfid) = tag {
@@ -99,6 +107,10 @@ impl Model {
         self.vg.free.0 = self.vg.free.0.saturating_sub(extents.0);
     }
 
+    pub(super) fn get(&self, uuid: &LvmUuid) -> Option<&LvReport> {
+        self.lvs.get(uuid)
+    }
+
     pub(super) fn image(&self, gfid: Gfid) -> Option<&LvReport> {
         self.gfids.get(&gfid).and_then(|uuid| self.lvs.get(uuid))
     }
@@ -109,12 +121,15 @@ impl Model {
 
     /// The image that an LV belongs to; `None` too for the second LV of one image.
     pub(super) fn owner(&self, lv: &LvReport) -> Option<Gfid> {
-        lv.gfid().filter(|gfid| self.gfids.get(gfid) == Some(&lv.uuid))
+        lv.gfid()
+            .filter(|gfid| self.gfids.get(gfid) == Some(&lv.uuid))
     }
 
     /// A copy-on-write snapshot of an LV.
     pub(super) fn cow_of(&self, origin: &LvName) -> Option<&LvReport> {
-        self.lvs.values().find(|lv| lv.is_cow() && lv.origin.as_ref() == Some(origin))
+        self.lvs
+            .values()
+            .find(|lv| lv.is_cow() && lv.origin.as_ref() == Some(origin))
     }
 
     /// The name for an image: the one wanted, or the gfid where another LV has that.
@@ -131,7 +146,10 @@ impl Model {
     pub(super) fn visible(&self) -> Vec<&LvReport> {
         let hidden = |lv: &LvReport| {
             lv.is_internal()
-                || lv.tags.iter().any(|tag| matches!(tag, Tag::Hidden | Tag::Temporary))
+                || lv
+                    .tags
+                    .iter()
+                    .any(|tag| matches!(tag, Tag::Hidden | Tag::Temporary))
         };
         let mut lvs: Vec<&LvReport> = self.lvs.values().filter(|lv| !hidden(lv)).collect();
         lvs.sort_unstable_by(|a, b| a.name.cmp(&b.name));

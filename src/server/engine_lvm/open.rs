@@ -37,7 +37,11 @@ impl LvmEngine {
     /// The device is found by LVM's identity, never by a name that may be somebody else's by now.
     pub(super) fn node(&self, what: &str, lv: &LvReport) -> Result<Node, EngineError> {
         let uuid = self.dm_uuid(lv);
-        let find = || self.kernel.by_uuid(&uuid).map_err(|e| fault::failed(what, e));
+        let find = || {
+            self.kernel
+                .by_uuid(&uuid)
+                .map_err(|e| fault::failed(what, e))
+        };
         let device = match find()? {
             Some(device) => device,
             None => {
@@ -45,18 +49,27 @@ impl LvmEngine {
                 find()?.ok_or_else(|| {
                     EngineError::new(
                         FaultKind::Failed,
-                        format!("cannot {what}: {} does not become active", self.path(&lv.name)),
+                        format!(
+                            "cannot {what}: {} does not become active",
+                            self.path(&lv.name)
+                        ),
                     )
                 })?
             }
         };
-        let node = self.kernel.open(&device).map_err(|e| fault::failed(what, e))?;
+        let node = self
+            .kernel
+            .open(&device)
+            .map_err(|e| fault::failed(what, e))?;
         // Numbers are used again. From here on the open device keeps its own.
         match find()? {
             Some(now) if (now.major, now.minor) == (device.major, device.minor) => Ok(node),
             _ => Err(EngineError::new(
                 FaultKind::Failed,
-                format!("cannot {what}: {} was deactivated meanwhile", self.path(&lv.name)),
+                format!(
+                    "cannot {what}: {} was deactivated meanwhile",
+                    self.path(&lv.name)
+                ),
             )),
         }
     }
@@ -68,7 +81,12 @@ impl LvmEngine {
             uuid: lv.uuid.clone(),
         };
         match lv.gfid() {
-            Some(gfid) if self.model().image(gfid).is_some_and(|own| own.uuid == lv.uuid) => {
+            Some(gfid)
+                if self
+                    .model()
+                    .image(gfid)
+                    .is_some_and(|own| own.uuid == lv.uuid) =>
+            {
                 self.change_image(&turn, what, gfid, change).map(|_| ())
             }
             _ => {
@@ -81,8 +99,12 @@ impl LvmEngine {
     /// Zeroes what is not known to be zero yet: all of a new thick LV, what a grown one has
     /// gained, or the rest of either after a crash. The caller holds the image.
     pub(super) fn finish_zeroing(&self, what: &str, gfid: Gfid) -> Result<(), EngineError> {
-        let Some(lv) = self.model().image(gfid).cloned() else { return Ok(()) };
-        let Some(from) = zeroing(&lv) else { return Ok(()) };
+        let Some(lv) = self.model().image(gfid).cloned() else {
+            return Ok(());
+        };
+        let Some(from) = zeroing(&lv) else {
+            return Ok(());
+        };
         self.zero(what, &lv, from, visible_size(&lv))?;
         self.retag(&self.turn(), what, gfid, &[], &[Tag::Zeroing(from)])
     }

@@ -21,13 +21,6 @@ pub(super) struct Pool {
     chunk: Bytes,
 }
 
-impl Pool {
-    /// Bytes of a chunk.
-    pub(super) fn chunk(&self) -> Bytes {
-        self.chunk
-    }
-}
-
 impl LvmEngine {
     /// Finds the pool and refuses one which must not be used; activates it.
     pub(super) fn check_pool(&self, name: &LvName) -> Result<Pool, EngineError> {
@@ -56,7 +49,10 @@ impl LvmEngine {
                 self.working(&pool)?.ok_or_else(|| {
                     EngineError::new(
                         FaultKind::Failed,
-                        format!("thin pool {path} does not become active; see lvs -a {}", self.vg),
+                        format!(
+                            "thin pool {path} does not become active; see lvs -a {}",
+                            self.vg
+                        ),
                     )
                 })?
             }
@@ -70,12 +66,21 @@ impl LvmEngine {
     /// Lets writes to a full pool fail at once: a guest that is told can wait, one whose write
     /// hangs cannot.
     pub(super) fn prepare_pool(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
-        let Some(pool) = &self.pool else { return Ok(()) };
+        let Some(pool) = &self.pool else {
+            return Ok(());
+        };
         let what = format!("prepare thin pool {}", self.path(&pool.name));
-        let report = self.lvm.pool(&self.vg, &pool.name).map_err(|e| fault::lvm(&what, e))?;
+        let report = self
+            .lvm
+            .pool(&self.vg, &pool.name)
+            .map_err(|e| fault::lvm(&what, e))?;
         if !report.error_when_full {
-            let change = Change::ErrorWhenFull { pool: pool.name.clone() };
-            self.lvm.change(&self.vg, &change).map_err(|e| fault::lvm(&what, e))?;
+            let change = Change::ErrorWhenFull {
+                pool: pool.name.clone(),
+            };
+            self.lvm
+                .change(&self.vg, &change)
+                .map_err(|e| fault::lvm(&what, e))?;
         }
         Ok(())
     }
@@ -83,7 +88,9 @@ impl LvmEngine {
     /// Refuses to make something new in a pool that has no room for it.
     pub(super) fn check_room(&self, what: &str, pool: &Pool) -> Result<(), EngineError> {
         let path = self.path(&pool.name);
-        let Some(status) = self.working(pool)? else { return Ok(()) };
+        let Some(status) = self.working(pool)? else {
+            return Ok(());
+        };
         if status.needs_check || status.mode == PoolMode::ReadOnly {
             return Err(needs_repair(&path));
         }
@@ -112,7 +119,10 @@ impl LvmEngine {
             )
         })?;
         let bytes = |blocks: u64| Bytes(blocks.saturating_mul(pool.chunk.0));
-        Ok(Space { total: bytes(status.data.total), free: bytes(status.data.free()) })
+        Ok(Space {
+            total: bytes(status.data.total),
+            free: bytes(status.data.free()),
+        })
     }
 
     /// The status of the pool; `None` if it is not active.
@@ -122,7 +132,10 @@ impl LvmEngine {
             Ok(Some(PoolState::Working(status))) => Ok(Some(status)),
             Ok(Some(PoolState::Failed)) => Err(needs_repair(&path)),
             Ok(None) => Ok(None),
-            Err(error) => Err(fault::failed(&format!("read the state of thin pool {path}"), error)),
+            Err(error) => Err(fault::failed(
+                &format!("read the state of thin pool {path}"),
+                error,
+            )),
         }
     }
 }
@@ -140,7 +153,9 @@ fn needs_repair(path: &str) -> EngineError {
 fn refuse_bad(path: &str, report: &PoolReport) -> Result<(), EngineError> {
     let refuse = |text| Err(EngineError::new(FaultKind::Invalid, text));
     if report.attr.kind != LvType::ThinPool {
-        return refuse(format!("{path} is not a thin pool; choose one, or leave the pool out"));
+        return refuse(format!(
+            "{path} is not a thin pool; choose one, or leave the pool out"
+        ));
     }
     if !report.attr.zero {
         return refuse(format!(
@@ -148,7 +163,16 @@ fn refuse_bad(path: &str, report: &PoolReport) -> Result<(), EngineError> {
              run lvchange --zero y {path}"
         ));
     }
-    let broken = matches!(report.attr.health, Health::Failed | Health::MetadataReadOnly)
-        || matches!(report.attr.state, LvState::CheckNeeded | LvState::CheckNeededSuspended);
-    if broken { Err(needs_repair(path)) } else { Ok(()) }
+    let broken = matches!(
+        report.attr.health,
+        Health::Failed | Health::MetadataReadOnly
+    ) || matches!(
+        report.attr.state,
+        LvState::CheckNeeded | LvState::CheckNeededSuspended
+    );
+    if broken {
+        Err(needs_repair(path))
+    } else {
+        Ok(())
+    }
 }

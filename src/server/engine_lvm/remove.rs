@@ -18,8 +18,16 @@ impl LvmEngine {
     pub(super) fn remove_volume(&self, gfid: Gfid) -> Result<Removed, EngineError> {
         let what = format!("remove image {gfid}");
         let _hold = self.busy.hold(&[gfid]);
-        let found = self.model().image(gfid).cloned();
-        let lv = match found {
+        self.clear_leftovers(gfid);
+        let known = {
+            let model = self.model();
+            // What seems to be in the way may be gone by now.
+            model
+                .image(gfid)
+                .filter(|lv| model.cow_of(&lv.name).is_none())
+                .cloned()
+        };
+        let lv = match known {
             Some(lv) => lv,
             None => {
                 self.refresh(&self.turn())?;
@@ -32,10 +40,15 @@ impl LvmEngine {
         if let Some(snapshot) = self.model().cow_of(&lv.name) {
             return Ok(Removed::Deferred(self.held_by(&lv, snapshot)));
         }
+        self.remove_lv(&what, &lv)
+    }
+
+    /// Removes an LV once its last users have gone, or gives up on them.
+    pub(super) fn remove_lv(&self, what: &str, lv: &LvReport) -> Result<Removed, EngineError> {
         let mut wait = FIRST_WAIT;
         for _ in 0..WAITS {
-            if self.open_count(&what, &lv)? == 0 {
-                match self.remove_once(&what, gfid, &lv)? {
+            if self.open_count(what, lv)? == 0 {
+                match self.remove_once(what, lv)? {
                     Some(removed) => return Ok(removed),
                     None => tracing::debug!(lv = self.path(&lv.name), "busy for LVM; once more"),
                 }
@@ -43,20 +56,47 @@ impl LvmEngine {
             sleep(wait);
             wait *= 2;
         }
-        Ok(Removed::Deferred(format!("{} is open", self.path(&lv.name))))
+        Ok(Removed::Deferred(format!(
+            "{} is open",
+            self.path(&lv.name)
+        )))
+    }
+
+    /// Removes temporary snapshots of an image that an earlier copy could not remove. The caller
+    /// holds the image, as each copy of it does: so no copy needs them.
+    pub(super) fn clear_leftovers(&self, gfid: Gfid) {
+        let left: Vec<LvReport> = {
+            let model = self.model();
+            let Some(lv) = model.image(gfid) else { return };
+            let of_this = |other: &LvReport| other.origin.as_ref() == Some(&lv.name);
+            model.temporary().into_iter().filter(of_this).collect()
+        };
+        left.iter().for_each(|lv| self.undo(lv));
+    }
+
+    /// Removes a new LV that could not be finished, or one that has served.
+    pub(super) fn undo(&self, lv: &LvReport) {
+        let path = self.path(&lv.name);
+        match self.remove_lv(&format!("remove {path}"), lv) {
+            Ok(Removed::Gone | Removed::Identity) => {}
+            Ok(Removed::Deferred(why)) => {
+                tracing::error!(lv = path, why, "an LV of no more use is left");
+            }
+            Err(error) => tracing::error!(lv = path, %error, "an LV of no more use is left"),
+        }
     }
 
     /// `None` if LVM found it in use.
-    fn remove_once(
-        &self,
-        what: &str,
-        gfid: Gfid,
-        lv: &LvReport,
-    ) -> Result<Option<Removed>, EngineError> {
+    fn remove_once(&self, what: &str, lv: &LvReport) -> Result<Option<Removed>, EngineError> {
         let turn = self.turn();
         // By identity: whatever has the name by now, only this LV can go. LVM leaves it where it
         // has copy-on-write snapshots, which would go with it.
-        match self.lvm.change(&self.vg, &Change::Remove { uuid: lv.uuid.clone() }) {
+        match self.lvm.change(
+            &self.vg,
+            &Change::Remove {
+                uuid: lv.uuid.clone(),
+            },
+        ) {
             Ok(Done::Changed) => {
                 self.model_mut().remove(&lv.uuid);
                 return Ok(Some(Removed::Gone));
@@ -70,7 +110,7 @@ impl LvmEngine {
         }
         self.refresh(&turn)?;
         let model = self.model();
-        Ok(Some(match model.image(gfid) {
+        Ok(Some(match model.get(&lv.uuid) {
             None => Removed::Gone,
             Some(lv) => match model.cow_of(&lv.name) {
                 Some(snapshot) => Removed::Deferred(self.held_by(lv, snapshot)),
@@ -80,7 +120,10 @@ impl LvmEngine {
     }
 
     fn open_count(&self, what: &str, lv: &LvReport) -> Result<u32, EngineError> {
-        let device = self.kernel.by_uuid(&self.dm_uuid(lv)).map_err(|e| fault::failed(what, e))?;
+        let device = self
+            .kernel
+            .by_uuid(&self.dm_uuid(lv))
+            .map_err(|e| fault::failed(what, e))?;
         Ok(device.map_or(0, |device| device.open_count))
     }
 

@@ -1,6 +1,7 @@
 //! Growing and shrinking.
 
 use std::cmp::Ordering;
+use std::io;
 
 use bd_lvm::{Change, LvReport, LvmError, LvmErrorKind, Tag};
 use bd_model::{Bytes, Gfid};
@@ -16,8 +17,14 @@ impl LvmEngine {
         let extents = self.extents(&what, size)?;
         let size = self.bytes(extents);
         let _hold = self.busy.hold(&[gfid]);
+        self.clear_leftovers(gfid);
         self.finish_zeroing(&what, gfid)?;
-        let lv = self.image(&self.turn(), &what, gfid)?;
+        let mut lv = self.image(&self.turn(), &what, gfid)?;
+        if size > visible_size(&lv) && self.is_tied(&lv) {
+            // The snapshots may be gone by now.
+            self.refresh(&self.turn())?;
+            lv = self.image(&self.turn(), &what, gfid)?;
+        }
         let order = size.cmp(&visible_size(&lv));
         match order {
             Ordering::Equal => {}
@@ -51,13 +58,7 @@ impl LvmEngine {
         )
     }
 
-    fn grow(
-        &self,
-        what: &str,
-        gfid: Gfid,
-        lv: &LvReport,
-        size: Bytes,
-    ) -> Result<(), EngineError> {
+    fn grow(&self, what: &str, gfid: Gfid, lv: &LvReport, size: Bytes) -> Result<(), EngineError> {
         if lv.is_thin() {
             let turn = self.turn();
             if let Some(pool) = &self.pool {
@@ -88,7 +89,10 @@ impl LvmEngine {
     ) -> Result<(), EngineError> {
         let extents = self.extents(what, size)?;
         let lv = self.image_in_step(turn, what, gfid)?;
-        let change = Change::Extend { name: lv.name.clone(), extents };
+        let change = Change::Extend {
+            name: lv.name.clone(),
+            extents,
+        };
         match self.lvm.change(&self.vg, &change) {
             Ok(_) => {
                 self.model_mut().resize(&lv.uuid, size);
@@ -123,7 +127,10 @@ impl LvmEngine {
         }
         let turn = self.turn();
         let lv = self.image_in_step(&turn, what, gfid)?;
-        let change = Change::Reduce { name: lv.name.clone(), extents };
+        let change = Change::Reduce {
+            name: lv.name.clone(),
+            extents,
+        };
         match self.lvm.change(&self.vg, &change) {
             Ok(_) => {
                 self.model_mut().resize(&lv.uuid, size);
@@ -136,16 +143,30 @@ impl LvmEngine {
     /// Frees what is about to be cut off a thin LV: LVM leaves it mapped, and the old bytes would
     /// be there again after it has grown.
     fn clear_tail(&self, what: &str, lv: &LvReport, from: Bytes) -> Result<(), EngineError> {
-        let chunk = self.pool.as_ref().map_or(Bytes(0), super::pool::Pool::chunk);
-        let node = self.node(what, lv)?;
-        let len = |from: Bytes| Bytes(lv.size.0.saturating_sub(from.0));
-        let failed = |e| fault::failed(&format!("{what}: clearing the end stopped"), e);
-        self.kernel.discard(&node.file, from, len(from)).map_err(failed)?;
-        // A discard leaves a chunk alone of which it covers only a part.
-        if chunk.0 > 0 && from.0 % chunk.0 != 0 {
-            let end = (from.0 / chunk.0 + 1).saturating_mul(chunk.0).min(lv.size.0);
-            let part = Bytes(end - from.0);
-            self.kernel.zero(&node.file, from, part).map_err(failed)?;
+        let what = format!("{what}: clearing the end stopped");
+        let failed = |e: io::Error| fault::failed(&what, e);
+        let node = self.node(&what, lv)?;
+        let end = lv.size;
+        let zero = |from: u64, to: u64| {
+            self.kernel
+                .zero(&node.file, Bytes(from), Bytes(to - from))
+                .map_err(failed)
+        };
+        match node.discard_granularity {
+            0 => zero(from.0, end.0)?,
+            chunk => {
+                let len = Bytes(end.0 - from.0);
+                self.kernel.discard(&node.file, from, len).map_err(failed)?;
+                // A discard leaves chunks alone of which it covers only a part.
+                let first_whole = from.0.next_multiple_of(chunk).min(end.0);
+                if from.0 < first_whole {
+                    zero(from.0, first_whole)?;
+                }
+                let last_part = (end.0 / chunk * chunk).max(first_whole);
+                if last_part < end.0 {
+                    zero(last_part, end.0)?;
+                }
+            }
         }
         node.file.sync_all().map_err(failed)
     }

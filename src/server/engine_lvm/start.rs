@@ -21,7 +21,8 @@ impl LvmEngine {
         vg: &VgName,
         pool: Option<&LvName>,
     ) -> Result<LvmEngine, EngineError> {
-        let kernel = Host::new().map_err(|e| fault::failed(&format!("use volume group {vg}"), e))?;
+        let kernel =
+            Host::new().map_err(|e| fault::failed(&format!("use volume group {vg}"), e))?;
         LvmEngine::open_with(lvm, Arc::new(kernel), vg, pool)
     }
 
@@ -60,13 +61,26 @@ impl LvmEngine {
     /// Removes the temporary snapshots of copies that a crash has ended.
     fn sweep(&self) -> Result<(), EngineError> {
         for lv in self.model().temporary() {
-            let what = format!("remove {}, left by a copy that was cut short", self.path(&lv.name));
+            let what = format!(
+                "remove {}, left by a copy that was cut short",
+                self.path(&lv.name)
+            );
             tracing::info!(lv = self.path(&lv.name), "removing what a copy has left");
             self.lvm
-                .change(&self.vg, &Change::Remove { uuid: lv.uuid.clone() })
+                .change(
+                    &self.vg,
+                    &Change::Remove {
+                        uuid: lv.uuid.clone(),
+                    },
+                )
                 .map_err(|e| fault::lvm(&what, e))?;
         }
-        let left: Vec<_> = self.model().temporary().into_iter().map(|lv| lv.uuid).collect();
+        let left: Vec<_> = self
+            .model()
+            .temporary()
+            .into_iter()
+            .map(|lv| lv.uuid)
+            .collect();
         for uuid in left {
             self.model_mut().remove(&uuid);
         }
@@ -88,17 +102,24 @@ fn unusable(vg: &VgName, error: LvmError) -> EngineError {
         LvmErrorKind::ForeignSystem => {
             format!("use volume group {vg}: it belongs to another host; see lvmsystemid(7)")
         }
+        LvmErrorKind::Exported => return exported(vg),
         _ => format!("use volume group {vg}"),
     };
     fault::lvm(&message, error)
+}
+
+fn exported(vg: &VgName) -> EngineError {
+    EngineError::new(
+        FaultKind::InUse,
+        format!("volume group {vg} is exported; run vgimport {vg} if it is to stay here"),
+    )
 }
 
 fn check_vg(vg: &VgReport) -> Result<(), EngineError> {
     let refuse = |kind, text: String| Err(EngineError::new(kind, text));
     let name = &vg.name;
     if vg.exported {
-        let text = format!("volume group {name} is exported; run vgimport {name}");
-        return refuse(FaultKind::InUse, text);
+        return Err(exported(name));
     }
     if vg.partial {
         let text = format!(
