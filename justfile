@@ -36,6 +36,10 @@ sandbox *args:
 demo *args:
     scripts/demo {{ args }}
 
+# Time create, snapshot, clone and remove beside LVM's programs, in the guest
+bench *args:
+    benches/lifecycle {{ args }}
+
 # What a change must pass
 ci:
     .ci/run
