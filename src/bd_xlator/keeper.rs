@@ -20,6 +20,8 @@ use crate::{Brick, names};
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How often LVs are looked for that nobody has given a name yet, in turns of [`SAVE_EVERY`].
 const ADOPT_TURNS: u64 = 3;
+/// How often images that nobody holds are forgotten, in turns of [`SAVE_EVERY`].
+const SWEEP_TURNS: u64 = 30;
 /// How long a stub may wait for its LV. A client asks for it at once, or it has died.
 const PENDING_LIFE: Duration = Duration::from_secs(120);
 
@@ -61,6 +63,9 @@ impl Keeper {
 
 fn take_turn(brick: &Arc<Brick>, turn: u64) {
     save(brick);
+    if turn.is_multiple_of(SWEEP_TURNS) {
+        brick.images.sweep();
+    }
     if turn.is_multiple_of(ADOPT_TURNS) && brick.top_is_known() {
         adopt(brick);
         remove_abandoned(brick);

@@ -6,6 +6,8 @@ use glusterfs::Dict;
 
 /// [`bd_model::xattr::DIR`].
 pub(crate) const DIR: &CStr = c"user.glusterfs.bd.dir";
+/// `GF_CONTENT_KEY`: the bytes of a small file along with its lookup.
+pub(crate) const CONTENT: &str = "glusterfs.content";
 /// `GLUSTERFS_INTERNAL_FOP_KEY`: a fop that a translator made for its own purposes, as DHT's
 /// rename makes links.
 pub(crate) const INTERNAL_FOP: &str = "glusterfs-internal-fop";

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use glusterfs::fops::*;
-use glusterfs::{Call, Fd, InitError, Inode, Translator, Xlator};
+use glusterfs::{Call, Fd, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
 use crate::core::Node;
@@ -26,14 +26,6 @@ impl Translator for Brick {
     fn fini(self: &Arc<Self>) {
         self.stop();
         keeper::save(self);
-    }
-
-    fn forget(self: &Arc<Self>, _inode: &Inode<'_>, ctx: Option<Arc<Node>>) {
-        if let Some(image) = ctx.and_then(|node| node.image()) {
-            let gfid = image.gfid();
-            drop(image);
-            self.images.sweep(gfid);
-        }
     }
 
     fn release(self: &Arc<Self>, fd: &Fd<'_>, ctx: Option<Arc<OpenImage>>) {

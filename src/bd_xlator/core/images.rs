@@ -58,17 +58,11 @@ impl Images {
         shard.get(&gfid).and_then(Weak::upgrade)
     }
 
-    /// Forgets an image that nobody holds any more.
-    pub(crate) fn sweep(&self, gfid: Gfid) {
-        let mut shard = self
-            .shard(gfid)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if shard
-            .get(&gfid)
-            .is_some_and(|image| image.strong_count() == 0)
-        {
-            shard.remove(&gfid);
+    /// Forgets the images that nobody holds any more.
+    pub(crate) fn sweep(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|_, image| image.strong_count() > 0);
         }
     }
 
@@ -92,7 +86,7 @@ mod tests {
         let second = images.find_or_read(gfid, make(2)).unwrap().unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         drop((first, second));
-        images.sweep(gfid);
+        images.sweep();
         assert!(images.find(gfid).is_none());
         assert_eq!(
             images.find_or_read(gfid, make(3)).unwrap().unwrap().size(),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use glusterfs::fops::Open;
-use glusterfs::{Call, Fd};
+use glusterfs::{Call, Errno, Fd, gf_warn};
 
 use super::{sync, truncate};
 use crate::Brick;
@@ -56,13 +56,20 @@ pub(crate) fn release(brick: &Arc<Brick>, fd: &Fd<'_>, open: Option<Arc<OpenImag
             sync::save_times(brick, &inode, &image);
             if let Err(error) = image.trim(&brick.link) {
                 // It is larger than it has to be, until it is resized the next time.
-                glusterfs::gf_warn!(
+                gf_warn!(
                     "LV of image <gfid:{}> is not trimmed: {error}",
                     image.gfid()
                 );
             }
-            if !image.is_open() {
-                image.close_device();
+            match image.flush() {
+                Ok(()) if !image.is_open() => image.close_device(),
+                Ok(()) => {}
+                // What is not flushed yet must be flushed by a later fsync on the same device.
+                Err(errno) => gf_warn!(
+                    "device of image <gfid:{}> stays open: {}",
+                    image.gfid(),
+                    Errno::new(errno)
+                ),
             }
         });
     }

@@ -69,6 +69,10 @@ fn dress(brick: &Brick, reply: &mut ReaddirpReply<'_>, told: &HashMap<Gfid, Opti
         if !entry.is_regular() {
             continue;
         }
+        if let Some(dict) = entry.dict().filter(|dict| dict.contains(xattr::IMAGE)) {
+            // The stub's bytes, not the image's.
+            dict.remove(names::CONTENT);
+        }
         let mut iatt = entry.iatt();
         let gfid = Gfid::from_bytes(iatt.gfid());
         let bytes = told.get(&gfid).copied().flatten();
