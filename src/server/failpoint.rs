@@ -35,9 +35,9 @@ pub(crate) fn reach(name: &str) {
     static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
     debug_assert!(NAMES.contains(&name), "{name} is not listed");
     let chosen = CHOSEN.get_or_init(|| std::env::var(VARIABLE).ok());
-    if chosen.as_deref() == Some(name) {
-        if let Err(errno) = kill_process(getpid(), Signal::KILL) {
-            tracing::error!("cannot die at {name}: {errno}");
-        }
+    if chosen.as_deref() == Some(name)
+        && let Err(errno) = kill_process(getpid(), Signal::KILL)
+    {
+        tracing::error!("cannot die at {name}: {errno}");
     }
 }

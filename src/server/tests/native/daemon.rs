@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 
-use super::support::{Bed, brick, create, findings};
+use super::bed;
+use super::support::{brick, findings};
 use bd_model::{Bytes, Gfid};
 use bd_proto::{CallError, Client, ConnectError, CopyHow, Fault, FaultKind, Reply, Request, frame};
 use rustix::process::Signal;
@@ -44,19 +45,19 @@ fn hello(version: u32) -> Vec<u8> {
 
 #[test]
 fn an_image_is_made_opened_and_removed_over_the_wire() {
-    let bed = Bed::new();
+    let bed = bed();
     let server = bed.start();
     let mut client = server.client();
     let made = brick(client.call(&bed.init()));
     let id = made.id;
     let gfid = Gfid::random();
-    let request = create(id, gfid, "vm1");
+    let request = bed.create(id, gfid, "vm1");
     assert_eq!(refused(client.call(&request)), FaultKind::NotAttached);
     let attached = brick(client.call(&bed.attach(true)));
     assert_eq!(attached.top, "store");
     assert!(attached.volume.is_some());
     client.call(&request).unwrap();
-    bed.stub("vm1", gfid, Some("thin"));
+    bed.image("vm1", gfid);
     client.call(&Request::Commit { brick: id, gfid }).unwrap();
 
     let open = Request::Open { brick: id, gfid };
@@ -86,7 +87,7 @@ fn an_image_is_made_opened_and_removed_over_the_wire() {
 
 #[test]
 fn bad_frames_are_answered_and_the_server_lives_on() {
-    let bed = Bed::new();
+    let bed = bed();
     let server = bed.start();
     let connect = || UnixStream::connect(bed.path("sock")).unwrap();
     let mode = std::fs::metadata(bed.path("sock")).unwrap().permissions();
@@ -142,7 +143,7 @@ fn bad_frames_are_answered_and_the_server_lives_on() {
 
 #[test]
 fn a_second_server_is_refused_and_a_stale_socket_replaced() {
-    let bed = Bed::new();
+    let bed = bed();
     let server = bed.start();
     for (socket, state, says) in [
         ("sock2", "state", "is locked by the process"),
@@ -168,14 +169,14 @@ fn a_second_server_is_refused_and_a_stale_socket_replaced() {
 
 #[test]
 fn a_stop_finishes_the_request_that_is_under_way() {
-    let bed = Bed::new();
+    let bed = bed();
     let server = bed.start();
     let mut client = server.client();
     let id = brick(client.call(&bed.init())).id;
     client.call(&bed.attach(true)).unwrap();
     let (source, dest) = (Gfid::random(), Gfid::random());
-    client.call(&create(id, source, "big")).unwrap();
-    bed.stub("big", source, Some("thin"));
+    client.call(&bed.create(id, source, "big")).unwrap();
+    bed.image("big", source);
     client
         .call(&Request::Commit {
             brick: id,
@@ -222,7 +223,7 @@ fn a_stop_finishes_the_request_that_is_under_way() {
 
 #[test]
 fn many_clients_work_at_once() {
-    let bed = Bed::new();
+    let bed = bed();
     let server = bed.start();
     let id = brick(server.client().call(&bed.init())).id;
     server.client().call(&bed.attach(true)).unwrap();
@@ -235,11 +236,11 @@ fn many_clients_work_at_once() {
                     let gfid = Gfid::random();
                     // Half of the names are wanted by several threads at once.
                     let name = format!("image{}", round + (thread % 2) * 100 * thread);
-                    client.call(&create(id, gfid, &name)).unwrap();
+                    client.call(&bed.create(id, gfid, &name)).unwrap();
                     client.call(&Request::Abort { brick: id, gfid }).unwrap();
-                    client.call(&create(id, gfid, &name)).unwrap();
+                    client.call(&bed.create(id, gfid, &name)).unwrap();
                     let file = format!("{thread}-{round}");
-                    bed.stub(&file, gfid, Some("thin"));
+                    bed.image(&file, gfid);
                     client.call(&Request::Commit { brick: id, gfid }).unwrap();
                     if round % 2 == 0 {
                         client.call(&Request::Condemn { brick: id, gfid }).unwrap();

@@ -1,4 +1,12 @@
-use super::*;
+//! `brick init`: what it refuses, and that it leaves no trace then.
+
+use std::fs;
+use std::path::Path;
+
+use bd_proto::{BrickSpec, EngineSpec, FaultKind};
+use bd_server::brick::{BrickConfig, init};
+use bd_server::engines::Installed;
+use tempfile::TempDir;
 
 /// Everything below a folder, with its attributes.
 fn traces(folder: &Path) -> Vec<String> {
@@ -133,7 +141,7 @@ fn an_init_that_crashed_is_taken_up_again() {
     let dir = &spec.dir;
     let first = init(&spec, &Installed::default()).unwrap();
     let path = BrickConfig::path(dir);
-    let prepared = crate::durable::new_name(&path);
+    let prepared = path.with_file_name("brick.toml.new");
 
     // Died after the claim: the same identity is used again.
     fs::rename(&path, &prepared).unwrap();

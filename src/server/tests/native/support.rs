@@ -1,4 +1,4 @@
-//! A real gluster-bdd process with a brick on the file engine. Needs root for trusted.* attributes.
+//! A real gluster-bdd process with a brick. Needs root for trusted.* attributes.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -14,16 +14,25 @@ use tempfile::TempDir;
 
 /// Folders of a server and a brick.
 pub(crate) struct Bed {
-    pub(crate) folder: TempDir,
+    folder: TempDir,
+    engine: EngineSpec,
 }
 
 impl Bed {
-    pub(crate) fn new() -> Bed {
-        let folder = tempfile::tempdir().unwrap();
+    /// Folders for a brick on an engine.
+    pub(crate) fn new(folder: TempDir, engine: EngineSpec) -> Bed {
         for name in ["brick", "store"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Bed { folder }
+        Bed { folder, engine }
+    }
+
+    /// What its images are marked as.
+    pub(crate) fn kind(&self) -> ImageKind {
+        match self.engine {
+            EngineSpec::Lvm { pool: None, .. } => ImageKind::Thick,
+            EngineSpec::Lvm { .. } | EngineSpec::File { .. } => ImageKind::Thin,
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -33,9 +42,7 @@ impl Bed {
     pub(crate) fn init(&self) -> Request {
         Request::InitBrick(BrickSpec {
             dir: self.path("brick"),
-            engine: EngineSpec::File {
-                store: self.path("store"),
-            },
+            engine: self.engine.clone(),
             top: None,
             adopt: true,
         })
@@ -46,6 +53,17 @@ impl Bed {
             dir: self.path("brick"),
             volume: uuid::Uuid::from_u128(1),
             fresh,
+        }
+    }
+
+    pub(crate) fn create(&self, brick: BrickId, gfid: Gfid, name: &str) -> Request {
+        Request::Create {
+            brick,
+            gfid,
+            name: Some(name.into()),
+            kind: self.kind(),
+            size: Bytes(1),
+            import: false,
         }
     }
 
@@ -80,16 +98,31 @@ impl Bed {
     }
 
     /// Makes a file with its handle, as the posix translator does.
-    pub(crate) fn stub(&self, name: &str, gfid: Gfid, mark: Option<&str>) {
+    pub(crate) fn stub(&self, name: &str, gfid: Gfid) {
         let path = self.path("brick").join(name);
         File::create(&path).unwrap();
         lsetxattr(&path, "trusted.gfid", gfid.as_bytes(), XattrFlags::empty()).unwrap();
         let handle = self.handle(gfid);
         fs::create_dir_all(handle.parent().unwrap()).unwrap();
         fs::hard_link(&path, handle).unwrap();
-        if let Some(mark) = mark {
-            lsetxattr(&path, xattr::IMAGE, mark.as_bytes(), XattrFlags::empty()).unwrap();
-        }
+    }
+
+    /// Marks a file as an image of the brick's kind.
+    pub(crate) fn mark(&self, name: &str) {
+        self.mark_as(name, self.kind());
+    }
+
+    /// Marks a file as an image.
+    pub(crate) fn mark_as(&self, name: &str, kind: ImageKind) {
+        let path = self.path("brick").join(name);
+        let value = kind.to_string();
+        lsetxattr(path, xattr::IMAGE, value.as_bytes(), XattrFlags::empty()).unwrap();
+    }
+
+    /// Makes the stub of an image.
+    pub(crate) fn image(&self, name: &str, gfid: Gfid) {
+        self.stub(name, gfid);
+        self.mark(name);
     }
 
     pub(crate) fn unlink(&self, name: &str, gfid: Gfid) {
@@ -158,10 +191,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-                eprintln!("cannot end gluster-bdd: {error}");
-            }
+        if matches!(self.child.try_wait(), Ok(None))
+            && let Err(error) = self.child.kill().and_then(|()| self.child.wait())
+        {
+            eprintln!("cannot end gluster-bdd: {error}");
         }
     }
 }
@@ -179,16 +212,5 @@ pub(crate) fn findings(reply: Result<Reply, CallError>) -> Vec<bd_proto::Finding
     match reply.unwrap() {
         Reply::Findings(findings) => findings,
         other => panic!("{other:?}"),
-    }
-}
-
-pub(crate) fn create(brick: BrickId, gfid: Gfid, name: &str) -> Request {
-    Request::Create {
-        brick,
-        gfid,
-        name: Some(name.into()),
-        kind: ImageKind::Thin,
-        size: Bytes(1),
-        import: false,
     }
 }

@@ -1,30 +1,37 @@
 //! gluster-bdd dies at each of its fail points; the next start must make all right again.
 
-use super::support::{Bed, Server, brick, create, findings};
+use super::support::{Bed, Server, brick, findings};
 use bd_model::{BrickId, Bytes, Gfid};
-use bd_proto::{CallError, CopyHow, Foreign, Reply, Request};
-use bd_server::failpoint;
+use bd_proto::{CallError, CopyHow, Reply, Request};
+
+/// What bricks are made on.
+pub(crate) struct Ground<'a> {
+    /// Makes a brick's folders on an engine without images.
+    pub(crate) bed: &'a dyn Fn() -> Bed,
+    /// Makes a volume `admin` behind the server's back.
+    pub(crate) admin: &'a dyn Fn(&Bed),
+}
 
 /// What is there before the server dies.
-struct Before {
-    bed: Bed,
-    id: BrickId,
+pub(crate) struct Before {
+    pub(crate) bed: Bed,
+    pub(crate) id: BrickId,
     /// A settled image with the stub `old`.
-    old: Gfid,
+    pub(crate) old: Gfid,
     /// The gfid of the image that the operation is about.
-    new: Gfid,
+    pub(crate) new: Gfid,
 }
 
 impl Before {
-    fn new() -> Before {
-        let bed = Bed::new();
+    pub(crate) fn new(ground: &Ground<'_>) -> Before {
+        let bed = (ground.bed)();
         let server = bed.start();
         let mut client = server.client();
         let id = brick(client.call(&bed.init())).id;
         client.call(&bed.attach(true)).unwrap();
         let old = Gfid::random();
-        client.call(&create(id, old, "old")).unwrap();
-        bed.stub("old", old, Some("thin"));
+        client.call(&bed.create(id, old, "old")).unwrap();
+        bed.image("old", old);
         let commit = Request::Commit {
             brick: id,
             gfid: old,
@@ -40,7 +47,7 @@ impl Before {
     }
 
     /// Does `requests` on a server that is to die at `point` in the last of them.
-    fn dies(&self, point: &str, requests: &[Request]) {
+    pub(crate) fn dies(&self, point: &str, requests: &[Request]) {
         let server = self.bed.start_to_die_at(point);
         let mut client = server.client();
         client.call(&self.bed.attach(false)).unwrap();
@@ -57,7 +64,7 @@ impl Before {
     }
 
     /// Does `requests` on a server that lives.
-    fn lives(&self, requests: &[Request]) {
+    pub(crate) fn lives(&self, requests: &[Request]) {
         let server = self.bed.start();
         let mut client = server.client();
         client.call(&self.bed.attach(false)).unwrap();
@@ -68,7 +75,7 @@ impl Before {
     }
 
     /// Starts the brick again and compares what is there.
-    fn starts_clean(&self, point: &str, images: &[Gfid]) -> Server {
+    pub(crate) fn starts_clean(&self, point: &str, images: &[Gfid]) -> Server {
         let server = self.bed.start();
         let mut client = server.client();
         client.call(&self.bed.attach(true)).unwrap();
@@ -84,11 +91,11 @@ impl Before {
         server
     }
 
-    fn create(&self) -> Request {
-        create(self.id, self.new, "new")
+    pub(crate) fn create(&self) -> Request {
+        self.bed.create(self.id, self.new, "new")
     }
 
-    fn copy(&self) -> Request {
+    pub(crate) fn copy(&self) -> Request {
         Request::Copy {
             brick: self.id,
             source: self.old,
@@ -100,27 +107,25 @@ impl Before {
     }
 }
 
-#[test]
-fn every_point_is_survived() {
-    for point in failpoint::NAMES {
-        match point {
-            "init.configured" | "init.claimed" => init(point),
-            "intent.written" | "intent.placed" | "create.intended" | "create.made" => {
-                made(point, Before::create);
-            }
-            "copy.intended" | "copy.made" => made(point, Before::copy),
-            "abort.removed" => abort(point),
-            "intent.dropping" | "intent.dropped" => commit(point),
-            "remove.begun" | "remove.removed" => remove(point),
-            "resize.done" | "rename.done" => change(point),
-            "adopt.done" => adopt(point),
-            other => panic!("no test reaches {other}"),
+/// Dies at a fail point, and starts again.
+pub(crate) fn survive(ground: &Ground<'_>, point: &str) {
+    match point {
+        "init.configured" | "init.claimed" => init(ground, point),
+        "intent.written" | "intent.placed" | "create.intended" | "create.made" => {
+            made(ground, point, Before::create);
         }
+        "copy.intended" | "copy.made" => made(ground, point, Before::copy),
+        "abort.removed" => abort(ground, point),
+        "intent.dropping" | "intent.dropped" => commit(ground, point),
+        "remove.begun" | "remove.removed" => remove(ground, point),
+        "resize.done" | "rename.done" => change(ground, point),
+        "adopt.done" => adopt(ground, point),
+        other => panic!("no test reaches {other}"),
     }
 }
 
-fn init(point: &str) {
-    let bed = Bed::new();
+fn init(ground: &Ground<'_>, point: &str) {
+    let bed = (ground.bed)();
     let server = bed.start_to_die_at(point);
     let lost = server.client().call(&bed.init());
     assert!(matches!(lost, Err(CallError::Lost(_))), "{lost:?}");
@@ -133,48 +138,17 @@ fn init(point: &str) {
     server.stop();
 }
 
-/// The answer to a create or copy never came.
-fn made(point: &str, request: impl Fn(&Before) -> Request) {
-    // The brick died as well: nothing is left of it.
-    let before = Before::new();
+/// The answer to a create or copy never came, and the brick died as well: nothing is left.
+fn made(ground: &Ground<'_>, point: &str, request: impl Fn(&Before) -> Request) {
+    let before = Before::new(ground);
     before.dies(point, &[request(&before)]);
     let server = before.starts_clean(point, &[before.old]);
     server.client().call(&request(&before)).unwrap();
     server.stop();
-
-    // The brick lives and asks again.
-    let before = Before::new();
-    before.dies(point, &[request(&before)]);
-    let commit = Request::Commit {
-        brick: before.id,
-        gfid: before.new,
-    };
-    before.bed.stub("new", before.new, None);
-    before.lives(&[request(&before)]);
-    let mark = "thin";
-    let path = before.bed.path("brick").join("new");
-    rustix::fs::lsetxattr(
-        path,
-        bd_model::xattr::IMAGE,
-        mark.as_bytes(),
-        rustix::fs::XattrFlags::empty(),
-    )
-    .unwrap();
-    before.lives(&[commit]);
-    before.starts_clean(point, &[before.old, before.new]).stop();
-
-    // The brick lives and gives up.
-    let before = Before::new();
-    before.dies(point, &[request(&before)]);
-    before.lives(&[Request::Abort {
-        brick: before.id,
-        gfid: before.new,
-    }]);
-    before.starts_clean(point, &[before.old]).stop();
 }
 
-fn abort(point: &str) {
-    let before = Before::new();
+fn abort(ground: &Ground<'_>, point: &str) {
+    let before = Before::new(ground);
     let abort = Request::Abort {
         brick: before.id,
         gfid: before.new,
@@ -183,10 +157,10 @@ fn abort(point: &str) {
     before.starts_clean(point, &[before.old]).stop();
 }
 
-fn commit(point: &str) {
-    let before = Before::new();
+fn commit(ground: &Ground<'_>, point: &str) {
+    let before = Before::new(ground);
     before.lives(&[before.create()]);
-    before.bed.stub("new", before.new, Some("thin"));
+    before.bed.image("new", before.new);
     let commit = Request::Commit {
         brick: before.id,
         gfid: before.new,
@@ -195,8 +169,8 @@ fn commit(point: &str) {
     before.starts_clean(point, &[before.old, before.new]).stop();
 }
 
-fn remove(point: &str) {
-    let before = Before::new();
+fn remove(ground: &Ground<'_>, point: &str) {
+    let before = Before::new(ground);
     let (brick, gfid) = (before.id, before.old);
     before.lives(&[Request::Condemn { brick, gfid }]);
     before.bed.unlink("old", gfid);
@@ -204,8 +178,8 @@ fn remove(point: &str) {
     before.starts_clean(point, &[]).stop();
 }
 
-fn change(point: &str) {
-    let before = Before::new();
+fn change(ground: &Ground<'_>, point: &str) {
+    let before = Before::new(ground);
     let (brick, gfid) = (before.id, before.old);
     let request = match point {
         "resize.done" => Request::Resize {
@@ -227,9 +201,9 @@ fn change(point: &str) {
     server.stop();
 }
 
-fn adopt(point: &str) {
-    let before = Before::new();
-    std::fs::write(before.bed.path("store").join("admin"), "bytes").unwrap();
+fn adopt(ground: &Ground<'_>, point: &str) {
+    let before = Before::new(ground);
+    (ground.admin)(&before.bed);
     let adopt = Request::Adopt {
         brick: before.id,
         lv: "admin".parse().unwrap(),
@@ -239,14 +213,14 @@ fn adopt(point: &str) {
     let server = before.bed.start();
     let mut client = server.client();
     client.call(&before.bed.attach(true)).unwrap();
-    match client.call(&Request::Foreign { brick: before.id }).unwrap() {
-        Reply::Foreign(foreign) => assert!(
-            matches!(foreign.as_slice(), [Foreign { gfid, .. }] if *gfid == Some(before.new)),
-            "{foreign:?}"
-        ),
+    let foreign = match client.call(&Request::Foreign { brick: before.id }).unwrap() {
+        Reply::Foreign(foreign) => foreign,
         other => panic!("{other:?}"),
-    }
-    before.bed.stub("admin", before.new, Some("thin"));
+    };
+    assert_eq!(foreign.len(), 1, "{foreign:?}");
+    assert_eq!(foreign[0].gfid, Some(before.new));
+    before.bed.stub("admin", before.new);
+    before.bed.mark_as("admin", foreign[0].kind);
     client.call(&adopt).unwrap();
     assert_eq!(findings(client.call(&before.bed.check())), []);
     server.stop();

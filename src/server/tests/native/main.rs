@@ -1,0 +1,39 @@
+//! gluster-bdd as a process, with bricks on the file engine. Needs root for trusted.* attributes.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod every_point;
+#[cfg(test)]
+mod init;
+#[cfg(test)]
+mod support;
+
+/// A brick on the file engine, in the store beside it.
+#[cfg(test)]
+fn bed() -> support::Bed {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    support::Bed::new(folder, bd_proto::EngineSpec::File { store })
+}
+
+#[cfg(test)]
+const GROUND: crash::Ground<'static> = crash::Ground {
+    bed: &bed,
+    admin: &|bed| {
+        let file = std::fs::File::create(bed.path("store").join("admin")).unwrap();
+        file.set_len(5 << 20).unwrap();
+    },
+};
+
+#[test]
+fn every_fail_point_is_survived() {
+    every_point::survive_every_point(&GROUND);
+}
+
+#[test]
+fn a_lost_handle_is_survived() {
+    every_point::survive_a_lost_handle(&GROUND);
+}
