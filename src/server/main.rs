@@ -12,11 +12,17 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 /// The storage server of gluster-bd: the one owner of LVM on this host
+///
+/// Runs in the foreground and writes `gluster-bdd: ready on SOCKET` to standard error when it
+/// answers; under systemd it notifies its readiness as well. SIGTERM and SIGINT stop it when the
+/// requests that are under way are finished. Open images go on while it is stopped.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bdd", version, max_term_width = 100)]
 struct Arguments {
-    /// Socket to listen on; the variable GLUSTER_BDD_SOCKET changes the default
-    #[arg(long, value_name = "PATH", default_value_os_t = bd_proto::socket_path())]
+    /// Socket to listen on [default: the variable GLUSTER_BDD_SOCKET, or
+    /// /run/gluster-bd/gluster-bdd.sock]
+    #[arg(long, value_name = "PATH", hide_default_value = true,
+          default_value_os_t = bd_proto::socket_path())]
     socket: PathBuf,
     /// Folder of the server's state
     #[arg(long, value_name = "DIR", default_value = "/var/lib/gluster-bd")]
@@ -63,4 +69,29 @@ fn main() -> ExitCode {
 fn fail(message: &str) -> ExitCode {
     eprintln!("gluster-bdd: {message}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_is_up_to_date() {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Arguments::command())
+            .section("8")
+            .render(&mut page)
+            .unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/man/gluster-bdd.8");
+        if std::env::var_os("UPDATE_MAN").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let written = std::fs::read(path).unwrap_or_default();
+        assert!(
+            written == page,
+            "write docs/man anew with UPDATE_MAN=1 cargo test manual"
+        );
+    }
 }

@@ -261,3 +261,6 @@ fn opened(gfid: bd_model::Gfid, open: OpenVolume) -> Answer {
         fd: Some(open.fd),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,15 @@ use clap::{Parser, Subcommand};
 use crate::{CliError, Exit};
 
 /// Serve logical volumes as files of a Gluster volume
+///
+/// Exit status: 0 done, 1 failed (or a check found something), 2 usage, 3 not found, 4 gluster-bdd
+/// does not answer, 5 refused because the object is in use, exists already or belongs to another.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bd", version, max_term_width = 100)]
 pub struct Arguments {
-    /// Socket of gluster-bdd; the variable GLUSTER_BDD_SOCKET changes the default
-    #[arg(long, global = true, value_name = "PATH",
+    /// Socket of gluster-bdd [default: the variable GLUSTER_BDD_SOCKET, or
+    /// /run/gluster-bd/gluster-bdd.sock]
+    #[arg(long, global = true, value_name = "PATH", hide_default_value = true,
           default_value_os_t = bd_proto::socket_path())]
     socket: PathBuf,
     #[command(subcommand)]

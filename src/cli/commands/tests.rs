@@ -36,3 +36,38 @@ fn command_lines_are_taken_or_refused() {
         assert_eq!(error.exit_code(), crate::Exit::Usage as i32, "{line}");
     }
 }
+
+/// The pages of a command and of those below it: name and text.
+fn pages(command: clap::Command, prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let name = match prefix {
+        "" => command.get_name().to_owned(),
+        prefix => format!("{prefix}-{}", command.get_name()),
+    };
+    let mut all = Vec::new();
+    for below in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        all.extend(pages(below.clone(), &name));
+    }
+    let leaked: &'static str = name.clone().leak();
+    let mut page = Vec::new();
+    let man = clap_mangen::Man::new(command.name(leaked)).section("8");
+    man.render(&mut page).unwrap();
+    all.push((format!("{name}.8"), page));
+    all
+}
+
+#[test]
+fn the_manual_is_up_to_date() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man");
+    for (name, page) in pages(Arguments::command(), "") {
+        let path = folder.join(name);
+        if std::env::var_os("UPDATE_MAN").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read(&path).unwrap_or_default();
+        assert!(
+            written == page,
+            "{}: write docs/man anew with UPDATE_MAN=1 cargo test manual",
+            path.display()
+        );
+    }
+}
