@@ -13,6 +13,8 @@ pub struct DmDevice {
     pub uuid: String,
     /// How many have it open, tables of other devices included.
     pub open_count: u32,
+    /// Whether I/O to it waits until it is resumed.
+    pub suspended: bool,
 }
 
 /// Why device-mapper could not answer.

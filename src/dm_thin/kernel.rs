@@ -38,6 +38,24 @@ impl Dm {
         self.device(name, &DevId::Name(id))
     }
 
+    /// All active devices whose device-mapper UUID starts with `prefix`.
+    pub fn by_prefix(&self, prefix: &str) -> Result<Vec<DmDevice>, DmError> {
+        let all = self
+            .dm
+            .list_devices()
+            .map_err(|source| ask("of any name", source))?;
+        let mut found = Vec::new();
+        for (name, _, _) in all {
+            // One that goes meanwhile is not active.
+            if let Some(device) = self.device(&name.to_string(), &DevId::Name(&name))?
+                && device.uuid.starts_with(prefix)
+            {
+                found.push(device);
+            }
+        }
+        Ok(found)
+    }
+
     /// The state of a thin LV by its device-mapper UUID; `None` if it is not active.
     pub fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
         self.status(uuid, "thin")
@@ -61,6 +79,7 @@ impl Dm {
             name: info.name().map(ToString::to_string).unwrap_or_default(),
             uuid: info.uuid().map(ToString::to_string).unwrap_or_default(),
             open_count: u32::try_from(info.open_count()).unwrap_or(0),
+            suspended: info.flags().contains(DmFlags::DM_SUSPEND),
         }))
     }
 

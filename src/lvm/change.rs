@@ -116,6 +116,8 @@ pub enum Change {
         /// The pool.
         pool: LvName,
     },
+    /// Loads the tables of all active LVs again; suspended ones go on.
+    RefreshVg,
     /// Lets writes to a full thin pool fail at once instead of waiting for space.
     ErrorWhenFull {
         /// The pool.
@@ -229,6 +231,7 @@ impl Change {
                 line
             }
             Change::ActivatePool { pool } => format!("lvchange -ay -K {vg}/{pool}"),
+            Change::RefreshVg => format!("vgchange --refresh {vg}"),
             Change::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
         }
     }
@@ -250,6 +253,7 @@ impl Change {
             Change::Deactivate { name, .. } => ("lvchange -an", Some(name)),
             Change::Retag { name, .. } => ("lvchange --addtag", Some(name)),
             Change::RetagVg { .. } => ("vgchange --addtag", None),
+            Change::RefreshVg => ("vgchange --refresh", None),
             Change::ActivatePool { pool } => ("lvchange -ay", Some(pool)),
             Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
         };
@@ -362,10 +366,10 @@ mod tests {
                     name: name("a"),
                     uuid: uuid.clone(),
                     add: tags.clone(),
-                    del: vec![Tag::Copying],
+                    del: vec![Tag::Unfinished],
                 },
                 format!(
-                    "lvchange --deltag gluster_bd.copying --addtag {tag} -S lv_uuid={uuid} vg0/a"
+                    "lvchange --deltag gluster_bd.unfinished --addtag {tag} -S lv_uuid={uuid} vg0/a"
                 ),
             ),
             (

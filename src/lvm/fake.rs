@@ -69,6 +69,7 @@ impl FakeLvm {
                 attr: "twi-aotz--".parse().unwrap_or_else(|e| unreachable!("{e}")),
                 chunk_size: Bytes(64 << 10),
                 error_when_full: false,
+                transaction: 1,
             });
         }
         FakeLvm {
@@ -277,6 +278,7 @@ impl FakeVg {
                 retag(&mut lv.tags, add, del);
             }
             Change::RetagVg { add, del } => retag(&mut self.vg.tags, add, del),
+            Change::RefreshVg => {}
             Change::ActivatePool { pool } => {
                 let uuid = self.need(title, pool)?.uuid.clone();
                 self.active.insert(uuid);

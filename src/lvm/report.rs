@@ -109,6 +109,9 @@ pub struct PoolReport {
     pub chunk_size: Bytes,
     /// Whether writes fail at once when it is full.
     pub error_when_full: bool,
+    /// LVM's count of changes to the pool's set of LVs; the kernel's is the same unless a command
+    /// was cut short.
+    pub transaction: u64,
 }
 
 const VG_FIELDS: &str = "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_free_count,vg_systemid,\
@@ -116,7 +119,7 @@ const VG_FIELDS: &str = "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_free_
 /// Only fields from LVM's metadata: anything that asks the kernel costs a call for each LV.
 const LV_FIELDS: &str =
     "lv_name,lv_uuid,lv_size,origin_size,lv_tags,pool_lv,origin,lv_layout,lv_role";
-const POOL_FIELDS: &str = "lv_uuid,lv_attr,chunk_size,lv_when_full";
+const POOL_FIELDS: &str = "lv_uuid,lv_attr,chunk_size,lv_when_full,transaction_id";
 const HOW: &str = "--reportformat json --units b --nosuffix";
 
 pub(crate) fn lvs_line(vg: &VgName) -> String {
@@ -192,6 +195,7 @@ struct PoolRow {
     lv_attr: String,
     chunk_size: String,
     lv_when_full: String,
+    transaction_id: String,
 }
 
 fn unreadable(operation: &str, what: impl std::fmt::Display) -> LvmError {
@@ -288,13 +292,16 @@ pub(crate) fn parse_pool(operation: &str, json: &str) -> Result<PoolReport, LvmE
             operation: operation.to_owned(),
             cause: "no such LV".to_owned(),
         })?;
+    // Of what is no pool, both are empty.
+    let number_or_none = |field, text: &str| match text {
+        "" => Ok(0),
+        text => number(operation, field, text),
+    };
     Ok(PoolReport {
         uuid: row.lv_uuid.parse().map_err(|e| unreadable(operation, e))?,
         attr: row.lv_attr.parse().map_err(|e| unreadable(operation, e))?,
-        chunk_size: Bytes(match row.chunk_size.as_str() {
-            "" => 0,
-            text => number(operation, "chunk_size", text)?,
-        }),
+        chunk_size: Bytes(number_or_none("chunk_size", &row.chunk_size)?),
+        transaction: number_or_none("transaction_id", &row.transaction_id)?,
         error_when_full: row.lv_when_full == "error",
     })
 }

@@ -16,8 +16,8 @@ pub enum Tag {
     Hidden,
     /// On a thick LV: its bytes from here on may still be those of an earlier owner.
     Zeroing(Bytes),
-    /// On a thick LV: it is the destination of a copy that has not ended.
-    Copying,
+    /// On an LV: it is the destination of a copy or snapshot that has not ended.
+    Unfinished,
     /// On a copy-on-write LV: it serves a copy and goes when that ends.
     Temporary,
     /// A tag of somebody else.
@@ -60,7 +60,7 @@ impl FromStr for Tag {
                 .parse()
                 .map_or_else(|_| other(), |bytes| Tag::Zeroing(Bytes(bytes))),
             None if ours == "hidden" => Tag::Hidden,
-            None if ours == "copying" => Tag::Copying,
+            None if ours == "unfinished" => Tag::Unfinished,
             None if ours == "temporary" => Tag::Temporary,
             _ => other(),
         })
@@ -74,7 +74,7 @@ impl fmt::Display for Tag {
             Tag::Brick(brick) => write!(f, "{PREFIX}brick={brick}"),
             Tag::Hidden => write!(f, "{PREFIX}hidden"),
             Tag::Zeroing(from) => write!(f, "{PREFIX}zeroing={}", from.0),
-            Tag::Copying => write!(f, "{PREFIX}copying"),
+            Tag::Unfinished => write!(f, "{PREFIX}unfinished"),
             Tag::Temporary => write!(f, "{PREFIX}temporary"),
             Tag::Other(text) => f.write_str(text),
         }
@@ -93,7 +93,7 @@ mod tests {
             Tag::Brick(BrickId::random()),
             Tag::Hidden,
             Tag::Zeroing(Bytes(4 << 20)),
-            Tag::Copying,
+            Tag::Unfinished,
             Tag::Temporary,
             Tag::Other("backup".to_owned()),
             Tag::Other("gluster_bd.later=1".to_owned()),

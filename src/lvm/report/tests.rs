@@ -55,6 +55,7 @@ fn a_pool_is_read() {
     let pool = parse_pool("lvs vg0/pool", POOL).unwrap();
     assert_eq!(pool.chunk_size, Bytes(64 << 10));
     assert!(pool.attr.zero && !pool.error_when_full);
+    assert_eq!(pool.transaction, 0);
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl LvmEngine {
         name: &LvName,
     ) -> Result<Volume, EngineError> {
         let what = format!("clone image {source} to {}", self.path(name));
-        let hold = self.busy.hold(&[source, dest]);
+        let _hold = self.busy.hold(&[source, dest]);
         self.finish_zeroing(&what, source)?;
         let turn = self.turn();
         self.must_be_new(&what, dest)?;
@@ -37,22 +37,20 @@ impl LvmEngine {
             return self.known(dest).ok_or_else(|| self.unknown(&what, dest));
         }
         let extents = self.extents(&what, visible_size(&origin))?;
-        let tags = vec![Tag::Gfid(dest), Tag::Copying];
+        let tags = vec![Tag::Gfid(dest), Tag::Unfinished];
         let made = self.make_linear(&turn, &what, dest, name, extents, tags)?;
         drop(turn);
         let copied = if origin.is_cow() {
-            // There is no snapshot of a snapshot to copy from; `hold` keeps new users away.
+            // There is no snapshot of a snapshot to copy from; `_hold` keeps new users away.
             self.copy_quiet(&what, &origin, &made)
         } else {
             self.copy_frozen(&what, &origin, &made)
         };
-        drop(hold);
-        let _hold = self.busy.hold(&[dest]);
         if let Err(error) = copied {
             self.undo(&made);
             return Err(error);
         }
-        self.retag(&self.turn(), &what, dest, &[], &[Tag::Copying])?;
+        self.retag(&self.turn(), &what, dest, &[], &[Tag::Unfinished])?;
         self.known(dest).ok_or_else(|| self.unknown(&what, dest))
     }
 

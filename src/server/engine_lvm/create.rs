@@ -102,8 +102,15 @@ impl LvmEngine {
                 Some(size) => self.extents(&what, size)?,
                 None => cow_extents(origin.size, self.extent),
             };
-            let tags = vec![Tag::Gfid(dest)];
-            self.snapshot_cow(&turn, &what, &origin, dest, name, extents, tags)?;
+            // LVM makes it in several steps, and a kill between them leaves a plain LV with old
+            // bytes in it.
+            let tags = vec![Tag::Gfid(dest), Tag::Unfinished];
+            let made = self.snapshot_cow(&turn, &what, &origin, dest, name, extents, tags)?;
+            if let Err(error) = self.retag(&turn, &what, dest, &[], &[Tag::Unfinished]) {
+                drop(turn);
+                self.undo(&made);
+                return Err(error);
+            }
         }
         self.known(dest).ok_or_else(|| self.unknown(&what, dest))
     }
@@ -320,7 +327,7 @@ impl Plan {
 
 /// Refuses the destination of a copy which a crash has cut short.
 pub(super) fn complete(what: &str, lv: &LvReport) -> Result<(), EngineError> {
-    if !lv.tags.contains(&Tag::Copying) {
+    if !lv.tags.contains(&Tag::Unfinished) {
         return Ok(());
     }
     Err(EngineError::new(

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bd_dm_thin::{Dm, DmDevice, DmError, PoolState, ThinState};
-use bd_model::Bytes;
+use bd_model::{Bytes, Sectors};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
 
 /// Devices of active LVs.
@@ -15,10 +15,14 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError>;
     /// The active device of this device-mapper name.
     fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError>;
+    /// The active devices whose device-mapper UUIDs start like this.
+    fn by_prefix(&self, prefix: &str) -> Result<Vec<DmDevice>, DmError>;
     /// The state of an active thin LV.
     fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError>;
     /// The state of an active pool.
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
+    /// The bytes of a device.
+    fn size(&self, device: &DmDevice) -> io::Result<Bytes>;
     /// Opens a device for direct I/O.
     fn open(&self, device: &DmDevice) -> io::Result<Node>;
     /// Makes a range read as zeros, with its blocks allocated.
@@ -58,12 +62,23 @@ impl Kernel for Host {
         self.dm.by_name(name)
     }
 
+    fn by_prefix(&self, prefix: &str) -> Result<Vec<DmDevice>, DmError> {
+        self.dm.by_prefix(prefix)
+    }
+
     fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
         self.dm.thin(uuid)
     }
 
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
         self.dm.pool(uuid)
+    }
+
+    fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
+        let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
+        // In sectors, whatever the device's block size.
+        let sectors = Sectors(setting(&folder, "size")?);
+        sectors.bytes().ok_or(io::ErrorKind::InvalidData.into())
     }
 
     fn open(&self, device: &DmDevice) -> io::Result<Node> {

@@ -156,10 +156,21 @@ impl Model {
         lvs
     }
 
-    /// LVs that a copy has left behind.
+    /// LVs that only serve others.
     pub(super) fn temporary(&self) -> Vec<LvReport> {
-        let temporary = |lv: &&LvReport| lv.tags.contains(&Tag::Temporary);
-        self.lvs.values().filter(temporary).cloned().collect()
+        self.tagged(&Tag::Temporary)
+    }
+
+    /// LVs that an unfinished copy has left, the frozen source before the destination.
+    pub(super) fn left_over(&self) -> Vec<LvReport> {
+        let mut lvs = self.temporary();
+        lvs.extend(self.tagged(&Tag::Unfinished));
+        lvs
+    }
+
+    fn tagged(&self, tag: &Tag) -> Vec<LvReport> {
+        let has = |lv: &&LvReport| lv.tags.contains(tag);
+        self.lvs.values().filter(has).cloned().collect()
     }
 }
 

@@ -126,7 +126,7 @@ impl LvmEngine {
     }
 
     /// The status of the pool; `None` if it is not active.
-    fn working(&self, pool: &Pool) -> Result<Option<PoolStatus>, EngineError> {
+    pub(super) fn working(&self, pool: &Pool) -> Result<Option<PoolStatus>, EngineError> {
         let path = self.path(&pool.name);
         match self.kernel.pool(&pool.uuid) {
             Ok(Some(PoolState::Working(status))) => Ok(Some(status)),

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, RwLock};
 
-use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, VgReport};
-use bd_model::{LvName, VgName};
+use bd_dm_thin::DmDevice;
+use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport};
+use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
 use super::kernel::{Host, Kernel};
-use super::model::Model;
+use super::model::{Model, visible_size};
 use super::{LvmEngine, fault};
 use crate::brick::busy::Busy;
 use crate::engine::EngineError;
@@ -46,45 +47,103 @@ impl LvmEngine {
             turn: Mutex::new(()),
             busy: Busy::default(),
         };
+        // A VG that no brick has taken stays as it is.
+        if claimed {
+            engine.resume()?;
+        }
         if let Some(name) = pool {
             engine.pool = Some(engine.check_pool(name)?);
         }
-        // A VG that no brick has taken stays as it is.
         if claimed {
-            let turn = engine.turn();
-            engine.prepare_pool(&turn)?;
-            engine.sweep()?;
+            engine.prepare_pool(&engine.turn())?;
+            engine.finish_transaction()?;
+            engine.sweep();
         }
         Ok(engine)
     }
 
-    /// Removes the temporary snapshots of copies that a crash has ended.
-    fn sweep(&self) -> Result<(), EngineError> {
-        for lv in self.model().temporary() {
-            let what = format!(
-                "remove {}, left by a copy that was cut short",
-                self.path(&lv.name)
-            );
-            tracing::info!(lv = self.path(&lv.name), "removing what a copy has left");
-            self.lvm
-                .change(
-                    &self.vg,
-                    &Change::Remove {
-                        uuid: lv.uuid.clone(),
-                    },
-                )
-                .map_err(|e| fault::lvm(&what, e))?;
-        }
-        let left: Vec<_> = self
-            .model()
-            .temporary()
+    /// Brings active devices in step with LVM's metadata where a command was killed between the
+    /// two: suspended ones, all I/O to which waits, and those of another size or name.
+    ///
+    /// No command is under way, for the report has had LVM's lock just now.
+    fn resume(&self) -> Result<(), EngineError> {
+        let what = format!("resume devices of volume group {}", self.vg);
+        let prefix = format!("LVM-{}", self.vg_uuid.bare());
+        let devices = self
+            .kernel
+            .by_prefix(&prefix)
+            .map_err(|e| fault::failed(&what, e))?;
+        let stuck: Vec<_> = devices
             .into_iter()
-            .map(|lv| lv.uuid)
+            .filter(|device| device.suspended || self.is_stale(device))
+            .map(|device| device.name)
             .collect();
-        for uuid in left {
-            self.model_mut().remove(&uuid);
+        if stuck.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        tracing::warn!(vg = %self.vg, ?stuck, "loading again what a killed command has left");
+        self.lvm
+            .change(&self.vg, &Change::RefreshVg)
+            .map(|_| ())
+            .map_err(|e| fault::lvm(&what, e))
+    }
+
+    /// Whether an LV's device has another name or size than the LV.
+    fn is_stale(&self, device: &DmDevice) -> bool {
+        let uuid = device.uuid.strip_prefix("LVM-");
+        let uuid = uuid.and_then(|uuid| uuid.strip_prefix(self.vg_uuid.bare()));
+        // Layers below LVs have a suffix, which no identity has.
+        let Some(uuid) = uuid.and_then(|uuid| uuid.parse().ok()) else {
+            return false;
+        };
+        let model = self.model();
+        model.get(&uuid).is_some_and(|lv| {
+            let size = self.kernel.size(device);
+            device.name != self.dm_name(&lv.name) || size.is_ok_and(|s| s != visible_size(lv))
+        })
+    }
+
+    /// Lets the kernel's pool catch up with LVM's metadata, if a command was killed between the
+    /// two: the LV it has made cannot be activated before. LVM does so when it next makes a thin
+    /// LV, and not when it activates one.
+    fn finish_transaction(&self) -> Result<(), EngineError> {
+        let Some(pool) = &self.pool else {
+            return Ok(());
+        };
+        let path = self.path(&pool.name);
+        let what = format!("finish what a killed command has begun in thin pool {path}");
+        let report = self
+            .lvm
+            .pool(&self.vg, &pool.name)
+            .map_err(|e| fault::lvm(&what, e))?;
+        if self
+            .working(pool)?
+            .is_none_or(|status| status.transaction == report.transaction)
+        {
+            return Ok(());
+        }
+        tracing::warn!(pool = path, "finishing what a killed command has begun");
+        let change = Change::CreateThin {
+            name: LvName::for_gfid(Gfid::random()),
+            pool: pool.name.clone(),
+            size: self.extent,
+            tags: vec![Tag::Temporary],
+        };
+        self.lvm
+            .change(&self.vg, &change)
+            .map_err(|e| fault::lvm(&what, e))?;
+        self.refresh(&self.turn())
+    }
+
+    /// Removes what copies have left that a crash has ended: nobody was told that they are done.
+    ///
+    /// What cannot be removed stays for the next time; it is no image, and cannot be opened.
+    fn sweep(&self) {
+        let left = self.model().left_over();
+        for lv in left {
+            tracing::info!(lv = self.path(&lv.name), "removing what a copy has left");
+            self.undo(&lv);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ struct FakeKernel {
     open: Mutex<u32>,
     zeroed: Mutex<Vec<(u64, u64)>>,
     broken: Mutex<bool>,
+    suspended: Mutex<bool>,
 }
 
 const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
@@ -41,6 +42,7 @@ impl FakeKernel {
                 name,
                 uuid,
                 open_count: *self.open.lock().unwrap(),
+                suspended: false,
             })
         })
     }
@@ -53,6 +55,18 @@ impl Kernel for FakeKernel {
 
     fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
         Ok(self.device(|_, other| other == name))
+    }
+
+    fn by_prefix(&self, prefix: &str) -> Result<Vec<DmDevice>, DmError> {
+        let suspended = *self.suspended.lock().unwrap();
+        let device = self.device(|uuid, _| uuid.starts_with(prefix));
+        Ok(device
+            .map(|device| DmDevice {
+                suspended,
+                ..device
+            })
+            .into_iter()
+            .collect())
     }
 
     fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
@@ -69,6 +83,15 @@ impl Kernel for FakeKernel {
             uuid == dm_pool_uuid(&state.vg.uuid, &pool.uuid) && state.active.contains(&pool.uuid)
         });
         Ok(active.then(|| self.pool.lock().unwrap().parse().unwrap()))
+    }
+
+    fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
+        let state = self.lvm.state();
+        let mut lvs = state.vg.lvs.iter();
+        let lv = lvs
+            .find(|lv| device.uuid.ends_with(lv.uuid.bare()))
+            .unwrap();
+        Ok(visible_size(lv))
     }
 
     fn open(&self, device: &DmDevice) -> io::Result<Node> {
@@ -138,6 +161,7 @@ fn bench(pool: Option<&str>) -> Bench {
         open: Mutex::new(0),
         zeroed: Mutex::default(),
         broken: Mutex::default(),
+        suspended: Mutex::default(),
     });
     let engine = open(&lvm, &kernel, pool).unwrap();
     lvm.state().log.clear();
@@ -504,5 +528,54 @@ fn a_cow_store_holds_every_change() {
     assert_eq!(
         create::cow_extents(size, Bytes(chunk)),
         Extents(4097 + 3 + 1)
+    );
+}
+
+#[test]
+fn what_a_kill_leaves_is_cleared_at_the_start() {
+    let bench = bench(Some("pool"));
+    let gfid = Gfid::random();
+    let left = [
+        ("frozen", vec![Tag::Temporary]),
+        ("half", vec![Tag::Gfid(gfid), Tag::Unfinished]),
+        ("whole", vec![Tag::Gfid(Gfid::random())]),
+    ];
+    for (text, tags) in left {
+        bench.lvm.state().insert(&name(text), Extents(1), tags);
+    }
+    bench.lvm.state().pool.as_mut().unwrap().transaction = 2;
+    *bench.kernel.suspended.lock().unwrap() = true;
+    let start = || {
+        open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+        bench.commands()
+    };
+    // Nothing at all is changed before a brick has taken the group.
+    assert_eq!(start(), ["lvs vg0", "lvs vg0/pool"]);
+    bench.engine.claim(BrickId::random()).unwrap();
+    bench.commands();
+    let commands = start();
+    assert!(
+        commands.contains(&"vgchange --refresh vg0".to_owned()),
+        "{commands:?}"
+    );
+    assert!(
+        commands.iter().any(|c| c.starts_with("lvcreate vg0/")),
+        "{commands:?}"
+    );
+    let names: Vec<_> = bench
+        .lvm
+        .state()
+        .vg
+        .lvs
+        .iter()
+        .map(|lv| lv.name.clone())
+        .collect();
+    assert_eq!(names, [name("pool"), name("whole")]);
+    *bench.kernel.suspended.lock().unwrap() = false;
+    bench.lvm.state().pool.as_mut().unwrap().transaction = 1;
+    let commands = start();
+    assert!(
+        commands.iter().all(|c| c.starts_with("lvs ")),
+        "{commands:?}"
     );
 }
