@@ -74,6 +74,8 @@ mod errno;
 pub mod export;
 mod fd;
 mod fop;
+#[macro_use]
+mod fop_macro;
 pub mod fops;
 mod frame;
 mod gfid;
