@@ -107,8 +107,21 @@ fn open_existing(brick: &Arc<Brick>, mut call: Call<'static, Create>) {
     frame.unwind(reply);
 }
 
+/// DHT makes its link file with the same request as the file it leads to: what is asked of that
+/// file must not be kept on the link.
+fn unmark_linkfile(xdata: &mut Option<Dict<'_>>) {
+    if let Some(request) = xdata
+        && request.contains(xattr::DHT_LINKTO)
+        && request.contains(xattr::IMAGE)
+    {
+        let rest = request.duplicate();
+        rest.remove(xattr::IMAGE);
+        *xdata = Some(rest);
+    }
+}
+
 /// Makes a file, an image where the directory says so.
-pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
+pub(crate) fn mknod(brick: &Arc<Brick>, mut call: Call<'_, Mknod>) {
     let (frame, args) = (&call.frame, &call.args);
     if !matches!(args.mode & libc::S_IFMT, 0 | libc::S_IFREG) {
         return call.pass();
@@ -117,7 +130,10 @@ pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
     match (new, exists(frame, &args.loc)) {
         (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
         (Ok(_), Ok(true)) => call.fail(Errno::EEXIST),
-        (Ok(NewFile::Plain), Ok(false)) => call.pass(),
+        (Ok(NewFile::Plain), Ok(false)) => {
+            unmark_linkfile(&mut call.args.xdata);
+            call.pass();
+        }
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
             remember_pending(brick, gfid, &call.args.loc);
             call.pass();
