@@ -328,7 +328,7 @@ fn what_must_not_be_used_is_refused() {
             vg.lvm("vgimport", &[vg.name()])?.ok()?;
 
             let give = |host: &str| {
-                let config = "local/extra_system_ids=[\"otherhost\"]";
+                let config = "global/system_id_source=lvmlocal local/system_id=otherhost";
                 let args = ["-y", "--config", config, "--systemid", host, vg.name()];
                 cmd("vgchange", &args)?.ok().map(drop)
             };
