@@ -2,3 +2,11 @@
 
 mod plain;
 mod rig;
+
+#[path = "../images/mod.rs"]
+mod images;
+
+/// What images are made of here.
+const BACKING: loopdev::Backing = loopdev::Backing::File;
+/// What the tests need of the machine.
+const PLACE: loopdev::Place = loopdev::Place::Native;
