@@ -1,5 +1,14 @@
 //! Tests with device-mapper and LVM, in `scripts/guest`: `scripts/test guest`.
 
 mod engine_lvm;
+#[path = "../images/mod.rs"]
+mod images;
 mod plain;
+mod refuse;
+mod thick;
 mod thin;
+
+/// What images are made of here.
+const BACKING: loopdev::Backing = loopdev::Backing::Thin;
+/// What the tests need of the machine.
+const PLACE: loopdev::Place = loopdev::Place::Guest;

@@ -16,7 +16,7 @@ mod model;
 mod names;
 mod plain;
 mod restart;
-mod tools;
+pub(crate) mod tools;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -27,7 +27,7 @@ use loopdev::{Backing, Bed, run};
 use crate::{BACKING, PLACE};
 
 /// One step of a test, and its name.
-type Step = (&'static str, fn(&mut Bed<'_>) -> Result<()>);
+pub(crate) type Step = (&'static str, fn(&mut Bed<'_>) -> Result<()>);
 
 macro_rules! steps {
     ($($module:ident::$step:ident),* $(,)?) => {
@@ -39,7 +39,7 @@ macro_rules! steps {
 }
 
 /// Runs the steps on one volume, all of them even if one fails.
-fn run_steps(name: &str, backing: Backing, mib: u64, steps: &[Step]) {
+pub(crate) fn run_steps(name: &str, backing: Backing, mib: u64, steps: &[Step]) {
     run(&format!("images::{name}"), PLACE, |rig| {
         let start = Instant::now();
         let mut bed = rig.bed(backing, mib)?;
