@@ -106,7 +106,7 @@ pub(crate) fn grow_at_their_end(bed: &mut Bed<'_>) -> Result<()> {
 
 /// readdirp gives a client inodes that it never looked up.
 pub(crate) fn are_known_by_readdir_alone(bed: &mut Bed<'_>) -> Result<()> {
-    for number in 0..20_u64 {
+    for number in 0..8_u64 {
         fs::write(
             bed.at(format!("f{number:02}")),
             pattern(number, 10_000 + 100 * 7),
