@@ -130,6 +130,15 @@ impl Image {
         *self.device.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Closes the device unless a descriptor is open.
+    pub(crate) fn close_idle_device(&self) {
+        // Whoever opens counts first and looks for the device then.
+        let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_open() {
+            *device = None;
+        }
+    }
+
     /// Keeps bytes from being taken away while the guard lives.
     pub(crate) fn begin_io(&self) -> RwLockReadGuard<'_, ()> {
         read(&self.gate)

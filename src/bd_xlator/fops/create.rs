@@ -4,11 +4,11 @@ use std::time::Instant;
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
 use glusterfs::fops::{Create, Lookup, LookupArgs, Mkdir, Mknod};
-use glusterfs::{Call, Dict, Errno, Fop, Frame, Loc, gf_warn};
+use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
-use super::truncate;
+use super::{open, truncate};
 use crate::brick::PendingStub;
-use crate::core::Kind;
+use crate::core::{Image, Kind};
 use crate::{Brick, names};
 
 /// What a new file shall be.
@@ -68,12 +68,8 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
 }
 
 /// A create of a file that is there is an open.
-fn open_existing(brick: &Arc<Brick>, mut call: Call<'static, Create>) {
-    let truncates = call.args.flags & libc::O_TRUNC != 0;
-    let (fd, fresh) = (
-        call.args.fd.share(),
-        call.args.loc.inode().map(|inode| inode.share()),
-    );
+fn open_existing(brick: &Arc<Brick>, call: Call<'static, Create>) {
+    let fresh = call.args.loc.inode().map(|inode| inode.share());
     let existing = fresh
         .as_ref()
         .and_then(|inode| found(&call.frame, &call.args.loc, inode));
@@ -86,6 +82,20 @@ fn open_existing(brick: &Arc<Brick>, mut call: Call<'static, Create>) {
         Ok(Kind::Unknown | Kind::Plain | Kind::Pending) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
+    open::held(brick, &inode, &image, || {
+        open_image(brick, call, &inode, gfid, &image)
+    });
+}
+
+fn open_image(
+    brick: &Arc<Brick>,
+    mut call: Call<'static, Create>,
+    inode: &Inode<'_>,
+    gfid: [u8; 16],
+    image: &Arc<Image>,
+) {
+    let truncates = call.args.flags & libc::O_TRUNC != 0;
+    let fd = call.args.fd.share();
     if let Err(error) = image.device(&brick.link) {
         return call.fail(brick.told("open", image.gfid(), &error));
     }
@@ -97,13 +107,13 @@ fn open_existing(brick: &Arc<Brick>, mut call: Call<'static, Create>) {
         Err(failure) => return frame.answer(Err(failure)),
     };
     if truncates {
-        let loc = Loc::by_gfid(&inode, gfid);
-        if let Err(errno) = truncate::to_nothing(brick, &frame, &loc, &image) {
+        let loc = Loc::by_gfid(inode, gfid);
+        if let Err(errno) = truncate::to_nothing(brick, &frame, &loc, image) {
             return frame.fail(errno);
         }
     }
-    brick.bind_fd(&fd, &image);
-    brick.dress(&image, &mut reply.buf);
+    brick.bind_fd(&fd, image);
+    brick.dress(image, &mut reply.buf);
     frame.unwind(reply);
 }
 
@@ -237,11 +247,7 @@ fn exists<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>) -> Result<bool, Errno> {
 }
 
 /// The gfid of the file that bears a name already.
-fn found<F: Fop>(
-    frame: &Frame<F>,
-    loc: &Loc<'_>,
-    inode: &glusterfs::Inode<'_>,
-) -> Option<[u8; 16]> {
+fn found<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>, inode: &Inode<'_>) -> Option<[u8; 16]> {
     let place = Loc::by_name(&loc.parent()?, loc.name()?, &inode.fresh());
     let reply = frame.ask::<Lookup>(LookupArgs {
         loc: place,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use glusterfs::fops::Open;
-use glusterfs::{Call, Errno, Fd, gf_warn};
+use glusterfs::{Call, Errno, Fd, Inode, gf_warn};
 
 use super::{sync, truncate};
 use crate::Brick;
@@ -16,7 +16,9 @@ pub(crate) fn open(brick: &Arc<Brick>, call: Call<'_, Open>) {
     match brick.image_of(&call.frame, &inode) {
         Ok(Some(image)) => {
             let call = call.detach();
-            brick.on_control(move |brick| open_image(brick, call, &image));
+            brick.on_control(move |brick| {
+                held(brick, &inode, &image, || open_image(brick, call, &image));
+            });
         }
         Ok(None) => call.pass(),
         Err(errno) => call.fail(errno),
@@ -49,28 +51,40 @@ pub(crate) fn release(brick: &Arc<Brick>, fd: &Fd<'_>, open: Option<Arc<OpenImag
     let image = Arc::clone(&open.image);
     if image.released() {
         let inode = fd.inode().share();
-        brick.on_control(move |brick| {
-            if image.is_doomed() {
-                return brick.remove_if_doomed(&image);
-            }
-            sync::save_times(brick, &inode, &image);
-            if let Err(error) = image.trim(&brick.link) {
-                // It is larger than it has to be, until it is resized the next time.
-                gf_warn!(
-                    "LV of image <gfid:{}> is not trimmed: {error}",
-                    image.gfid()
-                );
-            }
-            match image.flush() {
-                Ok(()) if !image.is_open() => image.close_device(),
-                Ok(()) => {}
-                // What is not flushed yet must be flushed by a later fsync on the same device.
-                Err(errno) => gf_warn!(
-                    "device of image <gfid:{}> stays open: {}",
-                    image.gfid(),
-                    Errno::new(errno)
-                ),
-            }
-        });
+        brick.on_control(move |brick| closed(brick, &inode, &image));
+    }
+}
+
+/// Runs `open`, which binds a descriptor to the image unless it fails. Meanwhile the image counts
+/// as open, so that no last close takes its device or its LV away.
+pub(super) fn held(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>, open: impl FnOnce()) {
+    image.opened();
+    open();
+    if image.released() {
+        closed(brick, inode, image);
+    }
+}
+
+/// Nobody has the image open any more.
+fn closed(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
+    if image.is_doomed() {
+        return brick.remove_if_doomed(image);
+    }
+    sync::save_times(brick, inode, image);
+    if let Err(error) = image.trim(&brick.link) {
+        // It is larger than it has to be, until it is resized the next time.
+        gf_warn!(
+            "LV of image <gfid:{}> is not trimmed: {error}",
+            image.gfid()
+        );
+    }
+    match image.flush() {
+        Ok(()) => image.close_idle_device(),
+        // What is not flushed yet must be flushed by a later fsync on the same device.
+        Err(errno) => gf_warn!(
+            "device of image <gfid:{}> stays open: {}",
+            image.gfid(),
+            Errno::new(errno)
+        ),
     }
 }

@@ -109,19 +109,22 @@ fn bad_bricks_body(rig: &mut Rig) -> Result<()> {
     ensure!(state(&vg, &brick)? == before);
 
     // The group goes to another host for a while.
-    let other = "--config=local { extra_system_ids=[\"other\"] }";
+    let give = |host: &str| {
+        let config = "global/system_id_source=lvmlocal local/system_id=other";
+        sh(&format!(
+            "vgchange -y --config '{config}' --systemid '{host}' {name}"
+        ))
+    };
     vg.lvm("vgchange", &["-an", &name])?.ok()?;
-    sh(&format!("vgchange -y '{other}' --systemid other {name}"))?;
-    refused(
-        init(&brick, &["--vg", &name, "--pool", "pool"])?,
-        &[&name, "another host"],
-    )?;
+    give("other")?;
+    let foreign = init(&brick, &["--vg", &name, "--pool", "pool"])?;
+    give("")?;
+    refused(foreign, &[&name, "another host"])?;
     ensure!(
         fs::read_dir(&brick)?.count() == 0,
         "something was left in {}",
         brick.display()
     );
-    sh(&format!("vgchange -y '{other}' --systemid '' {name}"))?;
 
     // It becomes a brick, and can be no other's any more.
     init(&brick, &["--vg", &name, "--pool", "pool"])?.ok()?;
