@@ -321,13 +321,10 @@ impl Brick {
         iatt.set_size(image.size());
         iatt.set_blocks(image.allocated_lately().div_ceil(bd_model::SECTOR));
         let times = image.times();
-        let mtime = times.answer(timestamp(iatt.mtime()));
-        if mtime > timestamp(iatt.mtime()) {
-            iatt.set_mtime(moment(mtime));
-            if mtime > timestamp(iatt.ctime()) {
-                iatt.set_ctime(moment(mtime));
-            }
-        }
+        iatt.set_mtime(moment(times.answer(timestamp(iatt.mtime()))));
+        // Never behind a ctime that was answered before: md-cache would take the answer for an
+        // old one that comes late.
+        iatt.set_ctime(moment(times.answer(timestamp(iatt.ctime()))));
     }
 
     /// Gives a descriptor its image.

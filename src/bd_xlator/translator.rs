@@ -49,8 +49,10 @@ impl Translator for Brick {
         setxattr: Setxattr by xattrs, fsetxattr: Fsetxattr by xattrs,
         getxattr: Getxattr by xattrs, fgetxattr: Fgetxattr by xattrs,
         removexattr: Removexattr by xattrs, fremovexattr: Fremovexattr by xattrs,
-        fallocate: Fallocate by refuse, discard: Discard by refuse, zerofill: Zerofill by refuse,
-        copy_file_range: CopyFileRange by refuse, rchecksum: Rchecksum by refuse,
+        fallocate: Fallocate by allocate, discard: Discard by allocate,
+        zerofill: Zerofill by allocate,
+        rchecksum: Rchecksum by checksum,
+        copy_file_range: CopyFileRange by refuse,
         put: Put by refuse,
     }
 }

@@ -10,6 +10,10 @@ use crate::{Pages, Span, ioctl};
 /// Bytes that one discard or zeroing covers, so that other I/O gets its turn in between.
 const SLICE: u64 = 32 << 20;
 
+/// Smallest chunk of a thin pool (lvmthin(7)): how far apart blocks are touched where the chunk
+/// size is not known.
+const PROVISION_STEP: u64 = 64 << 10;
+
 /// How a device takes I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -214,6 +218,29 @@ impl Device {
                 bytes.fill(0);
                 self.write(part.start, &[&bytes])?;
             }
+        }
+        Ok(())
+    }
+
+    /// Allocates the blocks of a span without changing a byte.
+    ///
+    /// On a block device one block of each allocation unit is read and written back, which
+    /// breaks sharing too. A regular file is allocated by fallocate(2).
+    pub fn provision(&self, span: Span) -> io::Result<()> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        if self.media == Media::File {
+            let flags = FallocateFlags::KEEP_SIZE;
+            return Ok(fallocate(&self.fd, flags, span.start, span.len())?);
+        }
+        let block = self.block_size();
+        let mut bounce = Pages::zeroed(usize_of(block)?);
+        for unit in span.slices(self.geometry.zeroing_discard.max(PROVISION_STEP)) {
+            let at = Span::at(unit.start & !(block - 1), block);
+            let _held = self.writes.hold(at, true);
+            self.read_aligned(at.start, bounce.as_mut_slice())?;
+            self.write_all(at.start, bounce.as_slice())?;
         }
         Ok(())
     }

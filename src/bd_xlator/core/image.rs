@@ -10,6 +10,9 @@ use super::growth;
 use super::link::{Link, LinkError};
 use super::times::{Times, Timestamp};
 
+/// Bytes that one step of a discard, zeroing or provisioning covers.
+const CHANGE_SLICE: u64 = 1 << 30;
+
 /// An image: a file whose bytes live on a device, and whose size is that of its stub.
 ///
 /// Lock order: `growth`, then `gate`, then the others, which are held for moments only.
@@ -162,6 +165,18 @@ impl Image {
         })
     }
 
+    /// Reads up to `len` bytes at `offset`; fewer at the end, none past it.
+    pub(crate) fn read(&self, link: &Link, offset: u64, len: u64) -> Result<Vec<u8>, Failure> {
+        let device = self.device(link)?;
+        let _io = self.begin_io();
+        let end = offset.saturating_add(len).min(self.size());
+        let len = usize::try_from(end.saturating_sub(offset))
+            .map_err(|_| Failure::Errno(libc::EINVAL))?;
+        let mut bytes = vec![0; len];
+        device.read(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Writes, growing the file if the write ends past its end. Answers the offset written to.
     pub(crate) fn write(
         &self,
@@ -287,14 +302,40 @@ impl Image {
             drop(gate);
             return Ok(self.give_back(link, &mut growth, size, old));
         }
+        self.grow_held(link, &mut growth, size, set_stub_size)
+            .map(Ok)
+    }
+
+    /// Grows the file to `size` bytes if it is smaller; the new bytes are zero.
+    pub(crate) fn grow(
+        &self,
+        link: &Link,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<(), Failure> {
+        let mut growth = self.growth();
+        if size <= self.size() {
+            return Ok(());
+        }
+        self.grow_held(link, &mut growth, size, set_stub_size)
+    }
+
+    fn grow_held(
+        &self,
+        link: &Link,
+        known: &mut Option<u64>,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<(), Failure> {
+        let old = self.size();
         if size > old {
             let device = self.device(link)?;
-            let before = match *growth {
+            let before = match *known {
                 Some(bytes) => bytes,
                 None => device.size()?,
             };
-            *growth = Some(before);
-            self.make_room(link, &device, &mut growth, size, false)?;
+            *known = Some(before);
+            self.make_room(link, &device, known, size, false)?;
             // What a crash or a failed write left between the old end and the device's end.
             device.zero(Span {
                 start: old,
@@ -304,7 +345,48 @@ impl Image {
         }
         set_stub_size(size).map_err(Failure::Errno)?;
         self.size.store(size, Ordering::Release);
-        Ok(Ok(()))
+        Ok(())
+    }
+
+    /// Makes the part of a span that lies inside the file read as zeros, and gives its blocks
+    /// back where that can be done.
+    pub(crate) fn zero(&self, link: &Link, span: Span) -> Result<(), Failure> {
+        self.change(link, span, Device::zero)
+    }
+
+    /// Allocates the blocks of the part of a span that lies inside the file.
+    ///
+    /// Thick images have theirs already.
+    pub(crate) fn provision(&self, link: &Link, span: Span) -> Result<(), Failure> {
+        match self.kind {
+            ImageKind::Thin => self.change(link, span, Device::provision),
+            ImageKind::Thick => Ok(()),
+        }
+    }
+
+    fn change(
+        &self,
+        link: &Link,
+        span: Span,
+        work: impl Fn(&Device, Span) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let device = self.device(link)?;
+        // In slices, so that a truncate need not wait for all of them.
+        for part in span.slices(CHANGE_SLICE) {
+            let _io = self.begin_io();
+            let part = Span {
+                start: part.start,
+                end: part.end.min(self.size()),
+            };
+            if part.is_empty() {
+                break;
+            }
+            self.unflushed.store(true, Ordering::Release);
+            let done = work(&device, part);
+            self.allocation_changed();
+            done?;
+        }
+        Ok(())
     }
 
     /// Zeroes what lies between a shrunk end and the old one, and shrinks the LV.

@@ -27,7 +27,7 @@ impl Times {
         !std::mem::replace(&mut self.unsaved, true)
     }
 
-    /// The mtime to answer where the stub says `stub`.
+    /// The mtime or ctime to answer where the stub says `stub`.
     pub(crate) fn answer(&self, stub: Timestamp) -> Timestamp {
         self.written.map_or(stub, |written| written.max(stub))
     }

@@ -1,6 +1,8 @@
 //! The fops: each decodes, calls the core, and answers.
 
+pub(crate) mod allocate;
 pub(crate) mod attributes;
+pub(crate) mod checksum;
 pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod link;

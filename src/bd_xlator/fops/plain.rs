@@ -107,8 +107,3 @@ fn becomes<F: Fop>(
     let policy = policy.filter(|policy| policy.image_from.0 > 0 && size >= policy.image_from.0);
     Ok((None, policy.map(|policy| brick.kind_for(policy.kind))))
 }
-
-/// Refuses a fop that images do not have (yet): the stub must never answer in their place.
-pub(crate) fn refuse<F: Fop>(call: Call<'_, F>) {
-    call.fail(Errno::EOPNOTSUPP);
-}

@@ -15,6 +15,7 @@ mod links;
 mod model;
 mod names;
 mod plain;
+mod ranges;
 mod restart;
 pub(crate) mod tools;
 
@@ -103,7 +104,10 @@ fn images_are_files() {
         files::are_known_by_readdir_alone,
         files::times_follow_writes,
         files::keep_owner_mode_and_attributes,
-        files::refuse_what_they_cannot_do,
+        files::answer_for_themselves_not_the_stub,
+        ranges::agree_with_a_model,
+        ranges::give_and_take_space,
+        ranges::zeroed_by_libgfapi,
     ];
     run_steps("images_are_files", BACKING, SIZE, steps);
 }

@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use blockdev::Span;
+use glusterfs::fops::{
+    Discard, DiscardReply, Fallocate, FallocateReply, Ftruncate, FtruncateArgs, Zerofill,
+    ZerofillReply,
+};
+use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
+
+use super::{attributes, plain};
+use crate::Brick;
+use crate::core::{Failure, Image};
+
+/// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
+pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
+    let fd = call.args.fd.share();
+    plain::or_image(brick, call, &fd.inode(), fallocate, |call, image| {
+        let Call { frame, args } = call.detach();
+        brick.on_control(move |brick| {
+            let done = span_of(args.offset, args.len as u64).and_then(|span| {
+                change(
+                    brick,
+                    &frame,
+                    &args.fd,
+                    &image,
+                    "allocate",
+                    |set_stub_size| {
+                        if args.keep_size == 0 {
+                            image.grow(&brick.link, span.end, set_stub_size)?;
+                        }
+                        image.provision(&brick.link, span)
+                    },
+                )
+            });
+            match done {
+                Ok((preop, postop)) => {
+                    frame.unwind(FallocateReply {
+                        preop,
+                        postop,
+                        xdata: None,
+                    });
+                }
+                Err(errno) => frame.fail(errno),
+            }
+        });
+    });
+}
+
+/// Frees a range of an image, which then reads as zeros.
+pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
+    let fd = call.args.fd.share();
+    plain::or_image(brick, call, &fd.inode(), discard, |call, image| {
+        let Call { frame, args } = call.detach();
+        brick.on_control(move |brick| {
+            let done = span_of(args.offset, args.len as u64).and_then(|span| {
+                change(brick, &frame, &args.fd, &image, "discard", |_| {
+                    image.zero(&brick.link, span)
+                })
+            });
+            match done {
+                Ok((preop, postop)) => {
+                    frame.unwind(DiscardReply {
+                        preop,
+                        postop,
+                        xdata: None,
+                    });
+                }
+                Err(errno) => frame.fail(errno),
+            }
+        });
+    });
+}
+
+/// Fills a range of an image with zeros, and grows the image to hold it.
+pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
+    let fd = call.args.fd.share();
+    plain::or_image(brick, call, &fd.inode(), zerofill, |call, image| {
+        let Call { frame, args } = call.detach();
+        brick.on_control(move |brick| {
+            let len = u64::try_from(args.len).map_err(|_| Errno::EINVAL);
+            let done = len
+                .and_then(|len| span_of(args.offset, len))
+                .and_then(|span| {
+                    change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
+                        image.zero(&brick.link, span)?;
+                        image.grow(&brick.link, span.end, set_stub_size)
+                    })
+                });
+            match done {
+                Ok((preop, postop)) => {
+                    frame.unwind(ZerofillReply {
+                        preop,
+                        postop,
+                        xdata: None,
+                    });
+                }
+                Err(errno) => frame.fail(errno),
+            }
+        });
+    });
+}
+
+fn span_of(offset: i64, len: u64) -> Result<Span, Errno> {
+    let start = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let end = start
+        .checked_add(len)
+        .filter(|end| i64::try_from(*end).is_ok());
+    end.map(|end| Span { start, end }).ok_or(Errno::EFBIG)
+}
+
+/// Does `work` on an image and answers its attributes before and after.
+fn change<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    fd: &Fd<'_>,
+    image: &Arc<Image>,
+    what: &str,
+    work: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), i32>) -> Result<(), Failure>,
+) -> Result<(Iatt, Iatt), Errno> {
+    let before = attributes::of_fd(brick, frame, fd, image)?;
+    let mut set_stub_size = |size: u64| {
+        let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
+        let args = FtruncateArgs {
+            fd: fd.share(),
+            offset,
+            xdata: None,
+        };
+        frame
+            .ask::<Ftruncate>(args)
+            .map(|_| ())
+            .map_err(|failure| failure.errno.raw())
+    };
+    work(&mut set_stub_size).map_err(|failure| {
+        gf_error!(
+            "cannot {what} a range of image <gfid:{}>: {failure}",
+            image.gfid()
+        );
+        Errno::new(failure.errno())
+    })?;
+    brick.note_write(&fd.inode(), image, frame.ctime());
+    image.refresh_allocated(&brick.link);
+    Ok((before, attributes::of_fd(brick, frame, fd, image)?))
+}

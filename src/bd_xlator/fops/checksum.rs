@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use glusterfs::fops::{Rchecksum, RchecksumArgs, RchecksumReply};
+use glusterfs::{Call, Dict, Errno, gf_error};
+use sha2::{Digest, Sha256};
+
+use super::plain;
+use crate::Brick;
+use crate::core::Image;
+
+/// Tells heal that the strong sum is SHA-256.
+const STRONG_IS_SHA256: &str = "fips-mode-rchecksum";
+/// Heal's wish to know whether a block is more than zeros.
+const CHECK_ZERO_FILLED: &str = "check-zero-filled";
+/// The answer to that.
+const HAS_DATA: &str = "buf-has-zeroes";
+
+/// Sums a block of an image, as posix sums one of a file: heal compares the two.
+pub(crate) fn rchecksum(brick: &Arc<Brick>, call: Call<'_, Rchecksum>) {
+    let fd = call.args.fd.share();
+    plain::or_image(brick, call, &fd.inode(), rchecksum, |call, image| {
+        let Call { frame, args } = call.detach();
+        let held = Arc::clone(&image);
+        brick.on_data(&held, move |brick| match sum(brick, &args, &image) {
+            Ok(reply) => frame.unwind(reply),
+            Err(errno) => frame.fail(errno),
+        });
+    });
+}
+
+fn sum(
+    brick: &Brick,
+    args: &RchecksumArgs<'_>,
+    image: &Image,
+) -> Result<RchecksumReply<'static>, Errno> {
+    let offset = u64::try_from(args.offset).map_err(|_| Errno::EINVAL)?;
+    let len = u64::try_from(args.len).map_err(|_| Errno::EINVAL)?;
+    let bytes = image.read(&brick.link, offset, len).map_err(|failure| {
+        gf_error!(
+            "cannot sum image <gfid:{}> at {offset}: {failure}",
+            image.gfid()
+        );
+        Errno::new(failure.errno())
+    })?;
+    let xdata = Dict::new();
+    xdata.set_i32(STRONG_IS_SHA256, 1)?;
+    if args
+        .xdata
+        .as_ref()
+        .is_some_and(|asked| asked.contains(CHECK_ZERO_FILLED))
+    {
+        let has_data = bytes.iter().any(|byte| *byte != 0);
+        xdata.set_u32(HAS_DATA, u32::from(has_data))?;
+    }
+    let mut weak = adler2::Adler32::from_checksum(0);
+    weak.write_slice(&bytes);
+    Ok(RchecksumReply {
+        weak: weak.checksum(),
+        strong: Sha256::digest(&bytes).into(),
+        xdata: Some(xdata),
+    })
+}

@@ -1,0 +1,142 @@
+//! Ranges of images: allocated and freed, and beside them reads, writes and new sizes.
+//!
+//! Zeroing a range by fallocate(2) is not here: GlusterFS's FUSE client takes it for an allocation
+//! on any volume. libgfapi can: see `zeroed_by_libgfapi`.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use loopdev::{Backing, Bed, cmd};
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::model::Random;
+use super::tools::{expect_at, meta, open, pattern, size_of};
+
+const KEEP: FallocateFlags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+
+/// Bytes that the file of the model may have.
+const LIMIT: usize = 6 << 20;
+
+/// A random operation on a file and on the bytes it should have.
+fn operate(file: &File, bytes: &mut Vec<u8>, random: &mut Random, seed: u64) -> Result<String> {
+    // Now small and crooked, now large and on blocks.
+    let unit = [1, 512, 4096, 65536][random.below(4)];
+    let at = random.below(LIMIT / unit) * unit;
+    let len = (1 + random.below(LIMIT / 8 / unit)) * unit;
+    let end = (at + len).min(LIMIT);
+    let len = end - at;
+    let (from, to) = (i64::try_from(at)?, i64::try_from(len)?);
+    let grown = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().max(end), 0);
+    let clipped = |bytes: &Vec<u8>| at.min(bytes.len())..end.min(bytes.len());
+    let what = match random.below(6) {
+        0 => {
+            fallocate(file, FallocateFlags::empty(), from, to)?;
+            grown(bytes);
+            "allocate"
+        }
+        1 => {
+            fallocate(file, KEEP, from, to)?;
+            "allocate inside"
+        }
+        2 => {
+            fallocate(file, KEEP | FallocateFlags::FALLOC_FL_PUNCH_HOLE, from, to)?;
+            let range = clipped(bytes);
+            bytes[range].fill(0);
+            "discard"
+        }
+        3 => {
+            file.set_len(at as u64)?;
+            bytes.resize(at, 0);
+            "set size"
+        }
+        _ => {
+            let written = pattern(seed, len);
+            file.write_all_at(&written, at as u64)?;
+            grown(bytes);
+            bytes[at..end].copy_from_slice(&written);
+            "write"
+        }
+    };
+    Ok(format!("{what} {len} at {at}"))
+}
+
+/// Random operations, and the same bytes as in memory after each.
+pub(crate) fn agree_with_a_model(bed: &mut Bed<'_>) -> Result<()> {
+    let rounds = if bed.store.backing() == Backing::File {
+        60
+    } else {
+        15
+    };
+    let mut random = Random::new(7);
+    let mut bytes = Vec::new();
+    fs::write(bed.at("a"), &bytes)?;
+    let file = open(&bed.at("a"))?;
+    for round in 0..rounds {
+        let done = operate(&file, &mut bytes, &mut random, round)?;
+        let size = file.metadata()?.size();
+        ensure!(
+            size == bytes.len() as u64,
+            "{done}: {size} bytes, not {}",
+            bytes.len()
+        );
+        let mut found = vec![0; bytes.len()];
+        file.read_exact_at(&mut found, 0)?;
+        let wrong = found
+            .iter()
+            .zip(&bytes)
+            .position(|(found, wanted)| found != wanted);
+        ensure!(
+            wrong.is_none(),
+            "round {round}: {done}: byte {wrong:?} is wrong"
+        );
+    }
+    drop(file);
+    bed.remount()?;
+    ensure!(size_of(&bed.at("a"))? == bytes.len() as u64);
+    expect_at(&bed.at("a"), 0, &bytes)
+}
+
+/// QEMU zeroes ranges by libgfapi, also where they do not fit blocks or end past the file.
+pub(crate) fn zeroed_by_libgfapi(bed: &mut Bed<'_>) -> Result<()> {
+    let mut bytes = pattern(5, 3 << 20);
+    fs::write(bed.at("a"), &bytes)?;
+    bed.remount()?;
+    let commands = ["write -z 4608 1M", "write -z 2M 64k"];
+    let mut words = vec!["-f".to_owned(), "raw".to_owned()];
+    for command in commands {
+        words.extend(["-c".to_owned(), command.to_owned()]);
+    }
+    words.push(bed.url("a")?);
+    cmd("qemu-io", &words)?.ok()?;
+    bytes[4608..4608 + (1 << 20)].fill(0);
+    bytes[2 << 20..(2 << 20) + (64 << 10)].fill(0);
+    bed.remount()?;
+    expect_at(&bed.at("a"), 0, &bytes)
+}
+
+/// What is freed can be used by others; what is allocated is there before it is written.
+pub(crate) fn give_and_take_space(bed: &mut Bed<'_>) -> Result<()> {
+    const SIZE: i64 = 64 << 20;
+    let allocated = |bed: &Bed<'_>| -> Result<u64> {
+        // The kernel and md-cache remember attributes for a second.
+        sleep(Duration::from_secs(2));
+        Ok(meta(&bed.at("a"))?.blocks() * 512)
+    };
+    fs::write(bed.at("a"), "")?;
+    let file = open(&bed.at("a"))?;
+    fallocate(&file, FallocateFlags::empty(), 0, SIZE)?;
+    let full = allocated(bed)?;
+    ensure!(full >= 64 << 20, "{full} bytes allocated");
+    file.write_all_at(&pattern(3, 100_000), 0)?;
+    fallocate(&file, KEEP | FallocateFlags::FALLOC_FL_PUNCH_HOLE, 0, SIZE)?;
+    let freed = allocated(bed)?;
+    ensure!(
+        freed < 1 << 20,
+        "{freed} bytes allocated after a discard of all"
+    );
+    ensure!(size_of(&bed.at("a"))? == 64 << 20);
+    expect_at(&bed.at("a"), 0, &[0; 200_000])
+}
