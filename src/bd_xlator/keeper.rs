@@ -1,4 +1,4 @@
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -137,7 +137,22 @@ fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Res
         .link
         .tell(&request)
         .map_err(|error| brick.told("adopt", gfid, &error))?;
-    let loc = || Loc::by_gfid(&fresh, *gfid.as_bytes());
+    brick
+        .images
+        .while_marked(gfid, || make_stub(stack, top, &fresh, &name, lv, gfid))?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// Makes the stub of an LV that is shown as a file, gives it its size, and marks it.
+fn make_stub(
+    stack: &Stack,
+    top: &Inode<'_>,
+    fresh: &Inode<'_>,
+    name: &CStr,
+    lv: &Foreign,
+    gfid: Gfid,
+) -> Result<(), Errno> {
+    let loc = || Loc::by_gfid(fresh, *gfid.as_bytes());
     if stack
         .ask::<Lookup>(LookupArgs {
             loc: loc(),
@@ -148,7 +163,7 @@ fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Res
         let xdata = Dict::new();
         xdata.set_gfid(names::GFID_REQ, *gfid.as_bytes())?;
         let args = MknodArgs {
-            loc: Loc::by_name(top, &name, &fresh),
+            loc: Loc::by_name(top, name, fresh),
             mode: libc::S_IFREG | 0o600,
             rdev: 0,
             umask: 0,
@@ -174,7 +189,7 @@ fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Res
         flags: 0,
         xdata: None,
     })?;
-    Ok(name.to_string_lossy().into_owned())
+    Ok(())
 }
 
 /// The LV's name, or that with its gfid behind it if another file has the name.

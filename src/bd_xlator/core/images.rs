@@ -49,6 +49,18 @@ impl Images {
         Ok(image)
     }
 
+    /// Runs `work`, which makes the stub of a new image and marks it. Whoever asks what the file is
+    /// waits: without its mark it would be taken for a plain file, and that is remembered.
+    ///
+    /// `work` must not ask for an image itself.
+    pub(crate) fn while_marked<T>(&self, gfid: Gfid, work: impl FnOnce() -> T) -> T {
+        let _shard = self
+            .shard(gfid)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// The image, if somebody holds it.
     pub(crate) fn find(&self, gfid: Gfid) -> Option<Arc<Image>> {
         let shard = self

@@ -32,7 +32,8 @@ pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
             // On a distributed volume only a create can say which brick gets the file.
             remember_pending(brick, gfid, &call.args.loc);
-            call.pass();
+            let (frame, answer) = brick.images.while_marked(gfid, || call.detach().ask());
+            frame.answer(answer);
         }
         (Ok(NewFile::Plain), Ok(false)) => call.pass(),
         (Ok(_), Ok(true)) if call.args.flags & libc::O_EXCL != 0 => call.fail(Errno::EEXIST),
@@ -56,7 +57,7 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
         call.args.fd.share(),
         call.args.loc.inode().map(|inode| inode.share()),
     );
-    let (frame, answer) = call.ask();
+    let (frame, answer) = brick.images.while_marked(gfid, || call.ask());
     settle(brick, gfid, answer.is_ok());
     if answer.is_ok()
         && let Some(inode) = inode
@@ -146,7 +147,8 @@ pub(crate) fn mknod(brick: &Arc<Brick>, mut call: Call<'_, Mknod>) {
         }
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
             remember_pending(brick, gfid, &call.args.loc);
-            call.pass();
+            let (frame, answer) = brick.images.while_marked(gfid, || call.detach().ask());
+            frame.answer(answer);
         }
         (Ok(NewFile::Image(gfid, kind)), Ok(false)) => {
             let call = call.detach();
@@ -160,7 +162,7 @@ fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, k
     if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
-    let (frame, answer) = call.ask();
+    let (frame, answer) = brick.images.while_marked(gfid, || call.ask());
     settle(brick, gfid, answer.is_ok());
     frame.answer(answer);
 }
