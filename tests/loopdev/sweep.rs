@@ -35,6 +35,17 @@ pub(crate) fn servers() -> Vec<i32> {
         .collect()
 }
 
+/// Ends command lines that hooks of glusterd have started and that wait for it.
+pub(crate) fn end_hooks() -> Result<()> {
+    for pid in servers() {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if name.trim_end() == "gluster" {
+            end_process(pid, Signal::SIGKILL)?;
+        }
+    }
+    Ok(())
+}
+
 /// Ends a process and waits until it is gone; no error where it is gone already.
 pub(crate) fn end_process(pid: i32, signal: Signal) -> Result<()> {
     if alive(pid) && kill(Pid::from_raw(pid), signal).is_ok() {

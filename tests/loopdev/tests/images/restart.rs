@@ -69,8 +69,9 @@ pub(crate) fn without_the_server_open_images_go_on(bed: &mut Bed<'_>) -> Result<
     fs::write(bed.at("a"), pattern(1, 200_000))?;
     let names = bed.store.names()?;
     let held = open(&bed.at("a"))?;
-    let mut first = [0; 100];
-    held.read_exact_at(&mut first, 0)?;
+    // Only now does open-behind open it on the brick.
+    held.write_all_at(&pattern(1, 100), 0)?;
+    held.sync_all()?;
 
     bed.server().kill9()?;
     held.write_all_at(&pattern(2, 10_000), 50_000)
