@@ -44,8 +44,6 @@ impl Rig {
             "-l",
             "/var/log/glusterfs/glusterd.log",
         ];
-        // Its hooks go on without it, in vain and for minutes.
-        self.on_teardown("hooks of glusterd", sweep::end_hooks);
         let daemon = self.daemon("glusterd", "glusterd", &args, "")?;
         wait_for("an answer of glusterd", || {
             if !daemon.running()? {

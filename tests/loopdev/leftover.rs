@@ -6,7 +6,7 @@ use crate::disk::loops_below;
 use crate::mounts;
 use crate::place;
 use crate::sh::cmd;
-use crate::sweep::servers;
+use crate::sweep::{end_hooks, is_hook, servers};
 
 /// One line for each thing that is still there.
 pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
@@ -17,7 +17,10 @@ pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
     for device in loops_below(dir) {
         found.push(format!("still attached: {}", device.display()));
     }
-    for pid in servers() {
+    if let Err(error) = end_hooks() {
+        found.push(format!("hooks of glusterd do not end: {error:#}"));
+    }
+    for pid in servers().into_iter().filter(|pid| !is_hook(*pid)) {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         found.push(format!("still running: {pid} {}", line.replace('\0', " ")));
     }

@@ -35,13 +35,16 @@ pub(crate) fn servers() -> Vec<i32> {
         .collect()
 }
 
-/// Ends command lines that hooks of glusterd have started and that wait for it.
+/// Whether a process is a command line: hooks of glusterd start some, which wait for it in vain
+/// for minutes when it is gone.
+pub(crate) fn is_hook(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "gluster")
+}
+
+/// Ends the command lines of hooks.
 pub(crate) fn end_hooks() -> Result<()> {
-    for pid in servers() {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if name.trim_end() == "gluster" {
-            end_process(pid, Signal::SIGKILL)?;
-        }
+    for pid in servers().into_iter().filter(|pid| is_hook(*pid)) {
+        end_process(pid, Signal::SIGKILL)?;
     }
     Ok(())
 }

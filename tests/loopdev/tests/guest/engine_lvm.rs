@@ -706,6 +706,28 @@ fn cut_short(vg: &Vg, args: &[&str], after: Duration) -> Result<bool> {
     Ok(!child.wait()?.success())
 }
 
+/// A command that is killed while it activates the pool leaves the pool's parts active.
+#[test]
+fn parts_left_active_are_released() {
+    run(
+        "guest::engine_lvm::parts_left_active_are_released",
+        Place::Guest,
+        |rig| {
+            let vg = rig.vg("vg", &[128])?;
+            vg.thin_pool("pool", 64)?;
+            let door = door(&vg)?;
+            for (part, image) in [("pool_tmeta", "vm1"), ("pool_tdata", "vm2")] {
+                vg.lvm("vgchange", &["-an", vg.name()])?.ok()?;
+                vg.lvm("lvchange", &["-y", "-ay", &path(&vg, part)])?.ok()?;
+                vg.lvm("lvchange", &["-ay", &path(&vg, "pool")])?.fails()?;
+                let engine = done(open(&door, &vg, Some("pool")))?;
+                create(&engine, image, ImageKind::Thin, 8)?;
+            }
+            Ok(())
+        },
+    );
+}
+
 #[test]
 fn killed_commands_are_recovered_from() {
     run(

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use loopdev::{Output, cmd};
+use loopdev::Output;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -128,18 +128,6 @@ pub(crate) fn size_of(path: &Path) -> Result<u64> {
 
 pub(crate) fn meta(path: &Path) -> Result<fs::Metadata> {
     fs::symlink_metadata(path).with_context(|| format!("cannot stat {}", path.display()))
-}
-
-/// SHA-256 by the stock program.
-pub(crate) fn sha(path: &Path) -> Result<String> {
-    let output = cmd("sha256sum", &[path.as_os_str()])?.ok()?;
-    let sum = output
-        .stdout
-        .trim_start_matches('\\')
-        .split(' ')
-        .next()
-        .unwrap_or_default();
-    Ok(sum.to_owned())
 }
 
 /// The error number that a call failed with; fails if it succeeded.
