@@ -116,6 +116,12 @@ pub enum Change {
         /// The pool.
         pool: LvName,
     },
+    /// Deactivates the parts of a thin pool that is not active itself. A command that was killed
+    /// in the middle of an activation leaves them, and LVM then refuses to activate the pool.
+    DeactivatePoolParts {
+        /// The pool.
+        pool: LvName,
+    },
     /// Loads the tables of all active LVs again; suspended ones go on.
     RefreshVg,
     /// Lets writes to a full thin pool fail at once instead of waiting for space.
@@ -231,6 +237,9 @@ impl Change {
                 line
             }
             Change::ActivatePool { pool } => format!("lvchange -ay -K {vg}/{pool}"),
+            Change::DeactivatePoolParts { pool } => {
+                format!("lvchange -an -y {vg}/{pool}_tmeta {vg}/{pool}_tdata")
+            }
             Change::RefreshVg => format!("vgchange --refresh {vg}"),
             Change::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
         }
@@ -255,6 +264,7 @@ impl Change {
             Change::RetagVg { .. } => ("vgchange --addtag", None),
             Change::RefreshVg => ("vgchange --refresh", None),
             Change::ActivatePool { pool } => ("lvchange -ay", Some(pool)),
+            Change::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
             Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
         };
         match name {
@@ -371,6 +381,10 @@ mod tests {
                 format!(
                     "lvchange --deltag gluster_bd.unfinished --addtag {tag} -S lv_uuid={uuid} vg0/a"
                 ),
+            ),
+            (
+                Change::DeactivatePoolParts { pool: name("pool") },
+                "lvchange -an -y vg0/pool_tmeta vg0/pool_tdata".to_owned(),
             ),
             (
                 Change::ErrorWhenFull { pool: name("pool") },

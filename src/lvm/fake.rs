@@ -278,7 +278,8 @@ impl FakeVg {
                 retag(&mut lv.tags, add, del);
             }
             Change::RetagVg { add, del } => retag(&mut self.vg.tags, add, del),
-            Change::RefreshVg => {}
+            // The parts of a pool are no LVs of their own here.
+            Change::RefreshVg | Change::DeactivatePoolParts { .. } => {}
             Change::ActivatePool { pool } => {
                 let uuid = self.need(title, pool)?.uuid.clone();
                 self.active.insert(uuid);

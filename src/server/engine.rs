@@ -111,7 +111,10 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Which brick has taken it.
     fn claimed_by(&self) -> Result<Option<BrickId>, EngineError>;
 
-    /// All volumes which may appear as files, read afresh; internal ones are left out.
+    /// All volumes which may appear as files, read afresh.
+    ///
+    /// Internal ones are left out, and those that belong to no image and are in use: mounted
+    /// file systems of the host, for example.
     fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
 
     /// The volume of an image, from memory where that is in step.

@@ -342,10 +342,19 @@ impl Image {
                 end: size.min(before),
             })?;
             self.allocation_changed();
+            if let Err(errno) = set_stub_size(size) {
+                // The file is as large as before, and so should be its LV. If that fails, it is
+                // larger than it has to be until it is resized or closed.
+                self.untrimmed.store(true, Ordering::Release);
+                if let Ok(bytes) = self.resize(link, old) {
+                    *known = Some(bytes);
+                }
+                return Err(Failure::Errno(errno));
+            }
+            self.size.store(size, Ordering::Release);
+            return Ok(());
         }
-        set_stub_size(size).map_err(Failure::Errno)?;
-        self.size.store(size, Ordering::Release);
-        Ok(())
+        set_stub_size(size).map_err(Failure::Errno)
     }
 
     /// Makes the part of a span that lies inside the file read as zeros, and gives its blocks

@@ -226,11 +226,14 @@ impl Engine for LvmEngine {
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
         self.refresh(&self.turn())?;
         let model = self.model();
-        Ok(model
-            .visible()
-            .into_iter()
-            .map(|lv| self.volume(&model, lv))
-            .collect())
+        let mut volumes = Vec::new();
+        for lv in model.visible() {
+            // A file system of the host is not for the volume's users, the brick's own least.
+            if model.owner(lv).is_some() || !self.is_in_use(lv)? {
+                volumes.push(self.volume(&model, lv));
+            }
+        }
+        Ok(volumes)
     }
 
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {

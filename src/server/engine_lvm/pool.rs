@@ -42,6 +42,7 @@ impl LvmEngine {
         let status = match self.working(&pool)? {
             Some(status) => status,
             None => {
+                self.release_parts(name)?;
                 let activate = Change::ActivatePool { pool: name.clone() };
                 self.lvm
                     .change(&self.vg, &activate)
@@ -61,6 +62,25 @@ impl LvmEngine {
             return Err(needs_repair(&path));
         }
         Ok(pool)
+    }
+
+    /// Deactivates the parts of an inactive pool: a command that was killed while it activated the
+    /// pool leaves them active, and LVM then refuses to activate the pool.
+    fn release_parts(&self, pool: &LvName) -> Result<(), EngineError> {
+        let what = format!("release the parts of thin pool {}", self.path(pool));
+        for part in ["tmeta", "tdata"] {
+            let name = format!("{}_{part}", self.dm_name(pool));
+            let device = self.kernel.by_name(&name);
+            if device.map_err(|e| fault::failed(&what, e))?.is_some() {
+                tracing::warn!(device = name, "releasing what a killed command has left");
+                let pool = pool.clone();
+                self.lvm
+                    .change(&self.vg, &Change::DeactivatePoolParts { pool })
+                    .map_err(|e| fault::lvm(&what, e))?;
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Lets writes to a full pool fail at once: a guest that is told can wait, one whose write

@@ -119,6 +119,12 @@ impl LvmEngine {
         }))
     }
 
+    /// Whether somebody has an LV mounted or open.
+    pub(super) fn is_in_use(&self, lv: &LvReport) -> Result<bool, EngineError> {
+        let what = format!("look at {}", self.path(&lv.name));
+        Ok(self.open_count(&what, lv)? > 0)
+    }
+
     fn open_count(&self, what: &str, lv: &LvReport) -> Result<u32, EngineError> {
         let device = self
             .kernel
