@@ -17,19 +17,19 @@ pub(super) struct Check {
 
 /// What a check found.
 #[derive(Debug, Serialize)]
-struct Checked {
+pub(super) struct Checked {
     /// The brick directory; none for the host.
-    dir: Option<PathBuf>,
-    findings: Vec<Finding>,
+    pub(super) dir: Option<PathBuf>,
+    pub(super) findings: Vec<Finding>,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     /// For programs.
-    kind: String,
+    pub(super) kind: String,
     /// For people: the object, what is wrong with it and, where one is known, the cure.
-    message: String,
+    pub(super) message: String,
 }
 
 impl Check {

@@ -14,9 +14,9 @@ pub(super) struct Delete {
 
 /// An image that was removed.
 #[derive(Debug, Serialize)]
-struct Deleted {
-    volume: String,
-    path: String,
+pub(super) struct Deleted {
+    pub(super) volume: String,
+    pub(super) path: String,
 }
 
 impl Delete {

@@ -15,9 +15,9 @@ pub(super) struct List {
 
 /// The images of a volume.
 #[derive(Debug, Serialize)]
-struct Images {
-    volume: String,
-    images: Vec<Listed>,
+pub(super) struct Images {
+    pub(super) volume: String,
+    pub(super) images: Vec<Listed>,
 }
 
 impl List {

@@ -145,4 +145,6 @@ impl Arguments {
 }
 
 #[cfg(test)]
+mod json_tests;
+#[cfg(test)]
 mod tests;

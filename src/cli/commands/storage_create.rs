@@ -30,9 +30,9 @@ pub(super) struct StorageCreate {
 
 /// What was made.
 #[derive(Debug, Serialize)]
-struct Made {
-    group: Group,
-    pool: Pool,
+pub(super) struct Made {
+    pub(super) group: Group,
+    pub(super) pool: Pool,
 }
 
 impl StorageCreate {

@@ -14,9 +14,9 @@ pub(super) struct Tree {
 
 /// The images of a volume by descent.
 #[derive(Debug, Serialize)]
-struct Images {
-    volume: String,
-    images: Vec<Node>,
+pub(super) struct Images {
+    pub(super) volume: String,
+    pub(super) images: Vec<Node>,
 }
 
 impl Tree {

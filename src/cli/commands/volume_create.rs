@@ -38,17 +38,17 @@ enum Word {
 
 /// A brick of the new volume.
 #[derive(Debug, Serialize)]
-struct MadeBrick {
-    host: String,
-    dir: PathBuf,
-    vg: Option<VgName>,
+pub(super) struct MadeBrick {
+    pub(super) host: String,
+    pub(super) dir: PathBuf,
+    pub(super) vg: Option<VgName>,
 }
 
 /// The new volume.
 #[derive(Debug, Serialize)]
-struct Made {
-    volume: String,
-    bricks: Vec<MadeBrick>,
+pub(super) struct Made {
+    pub(super) volume: String,
+    pub(super) bricks: Vec<MadeBrick>,
 }
 
 impl VolumeCreate {

@@ -13,9 +13,9 @@ pub(super) struct SetVirt {
 
 /// The options that a volume got.
 #[derive(Debug, Serialize)]
-struct Set {
-    volume: String,
-    group: &'static str,
+pub(super) struct Set {
+    pub(super) volume: String,
+    pub(super) group: &'static str,
 }
 
 /// A file of that name is in glusterd's folder of groups.
