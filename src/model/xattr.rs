@@ -34,3 +34,9 @@ pub mod caps {
     /// The server writes zeros.
     pub const OFFLOAD_ZERO: u32 = 0x20;
 }
+
+/// Virtual, set on the source, as in GlusterFS 5: clone it into the empty file whose gfid is the
+/// value. A size behind a colon is taken and has no effect.
+pub const OLD_CLONE: &str = "clone";
+/// Virtual, set on the source, as in GlusterFS 5: as [`OLD_CLONE`], for a snapshot.
+pub const OLD_SNAPSHOT: &str = "snapshot";
