@@ -7,6 +7,7 @@ use crate::mounts;
 use crate::place;
 use crate::sh::cmd;
 use crate::sweep::servers;
+use crate::wait::wait_for;
 
 /// One line for each thing that is still there.
 pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
@@ -16,6 +17,11 @@ pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
     }
     for device in loops_below(dir) {
         found.push(format!("still attached: {}", device.display()));
+    }
+    // glusterd's hooks run the command line in the background, after a volume was deleted.
+    let commands = || servers().into_iter().filter(|pid| is_command(*pid)).count();
+    if let Err(error) = wait_for("the end of glusterd's hooks", || Ok(commands() == 0)) {
+        found.push(format!("{error:#}"));
     }
     for pid in servers() {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -39,4 +45,10 @@ pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether a process is the command line, which ends by itself, and no server.
+fn is_command(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| name.trim_end() == "gluster")
 }

@@ -195,15 +195,15 @@ fn make_pool(new: &NewGroup, interrupt: &Interrupt) -> Result<(Group, Pool), Cli
             "lvconvert",
             &[&["-q", "-y", "--type", "thin-pool"][..], &words].concat(),
         )?;
-        lvm("lvchange", &["-q", "--errorwhenfull", "y", &pool])?;
     } else {
-        let words = ["-Z", "y", "--errorwhenfull", "y", "-n", POOL, vg];
+        let words = ["-Z", "y", "-n", POOL, vg];
         let sizes = ["-L", &size, "--poolmetadatasize", &metadata];
         lvm(
             "lvcreate",
             &[&["-q", "-y", "--type", "thin-pool"][..], &sizes, &words].concat(),
         )?;
     }
+    lvm("lvchange", &["-q", "--errorwhenfull", "y", &pool])?;
     // gluster-bdd activates what it needs; a host must not touch the bytes of its guests.
     lvm("lvchange", &["-q", "--setautoactivation", "n", &pool])?;
     interrupt.check()?;

@@ -65,7 +65,9 @@ pub(crate) fn pool(total: Bytes, metadata: Bytes, wanted: Option<Share>) -> Opti
     let others = names(total).0 + 2 * metadata.0;
     let room = total.0.checked_sub(others).filter(|room| *room > 0)?;
     let pool = wanted.unwrap_or(Share::Percent(90)).of(Bytes(room));
-    (pool.0 > 0 && pool.0 <= room).then_some(pool)
+    // LVM rounds sizes up to its extents, which are 4 MiB; ours must still fit then.
+    let whole = pool.0 / (4 * MIB) * (4 * MIB);
+    (whole > 0 && whole <= room).then_some(Bytes(whole))
 }
 
 #[cfg(test)]
@@ -90,6 +92,7 @@ mod tests {
             let used = pool.0 + 2 * metadata.0 + names(total).0;
             assert!(used < total.0, "{total}");
             assert!(pool.0 > total.0 / 5, "{total}: {pool}");
+            assert_eq!(pool.0 % (4 * MIB), 0, "{pool}");
         }
         assert_eq!(metadata(Bytes(20 * GIB)), Bytes(GIB));
     }

@@ -34,7 +34,13 @@ pub enum ProgramError {
 
 /// Runs a program without input and answers its output.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<String, ProgramError> {
+    run_with(program, &[], args)
+}
+
+/// As [`run`], with arguments before the others that no message shows.
+fn run_with(program: &str, settings: &[&str], args: &[&str]) -> Result<String, ProgramError> {
     let output = Command::new(program)
+        .args(settings)
         .args(args)
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
@@ -61,7 +67,10 @@ pub(crate) fn run_json<T: DeserializeOwned>(
     program: &str,
     args: &[&str],
 ) -> Result<T, ProgramError> {
-    let text = run(program, args)?;
+    read_json(program, &run(program, args)?)
+}
+
+fn read_json<T: DeserializeOwned>(program: &str, text: &str) -> Result<T, ProgramError> {
     let text = match text.trim() {
         "" => "null",
         text => text,
@@ -75,7 +84,7 @@ pub(crate) fn run_json<T: DeserializeOwned>(
 /// Runs a program of LVM.
 pub(crate) fn lvm(program: &str, args: &[&str]) -> Result<String, ProgramError> {
     let config = lvm_config(Path::new("/run/udev/control").exists());
-    run(program, &[&["--config", config.as_str()], args].concat())
+    run_with(program, &["--config", &config], args)
 }
 
 /// Reports of LVM: the rows of the one report asked for.
@@ -85,7 +94,7 @@ pub(crate) fn lvm_rows<T: DeserializeOwned>(
     args: &[&str],
 ) -> Result<Vec<T>, ProgramError> {
     let config = lvm_config(Path::new("/run/udev/control").exists());
-    let fixed = [
+    let settings = [
         "--config",
         config.as_str(),
         "--reportformat",
@@ -94,7 +103,8 @@ pub(crate) fn lvm_rows<T: DeserializeOwned>(
         "b",
         "--nosuffix",
     ];
-    let report: serde_json::Value = run_json(program, &[&fixed, args].concat())?;
+    let text = run_with(program, &settings, args)?;
+    let report: serde_json::Value = read_json(program, &text)?;
     let rows = report["report"][0][key].clone();
     serde_json::from_value(rows).map_err(|source| ProgramError::Output {
         program: program.to_owned(),

@@ -1,7 +1,9 @@
 //! What an admin types about images, on a volume of either engine.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
-use loopdev::{Output, Rig, Volume, cmd, sh};
+use loopdev::{Output, Rig, Volume, cmd, sh, wait_for};
 
 /// A volume of the test; in lines `vms` stands for it, and `top` for its image directory.
 #[derive(Debug)]
@@ -66,6 +68,12 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
     expect(bed, "create vms:/top/x 4Q", 2, "is not a unit")?;
     expect(bed, "create lv1 4MB", 2, "names no volume")?;
     expect(bed, "crate vms:/top/x 4", 2, "create")?;
+    let nobody = "--reuid 65534 --regid 65534 --clear-groups gluster-bd create vms:/top/x 4";
+    let output = line(bed, "setpriv", nobody)?;
+    ensure!(
+        output.code == 1 && output.stderr.contains("permission denied; use a user"),
+        "{output}"
+    );
     expect(bed, "list vms_nothere", 3, "is the name right?")?;
 
     let mount = rig.mount(&bed.volume, &[])?;
@@ -95,16 +103,45 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         top.display()
     ))?;
 
+    // As in GlusterFS 5. 47: volumes, thin ones, clones, snapshots and zeroes on the server.
+    let asked = |name: &str, file: &str| -> Result<String> {
+        let words = ["--only-values", "--absolute-names", "-n", name, file];
+        Ok(cmd("getfattr", &words)?.ok()?.stdout)
+    };
+    let root = mount.display().to_string();
+    let snap = top.join("snap").display().to_string();
+    ensure!(asked("volume.type", &root)? == "1");
+    ensure!(asked("volume.caps", &root)? == "47");
+    ensure!(asked("list-origin", &snap)? == "lv1");
+    let plain = top.join("clone").display().to_string();
+    cmd("getfattr", &["-n", "list-origin", plain.as_str()])?.fails()?;
+
+    for (key, name) in [("clone", "old-clone"), ("snapshot", "old-snap")] {
+        let into = mount.join(name).display().to_string();
+        fs::write(&into, "")?;
+        let gfid = asked("glusterfs.gfid.string", &into)?;
+        let lv1 = top.join("lv1").display().to_string();
+        cmd("setfattr", &["-n", key, "-v", &gfid, &lv1])?.ok()?;
+        // The mount remembers the size of the empty file for a second.
+        wait_for("the bytes of the copy", || {
+            Ok(cmd("cmp", &[&lv1, &into])?.code == 0)
+        })?;
+        cmd("setfattr", &["-n", key, "-v", &gfid, &lv1])?.fails()?;
+        expect(bed, &format!("info vms:/{name}"), 0, "size:       4 MiB")?;
+    }
+    ensure!(asked("list-origin", &mount.join("old-snap").display().to_string())? == "lv1");
+    expect(
+        bed,
+        "delete vms:/old-snap vms:/old-clone",
+        0,
+        "deleted vms:/old-clone",
+    )?;
+
     expect(bed, "resize vms:lv1 +4M", 0, "has 8 MiB")?;
     expect(bed, "resize vms:lv1 -4M", 5, "--force")?;
     expect(bed, "resize vms:lv1 -4M --mode=script", 0, "has 4 MiB")?;
     expect(bed, "resize vms:lv1 4095k --force", 0, "has 3.99 MiB")?;
-    expect(
-        bed,
-        "resize vms:lv1 -1T --force",
-        1,
-        "no size it can have",
-    )?;
+    expect(bed, "resize vms:lv1 -1T --force", 1, "no size it can have")?;
     expect(
         bed,
         "rename vms:clone web",
