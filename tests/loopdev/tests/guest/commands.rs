@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use loopdev::{Output, Place, Rig, cmd, run, sh};
 
-use crate::images::{self, Bed};
+use crate::typed::{self, Bed};
 
 fn bd(words: &str) -> Result<Output> {
     cmd("gluster-bd", &words.split(' ').collect::<Vec<_>>())
@@ -130,7 +130,7 @@ fn the_old_sequence() {
             top: vg.clone(),
         };
         let host = rig.host()?;
-        let gluster = |words: &str| images::line(&bed, "gluster", words);
+        let gluster = |words: &str| typed::line(&bed, "gluster", words);
         gluster("volume create vms device lvm nothere:/top")?.fails()?;
         gluster("volume create vms device vg nothere.invalid:/top")?.fails()?;
         gluster(&format!("volume create vms device vg {host}:/top"))?.ok()?;
@@ -159,11 +159,11 @@ fn the_old_sequence() {
         ensure!(gluster("volume nonsense")?.code == 1);
         rig.unmount(&mount)?;
 
-        images::commands(rig, &bed)?;
+        typed::commands(rig, &bed)?;
         ensure!(lvs(&vg)? == "gluster_bd_brick pool", "{}", lvs(&vg)?);
         expect("volume set-virt nothere", 1, "nothere")?;
-        images::expect(&bed, "volume set-virt vms", 0, "gluster-bd-virt")?;
-        images::servers_gone(&bed, &server, &glusterd)
+        typed::expect(&bed, "volume set-virt vms", 0, "gluster-bd-virt")?;
+        typed::servers_gone(&bed, &server, &glusterd)
     });
 }
 
@@ -180,12 +180,12 @@ fn a_brick_in_a_directory() {
             top: vg.name().to_owned(),
         };
         let brick = format!("{}:{}?{}", rig.host()?, dir.display(), vg.name());
-        images::line(&bed, "gluster", &format!("volume create vms {brick} force"))?.ok()?;
+        typed::line(&bed, "gluster", &format!("volume create vms {brick} force"))?.ok()?;
         bed.volume.start()?;
         // The group has no pool.
-        images::expect(&bed, "create vms:lv1 8", 0, "8 MiB, lv")?;
+        typed::expect(&bed, "create vms:lv1 8", 0, "8 MiB, lv")?;
         ensure!(vg.lvs()? == ["lv1"]);
-        images::expect(&bed, "snapshot vms:lv1 snap", 0, "snapshot of")?;
-        images::expect(&bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")
+        typed::expect(&bed, "snapshot vms:lv1 snap", 0, "snapshot of")?;
+        typed::expect(&bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")
     });
 }

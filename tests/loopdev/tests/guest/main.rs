@@ -2,7 +2,7 @@
 
 mod commands;
 mod engine_lvm;
-#[path = "../commands/images.rs"]
-mod images;
+#[path = "../commands/typed.rs"]
+mod typed;
 mod plain;
 mod thin;

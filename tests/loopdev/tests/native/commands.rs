@@ -2,7 +2,7 @@
 
 use loopdev::{Place, run};
 
-use crate::images;
+use crate::typed;
 
 #[test]
 fn image_commands() {
@@ -19,11 +19,11 @@ fn image_commands() {
         let volume = rig.volume("vol", &[brick])?;
         volume.set("user.bd", "on")?;
         volume.start()?;
-        let bed = images::Bed {
+        let bed = typed::Bed {
             volume,
             top: "top".to_owned(),
         };
-        images::commands(rig, &bed)?;
-        images::servers_gone(&bed, &server, &glusterd)
+        typed::commands(rig, &bed)?;
+        typed::servers_gone(&bed, &server, &glusterd)
     });
 }

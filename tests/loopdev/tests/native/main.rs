@@ -1,7 +1,7 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
 mod commands;
-#[path = "../commands/images.rs"]
-mod images;
+#[path = "../commands/typed.rs"]
+mod typed;
 mod plain;
 mod rig;
