@@ -354,12 +354,9 @@ impl Brick {
         if image.take_doom() {
             image.close_device();
             let gfid = image.gfid();
-            if let Err(error) = self.link.tell(&Request::Remove {
-                brick: self.link.id(),
-                gfid,
-            }) {
-                // The intent stays: gluster-bdd removes the LV when it can, at the latest when
-                // the brick starts again.
+            let brick = self.link.id();
+            if let Err(error) = self.link.tell_in_the_end(Request::Remove { brick, gfid }) {
+                // The intent stays, too: the LV goes at the latest when the brick starts again.
                 gf_warn!("LV of removed image <gfid:{gfid}> stays for now: {error}");
             }
         }

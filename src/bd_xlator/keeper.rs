@@ -63,6 +63,8 @@ impl Keeper {
 
 fn take_turn(brick: &Arc<Brick>, turn: u64) {
     save(brick);
+    // While gluster-bdd is away, whoever needs it says so.
+    let _settled = brick.link.settle();
     if turn.is_multiple_of(SWEEP_TURNS) {
         brick.images.sweep();
     }

@@ -66,7 +66,14 @@ const TEXTS: &[(&str, LvmErrorKind)] = &[
 impl LvmError {
     /// An error from the messages that LVM logged while it failed.
     pub fn from_messages(operation: impl Into<String>, messages: &[String]) -> LvmError {
-        let cause = match messages {
+        // LVM says some things once for each step that meets them.
+        let mut said: Vec<&str> = Vec::new();
+        for message in messages {
+            if !said.contains(&message.as_str()) {
+                said.push(message);
+            }
+        }
+        let cause = match said.as_slice() {
             [] => "LVM gave no reason".to_owned(),
             some => some.join("; "),
         };
@@ -139,6 +146,12 @@ mod tests {
             let error = LvmError::from_messages("lvcreate vg0/a", &[message.to_owned()]);
             assert_eq!(error.kind, kind, "{message}");
         }
+    }
+
+    #[test]
+    fn nothing_is_told_twice() {
+        let said = ["a", "b", "a"].map(str::to_owned);
+        assert_eq!(LvmError::from_messages("lvs", &said).cause, "a; b");
     }
 
     #[test]

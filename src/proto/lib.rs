@@ -26,6 +26,14 @@ pub const VERSION: u32 = 1;
 /// Where gluster-bdd listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/gluster-bd/gluster-bdd.sock";
 
+/// The folder of a brick directory that belongs to gluster-bdd.
+///
+/// Not two hexadecimal digits: those are the folders of the posix translator's handles.
+pub const BRICK_FOLDER: &str = ".glusterfs/gluster-bd";
+
+/// Name of a brick's configuration in its [`BRICK_FOLDER`].
+pub const BRICK_CONFIGURATION: &str = "brick.toml";
+
 /// Environment variable that names another socket, for tests and second instances.
 pub const SOCKET_VARIABLE: &str = "GLUSTER_BDD_SOCKET";
 

@@ -195,10 +195,10 @@ impl Volume {
                 .trim_start_matches('/')
                 .replace('/', "-");
             let file = format!("/run/gluster/vols/{}/{host}-{name}.pid", self.name);
-            if let Ok(text) = fs::read_to_string(&file) {
-                if let Ok(pid) = text.trim().parse() {
-                    pids.push(pid);
-                }
+            if let Ok(text) = fs::read_to_string(&file)
+                && let Ok(pid) = text.trim().parse()
+            {
+                pids.push(pid);
             }
         }
         Ok(pids)

@@ -23,6 +23,7 @@
 //! nothing but the rig uses LVM and Gluster; anywhere else they refuse to start.
 #![forbid(unsafe_code)]
 
+mod bd;
 mod daemon;
 mod disk;
 mod evidence;
@@ -36,9 +37,10 @@ mod sh;
 mod sweep;
 mod wait;
 
+pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
 pub use daemon::Daemon;
 pub use gluster::Volume;
-pub use lvm::Vg;
+pub use lvm::{Lv, Vg};
 pub use place::Place;
 pub use rig::{Rig, run};
 pub use sh::{Output, cmd, sh};

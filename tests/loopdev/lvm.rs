@@ -14,6 +14,21 @@ pub struct Vg {
     pvs: Vec<PathBuf>,
 }
 
+/// What LVM reports of an LV.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lv {
+    /// Its name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// The thin pool it is in.
+    pub pool: Option<String>,
+    /// The LV it is a snapshot of.
+    pub origin: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
 impl Rig {
     /// A volume group named `<prefix>_<part>` on one new loop device for each size in MiB.
     pub fn vg(&mut self, part: &str, sizes: &[u64]) -> Result<Vg> {
@@ -117,6 +132,41 @@ impl Vg {
             &name,
         ];
         Ok(self.lvm("lvs", &args)?.ok()?.stdout.trim().to_owned())
+    }
+
+    /// One LV.
+    pub fn lv(&self, lv: &str) -> Result<Lv> {
+        let name = format!("{}/{lv}", self.name);
+        let fields = "lv_name,lv_size,pool_lv,origin,lv_tags";
+        let args = [
+            "--noheadings",
+            "--units",
+            "b",
+            "--nosuffix",
+            "--separator",
+            ";",
+            "-o",
+            fields,
+            &name,
+        ];
+        let output = self.lvm("lvs", &args)?.ok()?;
+        let [name, size, pool, origin, tags] =
+            output.stdout.trim().split(';').collect::<Vec<_>>()[..]
+        else {
+            bail!("cannot read the report: {output}");
+        };
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Ok(Lv {
+            name: name.to_owned(),
+            size: size.parse()?,
+            pool: some(pool),
+            origin: some(origin),
+            tags: tags
+                .split(',')
+                .filter(|tag| !tag.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        })
     }
 
     /// True when the group is there.

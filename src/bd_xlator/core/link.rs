@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,11 @@ impl LinkError {
         self.is(FaultKind::NoSpace)
     }
 
+    /// Whether gluster-bdd may not have heard of the request.
+    fn is_unheard(&self) -> bool {
+        !matches!(self, LinkError::Call(CallError::Fault(_)))
+    }
+
     fn outcome_unknown(&self) -> bool {
         matches!(self, LinkError::Call(CallError::Lost(_)))
     }
@@ -56,8 +62,8 @@ pub(crate) struct Link {
     volume: Uuid,
     brick: BrickInfo,
     idle: Mutex<Vec<Client>>,
-    /// Images whose making was cut off with the connection; to be undone once it is back.
-    unsettled: Mutex<Vec<Gfid>>,
+    /// What gluster-bdd has to be told once it is back, in order. Held while it is told.
+    unsettled: Mutex<VecDeque<Request>>,
 }
 
 impl Link {
@@ -116,9 +122,43 @@ impl Link {
             answer
         });
         if cut_off && result.is_err() {
-            lock(&self.unsettled).push(gfid);
+            let brick = self.id();
+            lock(&self.unsettled).push_back(Request::Abort { brick, gfid });
         }
         result
+    }
+
+    /// As [`Link::tell`] for a request that ends an operation: if gluster-bdd cannot be told now,
+    /// it is as soon as it can be reached again.
+    pub(crate) fn tell_in_the_end(&self, request: Request) -> Result<(), LinkError> {
+        let result = self.tell(&request);
+        if result.as_ref().is_err_and(LinkError::is_unheard) {
+            lock(&self.unsettled).push_back(request);
+        }
+        result
+    }
+
+    /// Tells that the last name of an image is about to go. If the outcome stays unknown, the
+    /// image is spared as soon as gluster-bdd can be reached again.
+    pub(crate) fn condemn(&self, gfid: Gfid) -> Result<(), LinkError> {
+        let brick = self.id();
+        let spare = Request::Spare { brick, gfid };
+        // One that an earlier try has left must not come after this request.
+        lock(&self.unsettled).retain(|request| *request != spare);
+        let result = self.tell(&Request::Condemn { brick, gfid });
+        if result.as_ref().is_err_and(LinkError::is_unheard) {
+            lock(&self.unsettled).push_back(spare);
+        }
+        result
+    }
+
+    /// Tells what is left to be told, if anything is.
+    pub(crate) fn settle(&self) -> Result<(), LinkError> {
+        if !lock(&self.unsettled).is_empty() {
+            let client = self.connect()?;
+            lock(&self.idle).push(client);
+        }
+        Ok(())
     }
 
     fn exchange<T>(
@@ -166,23 +206,16 @@ impl Link {
     fn connect(&self) -> Result<Client, LinkError> {
         let mut client = Client::connect(&self.socket, "brick")?;
         attach(&mut client, &self.dir, self.volume, false)?;
-        loop {
-            let Some(gfid) = lock(&self.unsettled).pop() else {
-                return Ok(client);
+        let mut unsettled = lock(&self.unsettled);
+        while let Some(request) = unsettled.front() {
+            match client.call(request) {
+                // Refused: the daemon never came so far, or has settled it already.
+                Ok(_) | Err(CallError::Fault(_)) => unsettled.pop_front(),
+                Err(error) => return Err(error.into()),
             };
-            let abort = Request::Abort {
-                brick: self.brick.id,
-                gfid,
-            };
-            match client.call(&abort) {
-                // Refused: the daemon never came so far, or has undone it already.
-                Ok(_) | Err(CallError::Fault(_)) => {}
-                Err(error) => {
-                    lock(&self.unsettled).push(gfid);
-                    return Err(error.into());
-                }
-            }
         }
+        drop(unsettled);
+        Ok(client)
     }
 }
 

@@ -287,7 +287,7 @@ pub(crate) fn settle(brick: &Brick, gfid: Gfid, is_there: bool) {
     } else {
         Request::Abort { brick: id, gfid }
     };
-    if let Err(error) = brick.link.tell(&request) {
+    if let Err(error) = brick.link.tell_in_the_end(request) {
         // The intent stays, and the stub, or its absence, decides when the brick starts again.
         gf_warn!("making of image <gfid:{gfid}> is not settled yet: {error}");
     }

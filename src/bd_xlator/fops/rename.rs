@@ -76,7 +76,7 @@ pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
         gfid,
         name,
     };
-    if let Err(error) = brick.link.tell(&request) {
-        gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name: {error}");
+    if let Err(error) = brick.link.tell_in_the_end(request) {
+        gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name for now: {error}");
     }
 }

@@ -67,11 +67,7 @@ impl<'a> Condemned<'a> {
         if stub.buf.nlink() > 1 {
             return Ok(None);
         }
-        let request = Request::Condemn {
-            brick: brick.link.id(),
-            gfid: image.gfid(),
-        };
-        match brick.link.tell(&request) {
+        match brick.link.condemn(image.gfid()) {
             Ok(()) => Ok(Some(Condemned { brick, image })),
             // A name whose LV is gone already can go too.
             Err(error) if error.is_not_found() => Ok(None),
@@ -91,8 +87,7 @@ impl<'a> Condemned<'a> {
             brick: self.brick.link.id(),
             gfid,
         };
-        if let Err(error) = self.brick.link.tell(&request) {
-            // When the brick starts again, the name that is there spares it.
+        if let Err(error) = self.brick.link.tell_in_the_end(request) {
             gf_warn!("image <gfid:{gfid}> stays marked for removal for now: {error}");
         }
     }

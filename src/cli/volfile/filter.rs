@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::{InfoError, ParseError, Volfile, VolumeInfo};
 
-/// The configuration that makes a brick directory one of ours, written by gluster-bdd.
-const CONFIGURATION: &str = ".glusterfs/gluster-bd/brick.toml";
-
 /// Why a volfile was left as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
@@ -96,7 +93,7 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     let before = volfile.clone();
     volfile.remove_ours();
     if info.is_ours {
-        volfile.insert_brick(info.id, |dir| dir.join(CONFIGURATION).is_file());
+        volfile.insert_brick(info.id, |dir| configuration(dir).is_file());
         if Role::of(path) == Role::Client && !volfile.insert_client() {
             return Err(FilterError::Top(path.clone()));
         }
@@ -106,6 +103,12 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     }
     replace(path, &volfile.to_string()).map_err(failed("write", path))?;
     Ok(true)
+}
+
+/// What makes a brick directory one of ours: the configuration that gluster-bdd has written.
+fn configuration(dir: &Path) -> PathBuf {
+    dir.join(bd_proto::BRICK_FOLDER)
+        .join(bd_proto::BRICK_CONFIGURATION)
 }
 
 /// Replaces a file by a text, with the mode and owner it had.

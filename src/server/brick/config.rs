@@ -8,10 +8,7 @@ use uuid::Uuid;
 
 use crate::durable;
 
-/// The folder of a brick directory that belongs to gluster-bdd.
-///
-/// Not two hexadecimal digits: those are the folders of the posix translator's handles.
-pub const FOLDER: &str = ".glusterfs/gluster-bd";
+pub use bd_proto::BRICK_FOLDER as FOLDER;
 
 /// The configuration of a brick, kept in its directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +35,7 @@ impl BrickConfig {
 
     /// Where the configuration of the brick in `dir` is.
     pub fn path(dir: &Path) -> PathBuf {
-        dir.join(FOLDER).join("brick.toml")
+        dir.join(FOLDER).join(bd_proto::BRICK_CONFIGURATION)
     }
 
     /// The configuration of the brick in `dir`; `None` if it is not a brick of ours.

@@ -30,7 +30,7 @@ impl Bed {
     }
 
     fn configure_brick(&self) {
-        let path = self.brick().join(CONFIGURATION);
+        let path = configuration(&self.brick());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();
     }

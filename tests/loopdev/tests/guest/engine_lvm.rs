@@ -35,13 +35,13 @@ fn open(door: &Door, vg: &Vg, pool: Option<&str>) -> Result<LvmEngine, EngineErr
     let pool: Option<LvName> = pool.map(name);
     LvmEngine::open(
         Arc::new(door.clone()),
-        &vg.name().parse().unwrap(),
+        &vg.name().parse().expect("the rig's names are lawful"),
         pool.as_ref(),
     )
 }
 
 fn name(text: &str) -> LvName {
-    text.parse().unwrap()
+    text.parse().expect("a lawful name")
 }
 
 /// A volume group whose disk held somebody else's bytes before.
@@ -183,7 +183,7 @@ fn thick_images_show_no_old_bytes() {
             )?
             .ok()?;
             let plain = fs::read(vg.device("plain"))?;
-            assert!(plain.iter().any(|byte| *byte == OLD));
+            assert!(plain.contains(&OLD));
             vg.lvm("lvremove", &["-y", &path(&vg, "plain")])?.ok()?;
 
             let door = door(&vg)?;
@@ -328,7 +328,7 @@ fn what_must_not_be_used_is_refused() {
             vg.lvm("vgimport", &[vg.name()])?.ok()?;
 
             let give = |host: &str| {
-                let config = "local/extra_system_ids=[\"otherhost\"]";
+                let config = "global/system_id_source=lvmlocal local/system_id=otherhost";
                 let args = ["-y", "--config", config, "--systemid", host, vg.name()];
                 cmd("vgchange", &args)?.ok().map(drop)
             };
@@ -560,9 +560,7 @@ fn thick_copies_hold() {
             let door = door(&vg)?;
             let engine = done(open(&door, &vg, None))?;
             let (a, _) = create(&engine, "a", ImageKind::Thick, 64)?;
-            let old: Vec<u8> = (0..64 * MIB / 4)
-                .flat_map(|n| (n as u32).to_le_bytes())
-                .collect();
+            let old: Vec<u8> = (0..16_u32 << 20).flat_map(u32::to_le_bytes).collect();
             let old = {
                 let mut old = old;
                 old[usize::try_from(20 * MIB)?..usize::try_from(40 * MIB)?].fill(0);
@@ -680,7 +678,7 @@ fn a_crash_leaves_nothing_to_see() {
             assert!(only_zeros(&all_of(&engine, gfids[0])?));
             let grown = all_of(&engine, gfids[1])?;
             let (head, tail) = grown.split_at(usize::try_from(8 * MIB)?);
-            assert!(head.iter().any(|byte| *byte == OLD) && only_zeros(tail));
+            assert!(head.contains(&OLD) && only_zeros(tail));
             assert_eq!(done(engine.find(gfids[2]))?, None);
             for lv in ["fresh", "grown"] {
                 assert!(!vg.field(lv, "lv_tags")?.contains("zeroing"));

@@ -4,5 +4,14 @@ mod commands;
 mod engine_lvm;
 #[path = "../commands/typed.rs"]
 mod typed;
+#[path = "../images/mod.rs"]
+mod images;
 mod plain;
+mod refuse;
+mod thick;
 mod thin;
+
+/// What images are made of here.
+const BACKING: loopdev::Backing = loopdev::Backing::Thin;
+/// What the tests need of the machine.
+const PLACE: loopdev::Place = loopdev::Place::Guest;

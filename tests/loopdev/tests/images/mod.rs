@@ -1,0 +1,134 @@
+//! Images of a stock Gluster volume, through its mount and through libgfapi.
+//!
+//! The same steps run on this machine with the file engine and in the guest with LVM: `main.rs`
+//! beside says on what. A volume takes long to set up in the guest, so that a test runs several
+//! steps on one; each begins with an empty image directory and is reported by its name. The
+//! variable `GBT_STEP` chooses steps by parts of their names, with commas between them.
+
+mod bytes;
+mod ext4;
+mod files;
+mod foreign;
+mod kills;
+mod life;
+mod links;
+mod model;
+mod names;
+mod plain;
+mod restart;
+pub(crate) mod tools;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, bail};
+use loopdev::{Backing, Bed, run};
+
+use crate::{BACKING, PLACE};
+
+/// One step of a test, and its name.
+pub(crate) type Step = (&'static str, fn(&mut Bed<'_>) -> Result<()>);
+
+macro_rules! steps {
+    ($($module:ident::$step:ident),* $(,)?) => {
+        &[$((
+            concat!(stringify!($module), "::", stringify!($step)),
+            $module::$step as fn(&mut Bed<'_>) -> Result<()>,
+        )),*]
+    };
+}
+
+/// Runs the steps on one volume, all of them even if one fails.
+pub(crate) fn run_steps(name: &str, backing: Backing, mib: u64, steps: &[Step]) {
+    run(&format!("images::{name}"), PLACE, |rig| {
+        let start = Instant::now();
+        let mut bed = rig.bed(backing, mib)?;
+        println!("measured: set-up {:.1} s", start.elapsed().as_secs_f32());
+        let wanted = std::env::var("GBT_STEP").unwrap_or_default();
+        let mut failures = Vec::new();
+        let chosen = |step: &str| wanted.split(',').any(|part| step.contains(part));
+        for (step, body) in steps.iter().filter(|(step, _)| chosen(step)) {
+            let start = Instant::now();
+            let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut bed)))
+                .unwrap_or_else(|panic| Err(anyhow!("{}", words_of(&*panic))))
+                .and_then(|()| clean(&mut bed));
+            let took = start.elapsed().as_secs_f32();
+            match outcome {
+                Ok(()) => println!("measured: {step} {took:.1} s"),
+                Err(error) => {
+                    println!("{step} FAILED after {took:.1} s: {error:?}");
+                    failures.push(*step);
+                    // The next step shall not fail for what this one left.
+                    if let Err(error) = bed.revive() {
+                        println!("after {step}: {error:#}");
+                    }
+                }
+            }
+        }
+        if !failures.is_empty() {
+            bail!("failed: {}", failures.join(", "));
+        }
+        Ok(())
+    });
+}
+
+/// After a step nothing may be left, and the server's own check must agree.
+fn clean(bed: &mut Bed<'_>) -> Result<()> {
+    bed.clear()?;
+    bed.check()
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "panicked".to_owned())
+}
+
+/// MiB of the store.
+const SIZE: u64 = 2048;
+
+#[test]
+fn images_are_files() {
+    let steps = steps![
+        life::rounds,
+        life::every_name_of_a_clone_has_its_own_bytes,
+        links::to_other_things_stay_links,
+        links::of_images_follow_every_path,
+        links::are_right_at_once,
+        links::are_the_same_for_libgfapi,
+        links::clients_without_the_translator_are_refused,
+        files::live_until_the_last_close,
+        files::rename_replaces_an_open_one,
+        files::grow_at_their_end,
+        files::are_known_by_readdir_alone,
+        files::times_follow_writes,
+        files::keep_owner_mode_and_attributes,
+        files::refuse_what_they_cannot_do,
+    ];
+    run_steps("images_are_files", BACKING, SIZE, steps);
+}
+
+#[test]
+fn bytes_and_places() {
+    let steps = steps![
+        names::work_as_files,
+        bytes::copied_in_and_out,
+        bytes::qemu_and_fuse_agree,
+        ext4::is_clean_and_equal,
+        ext4::clone_of_a_mounted_one,
+        plain::behave_as_on_a_stock_volume,
+        plain::a_plain_file_becomes_an_image,
+        plain::subdirectories_hold_images_too,
+        plain::statfs_tells_the_store,
+        restart::of_every_server,
+        restart::without_the_server_open_images_go_on,
+        foreign::appear_as_files,
+    ];
+    run_steps("bytes_and_places", BACKING, SIZE, steps);
+}
+
+#[test]
+fn kills() {
+    let steps = steps![kills::lose_nothing_acknowledged, kills::metadata_is_sound];
+    run_steps("kills", BACKING, SIZE, steps);
+}
