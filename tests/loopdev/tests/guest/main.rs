@@ -2,14 +2,14 @@
 
 mod commands;
 mod engine_lvm;
-#[path = "../commands/typed.rs"]
-mod typed;
 #[path = "../images/mod.rs"]
 mod images;
 mod plain;
 mod refuse;
 mod thick;
 mod thin;
+#[path = "../commands/typed.rs"]
+mod typed;
 
 /// What images are made of here.
 const BACKING: loopdev::Backing = loopdev::Backing::Thin;
