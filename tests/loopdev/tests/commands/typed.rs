@@ -1,6 +1,8 @@
 //! What an admin types about images, on a volume of either engine.
 
 use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use loopdev::{Output, Rig, Volume, cmd, sh, wait_for};
@@ -179,6 +181,32 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
     ensure!(listed(bed)?.is_empty());
     let left = sh(&format!("ls -A {} {}", mount.display(), top.display()))?;
     ensure!(!left.stdout.contains(".gluster-bd-"), "{left}");
+    rig.unmount(&mount)
+}
+
+/// Ctrl-C at many moments of a command: it is done or undone, whatever the moment.
+pub(crate) fn interrupted(rig: &mut Rig, bed: &Bed) -> Result<()> {
+    let mount = rig.mount(&bed.volume, &[])?;
+    for moment in 0..12 {
+        let image = format!("{}:/{}/image{moment}", bed.volume.name(), bed.top);
+        let mut words = vec!["create", &image, "16"];
+        if moment % 2 == 1 {
+            words.push("--thick");
+        }
+        let mut child = Command::new("gluster-bd")
+            .args(&words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        std::thread::sleep(Duration::from_millis(moment * 20));
+        // It may have ended; that is one of the moments.
+        cmd("kill", &["-INT".to_owned(), child.id().to_string()])?;
+        let done = child.wait()?.success();
+        let there = listed(bed)?.contains(&format!("/image{moment}"));
+        ensure!(done == there, "moment {moment}: done {done}, there {there}");
+    }
+    let hidden = sh(&format!("ls -A {}", mount.display()))?;
+    ensure!(hidden.stdout == bed.top, "{hidden}");
     rig.unmount(&mount)
 }
 

@@ -186,6 +186,7 @@ fn a_brick_in_a_directory() {
         typed::expect(&bed, "create vms:lv1 8", 0, "8 MiB, lv")?;
         ensure!(vg.lvs()? == ["lv1"]);
         typed::expect(&bed, "snapshot vms:lv1 snap", 0, "snapshot of")?;
-        typed::expect(&bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")
+        typed::expect(&bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")?;
+        typed::interrupted(rig, &bed)
     });
 }
