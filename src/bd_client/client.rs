@@ -244,7 +244,7 @@ impl Translator for BdClient {
 
     not_for_phantoms! {
         stat: Stat, access: Access, readlink: Readlink, open: Open, truncate: Truncate,
-        setattr: Setattr, setxattr: Setxattr, getxattr: Getxattr, removexattr: Removexattr,
+        setattr: Setattr, getxattr: Getxattr, removexattr: Removexattr,
     }
 
     fn lookup(self: &Arc<Self>, call: Call<'_, Lookup>) {
@@ -252,6 +252,17 @@ impl Translator for BdClient {
             return call.fail(Errno::ESTALE);
         }
         call.pass();
+    }
+
+    fn setxattr(self: &Arc<Self>, call: Call<'_, Setxattr>) {
+        if self.is_phantom(&call.args.loc) {
+            return call.fail(Errno::ESTALE);
+        }
+        if BdClient::is_internal(&call) || copy::old_wish(&call.args.dict).is_none() {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || copy::setxattr(&this, call));
     }
 
     fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {

@@ -1,10 +1,12 @@
-//! The two fops that can mean a copy.
+//! The fops that can mean a copy.
 
 use std::borrow::Cow;
 use std::ffi::CString;
 
-use bd_model::{DirPolicy, ImageMark, LinkMeans, xattr};
-use glusterfs::fops::{Getxattr, GetxattrArgs, Link, LinkReply, Symlink, SymlinkReply};
+use bd_model::{DirPolicy, Gfid, ImageMark, LinkMeans, xattr};
+use glusterfs::fops::{
+    Getxattr, GetxattrArgs, Link, LinkReply, Setxattr, SetxattrReply, Symlink, SymlinkReply,
+};
 use glusterfs::{Call, Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, gf_info, gf_warn};
 
 use crate::client::BdClient;
@@ -56,6 +58,53 @@ fn copyable(who: &Credentials, source: &Found) -> Result<bool, Errno> {
         Some(ImageMark::Image { .. }) if allowed(who, &source.iatt, Want::Read) => Ok(true),
         Some(ImageMark::Image { .. }) => Err(Errno::EACCES),
     }
+}
+
+/// The copy that is asked for in the way of GlusterFS 5, and the text that says into which file.
+pub(crate) fn old_wish(dict: &Dict<'_>) -> Option<(Wish, String)> {
+    let asked = |key, wish| dict.get_str(key).map(|text| (wish, text));
+    asked(xattr::OLD_CLONE, Wish::Clone).or_else(|| asked(xattr::OLD_SNAPSHOT, Wish::Snapshot))
+}
+
+/// A setxattr for which [`old_wish`] has found something.
+pub(crate) fn setxattr(client: &BdClient, call: Call<'static, Setxattr>) {
+    match try_setxattr(client, &call) {
+        Ok(()) => call.unwind(SetxattrReply { xdata: None }),
+        Err(errno) => call.fail(errno),
+    }
+}
+
+fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno> {
+    let (wish, text) = old_wish(&call.args.dict).ok_or(Errno::EINVAL)?;
+    let gfid = text.split(':').next().unwrap_or_default();
+    let dest: Gfid = gfid.parse().map_err(|_| {
+        gf_warn!("cannot copy into {text:?}: the value is the gfid of an empty file");
+        Errno::EINVAL
+    })?;
+    let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
+    let who = call.frame.credentials();
+    let stack = client.stack(&who);
+    let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
+    if !copyable(&who, &source)? {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let into = walk::by_gfid(&stack, &inode, *dest.as_bytes())?;
+    if into.mark.is_some() || into.iatt.file_type() != FileType::Regular || into.iatt.size() > 0 {
+        gf_warn!("cannot copy into <gfid:{dest}>: it is no empty plain file");
+        return Err(Errno::EEXIST);
+    }
+    if !allowed(&who, &into.iatt, Want::Write) {
+        return Err(Errno::EACCES);
+    }
+    Recipe {
+        node: client.node(),
+        stack: &stack,
+        who: &who,
+        source: &source,
+        parent: &inode,
+        name: c"",
+    }
+    .copy_into(wish, dest)
 }
 
 enum Plan<T> {

@@ -5,6 +5,8 @@ use glusterfs::{Credentials, Iatt};
 pub(crate) enum Want {
     /// To read it.
     Read,
+    /// To write it.
+    Write,
     /// To go through it, a directory.
     Search,
 }
@@ -19,6 +21,7 @@ pub(crate) fn allowed(who: &Credentials, file: &Iatt, want: Want) -> bool {
     }
     let bit = match want {
         Want::Read => 4,
+        Want::Write => 2,
         Want::Search => 1,
     };
     let mode = file.permissions();

@@ -80,6 +80,13 @@ impl Recipe<'_> {
         }
     }
 
+    /// Copies into a file that exists, empty, in the same part of the volume.
+    pub(crate) fn copy_into(&self, wish: Wish, dest: Gfid) -> Result<(), Errno> {
+        self.settle()?;
+        let home = self.home()?;
+        self.copy(wish, dest, &home)
+    }
+
     /// Waits until the server has what this client wrote to the source: write-behind answers
     /// writes, and even closes, before they arrive, and does not order them with setxattr.
     ///

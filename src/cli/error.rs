@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// The object does not exist.
     NotFound = 3,
-    /// gluster-bdd does not answer.
+    /// gluster-bdd or the volume does not answer.
     Unreachable = 4,
     /// The object is in use, exists already or belongs to somebody else.
     Refused = 5,
@@ -43,6 +43,32 @@ pub enum CliError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// No connection to a volume.
+    #[error("{source}; {} (log: {log})", connect_hint(source))]
+    Volume {
+        /// What libgfapi said.
+        source: gfapi::ConnectError,
+        /// Where it says more.
+        log: String,
+    },
+    /// A file of a volume could not be handled.
+    #[error("{0}{hint}", hint = file_hint(.0))]
+    File(#[from] gfapi::FileError),
+    /// A program of the system failed.
+    #[error(transparent)]
+    Program(#[from] crate::storage::ProgramError),
+    /// The object does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The object is in use, exists already, is of another kind or belongs to somebody else.
+    #[error("{0}")]
+    Refused(String),
+    /// It went wrong.
+    #[error("{0}")]
+    Failed(String),
+    /// A signal came between two steps.
+    #[error("interrupted; what was begun is undone")]
+    Interrupted,
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(&'static str),
@@ -60,7 +86,14 @@ impl CliError {
         match self {
             CliError::Connect(ConnectError::Unreachable { .. })
             | CliError::Call(CallError::Lost(_)) => Exit::Unreachable,
-            CliError::Connect(ConnectError::Greeting { .. })
+            CliError::Volume { source, .. } => exit_of_connect(source),
+            CliError::File(error) => exit_of_errno(error.errno()),
+            CliError::NotFound(_) => Exit::NotFound,
+            CliError::Refused(_) => Exit::Refused,
+            CliError::Failed(_)
+            | CliError::Program(_)
+            | CliError::Interrupted
+            | CliError::Connect(ConnectError::Greeting { .. })
             | CliError::Call(CallError::Frame(_) | CallError::OutOfTurn(_))
             | CliError::Output(_)
             | CliError::Filter(_) => Exit::Failed,
@@ -71,6 +104,48 @@ impl CliError {
                 _ => Exit::Failed,
             },
         }
+    }
+}
+
+/// The exit status for the errno of a file operation.
+fn exit_of_errno(errno: i32) -> Exit {
+    match errno {
+        libc::ENOENT | libc::ESTALE => Exit::NotFound,
+        libc::ENOTCONN | libc::EHOSTDOWN | libc::ECONNREFUSED | libc::ETIMEDOUT => {
+            Exit::Unreachable
+        }
+        libc::EEXIST | libc::EBUSY | libc::ENOTEMPTY => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+/// libgfapi has few values for all that can go wrong, and no errno that says it well.
+fn exit_of_connect(error: &gfapi::ConnectError) -> Exit {
+    match error.source.raw_os_error() {
+        Some(libc::ENOENT) => Exit::NotFound,
+        Some(libc::EACCES | libc::EPERM) => Exit::Failed,
+        _ => Exit::Unreachable,
+    }
+}
+
+fn connect_hint(error: &gfapi::ConnectError) -> &'static str {
+    match error.source.raw_os_error() {
+        Some(libc::ENOENT) => "is the name right? (gluster volume list)",
+        _ => "is it started, and may this user and host use it? (gluster volume info)",
+    }
+}
+
+/// The next step, where the errno tells it.
+fn file_hint(error: &gfapi::FileError) -> &'static str {
+    match error.errno() {
+        libc::ENOSPC => "; see how full the pool is (lvs) and extend it (lvextend)",
+        libc::EHOSTDOWN => {
+            "; is gluster-bdd running on the brick's host? (systemctl status gluster-bdd)"
+        }
+        libc::ENOTCONN => "; are all bricks up? (gluster volume status)",
+        libc::EACCES | libc::EPERM => "; use a user who may write there, such as root",
+        libc::EOPNOTSUPP => "; is bd-client.so installed on this host? (scripts/install)",
+        _ => "",
     }
 }
 
@@ -123,6 +198,14 @@ mod tests {
             FaultKind::Failed,
         ] {
             assert_eq!(exit(kind), Exit::Failed);
+        }
+        for (errno, exit) in [
+            (libc::ENOENT, Exit::NotFound),
+            (libc::EEXIST, Exit::Refused),
+            (libc::EHOSTDOWN, Exit::Unreachable),
+            (libc::ENOSPC, Exit::Failed),
+        ] {
+            assert_eq!(exit_of_errno(errno), exit);
         }
         let lost = CallError::Lost(std::io::ErrorKind::UnexpectedEof.into());
         assert_eq!(CliError::from(lost).exit(), Exit::Unreachable);

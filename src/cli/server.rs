@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use bd_proto::{BrickInfo, CallError, Client, EngineSpec, Reply, Request};
+use serde::Serialize;
 
 use crate::CliError;
 
@@ -30,31 +31,51 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     })
 }
 
-/// A brick, for people.
-pub(crate) fn describe(dir: &Path, info: &BrickInfo) -> String {
-    let engine = match &info.engine {
-        EngineSpec::Lvm { vg, pool } => {
-            let pool = pool
-                .as_ref()
-                .map_or_else(|| "none, images are thick".into(), ToString::to_string);
-            format!("engine:     lvm\nvg:         {vg}\npool:       {pool}")
+/// A brick, as commands print it.
+#[derive(Debug, Serialize)]
+pub(crate) struct BrickReport {
+    /// Its directory.
+    pub(crate) dir: PathBuf,
+    /// What the server says of it.
+    #[serde(flatten)]
+    pub(crate) info: BrickInfo,
+}
+
+impl BrickReport {
+    pub(crate) fn new(dir: &Path, info: BrickInfo) -> BrickReport {
+        BrickReport {
+            dir: dir.to_owned(),
+            info,
         }
-        EngineSpec::File { store } => format!(
-            "engine:     file (sparse files, no logical volumes)\nstore:      {}",
-            store.display()
-        ),
-    };
-    let volume = info
-        .volume
-        .map_or_else(|| "none yet".into(), |id| id.to_string());
-    let adopt = if info.adopt { "yes" } else { "no" };
-    format!(
-        "brick:      {}\nid:         {}\n{engine}\nvolume:     {volume}\n\
-         top:        /{}\nnew images: {}\nextent:     {}\nadopt:      {adopt}\n",
-        dir.display(),
-        info.id,
-        info.top,
-        info.kind,
-        info.extent_size,
-    )
+    }
+
+    /// Line by line, for people.
+    pub(crate) fn describe(&self) -> String {
+        let info = &self.info;
+        let engine = match &info.engine {
+            EngineSpec::Lvm { vg, pool } => {
+                let pool = pool
+                    .as_ref()
+                    .map_or_else(|| "none, images are thick".into(), ToString::to_string);
+                format!("engine:     lvm\nvg:         {vg}\npool:       {pool}")
+            }
+            EngineSpec::File { store } => format!(
+                "engine:     file (sparse files, no logical volumes)\nstore:      {}",
+                store.display()
+            ),
+        };
+        let volume = info
+            .volume
+            .map_or_else(|| "none yet".into(), |id| id.to_string());
+        let adopt = if info.adopt { "yes" } else { "no" };
+        format!(
+            "brick:      {}\nid:         {}\n{engine}\nvolume:     {volume}\n\
+             top:        /{}\nnew images: {}\nextent:     {}\nadopt:      {adopt}\n",
+            self.dir.display(),
+            info.id,
+            info.top,
+            info.kind,
+            info.extent_size,
+        )
+    }
 }

@@ -14,3 +14,29 @@ pub const USER_PREFIX: &str = "user.glusterfs.bd";
 pub const DHT_LINKTO: &str = "trusted.glusterfs.dht.linkto";
 /// In the xdata of a link or symlink: `bd-client` has seen that no copy is meant.
 pub const PLAIN: &str = "glusterfs.bd.plain";
+/// Virtual, read, as in GlusterFS 5: `1` on a volume of gluster-bd.
+pub const VOLUME_TYPE: &str = "volume.type";
+/// Virtual, read, as in GlusterFS 5: what the volume can do, a sum of [`caps`].
+pub const VOLUME_CAPS: &str = "volume.caps";
+/// Virtual, read, as in GlusterFS 5: the LV that an image is a snapshot of.
+pub const LIST_ORIGIN: &str = "list-origin";
+
+/// The bits of [`VOLUME_CAPS`], with the values that they had in GlusterFS 5.
+pub mod caps {
+    /// Files can be logical volumes.
+    pub const BD: u32 = 0x01;
+    /// They can be thin.
+    pub const THIN: u32 = 0x02;
+    /// The server makes clones.
+    pub const OFFLOAD_COPY: u32 = 0x04;
+    /// The server makes snapshots.
+    pub const OFFLOAD_SNAPSHOT: u32 = 0x08;
+    /// The server writes zeros.
+    pub const OFFLOAD_ZERO: u32 = 0x20;
+}
+
+/// Virtual, set on the source, as in GlusterFS 5: clone it into the empty file whose gfid is the
+/// value. A size behind a colon is taken and has no effect.
+pub const OLD_CLONE: &str = "clone";
+/// Virtual, set on the source, as in GlusterFS 5: as [`OLD_CLONE`], for a snapshot.
+pub const OLD_SNAPSHOT: &str = "snapshot";

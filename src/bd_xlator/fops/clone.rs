@@ -1,15 +1,15 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bd_model::{Gfid, ImageMark, xattr};
 use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs};
-use glusterfs::{Dict, Errno, Fop, Frame, Inode, Loc, gf_error};
+use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
 use super::create;
 use crate::Brick;
 use crate::core::{Image, Kind};
 
-/// Makes the pending stub `dest` a clone or snapshot of `source`.
+/// Makes the stub `dest`, which is pending or an empty plain file, a clone or snapshot of `source`.
 ///
 /// Only for threads that may wait.
 pub(crate) fn copy<F: Fop>(
@@ -24,7 +24,13 @@ pub(crate) fn copy<F: Fop>(
         .find(*dest.as_bytes())
         .unwrap_or_else(|| inode.fresh());
     let loc = || Loc::by_gfid(&stub, *dest.as_bytes());
-    must_be_pending(frame, loc(), dest)?;
+    let node = brick.node(&stub);
+    // A plain file may be in use: its I/O waits, and then finds an image.
+    let held = node
+        .plain_io()
+        .write()
+        .unwrap_or_else(PoisonError::into_inner);
+    let plain = must_be_fresh(frame, loc(), dest)?;
     let name = {
         let pending = brick.pending();
         let known = pending.get(&dest).filter(|stub| stub.parent == brick.top());
@@ -72,6 +78,14 @@ pub(crate) fn copy<F: Fop>(
         return Err(errno);
     }
     brick.pending().remove(&dest);
+    if plain {
+        let made = Image::new(dest, made.kind, size);
+        let image = brick
+            .images
+            .find_or_read(dest, || Ok::<_, Errno>(Some(made)))?;
+        node.learn(image.map_or(Kind::Unknown, Kind::Image));
+    }
+    drop(held);
     // The inode may have been looked at while it was pending.
     if let Ok(Kind::Image(image)) = brick.kind_of(frame, &stub, *dest.as_bytes()) {
         image.refresh_allocated(&brick.link);
@@ -79,16 +93,25 @@ pub(crate) fn copy<F: Fop>(
     Ok(())
 }
 
-fn must_be_pending<F: Fop>(frame: &Frame<F>, loc: Loc<'_>, dest: Gfid) -> Result<(), Errno> {
+/// Whether `dest` is an empty plain file; `false` if it is pending. Anything else is refused.
+fn must_be_fresh<F: Fop>(frame: &Frame<F>, loc: Loc<'_>, dest: Gfid) -> Result<bool, Errno> {
     let request = Dict::new();
     request.set_u32(xattr::IMAGE, 0)?;
+    request.set_u32(xattr::DHT_LINKTO, 256)?;
     let reply = frame.ask::<Lookup>(LookupArgs {
         loc,
         xdata: Some(request),
     })?;
-    let mark = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-    if mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending) {
-        return Ok(());
+    let has = |key| reply.xdata.as_ref().and_then(|xdata| xdata.get_str(key));
+    match has(xattr::IMAGE) {
+        Some(text) if text.parse() == Ok(ImageMark::Pending) => return Ok(false),
+        None if reply.buf.file_type() == FileType::Regular
+            && reply.buf.size() == 0
+            && has(xattr::DHT_LINKTO).is_none() =>
+        {
+            return Ok(true);
+        }
+        _ => {}
     }
     gf_error!("<gfid:{dest}> is not a fresh destination of a clone or snapshot");
     Err(Errno::EINVAL)

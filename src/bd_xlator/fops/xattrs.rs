@@ -1,7 +1,8 @@
+use std::ffi::CStr;
 use std::sync::Arc;
 
-use bd_model::{DirPolicy, Gfid, ImageMark, xattr};
-use bd_proto::{CopyHow, Reply, Request};
+use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
+use bd_proto::{CopyHow, ImageInfo, Reply, Request};
 use glusterfs::fops::{
     Fgetxattr, FgetxattrReply, Fremovexattr, FremovexattrReply, Fsetxattr, FsetxattrReply,
     Getxattr, GetxattrReply, Removexattr, RemovexattrReply, Setxattr, SetxattrReply,
@@ -152,79 +153,129 @@ fn rest_of(dict: &Dict<'_>) -> Dict<'static> {
     rest
 }
 
-/// Answers what the server knows of an image.
+/// What can be asked by the name of an attribute which no file has.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    /// What the server knows of an image.
+    Info,
+    /// What it is a snapshot of.
+    Origin,
+    /// Whether the volume is one of gluster-bd.
+    VolumeType,
+    /// What it can do.
+    VolumeCaps,
+}
+
+fn question(name: Option<&CStr>) -> Option<Question> {
+    Some(match name?.to_str().ok()? {
+        xattr::INFO => Question::Info,
+        xattr::LIST_ORIGIN => Question::Origin,
+        xattr::VOLUME_TYPE => Question::VolumeType,
+        xattr::VOLUME_CAPS => Question::VolumeCaps,
+        _ => return None,
+    })
+}
+
+/// Answers questions about images and the volume.
 pub(crate) fn getxattr(brick: &Arc<Brick>, call: Call<'_, Getxattr>) {
-    if !call.args.name.as_ref().is_some_and(|name| is_info(name)) {
+    let Some(question) = question(call.args.name.as_deref()) else {
         return call.pass();
-    }
+    };
     let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
         return call.pass();
     };
-    match brick.image_of(&call.frame, &inode) {
-        Ok(Some(image)) => {
-            let frame = call.detach().frame;
-            brick.on_control(move |brick| match info(brick, &image) {
-                Ok((len, dict)) => {
-                    frame.unwind(GetxattrReply {
-                        len,
-                        dict: Some(dict),
-                        xdata: None,
-                    });
-                }
-                Err(errno) => frame.fail(errno),
-            });
-        }
-        Ok(None) => call.fail(Errno::ENODATA),
-        Err(errno) => call.fail(errno),
-    }
+    let frame = call.detach().frame;
+    answer(brick, frame, &inode, question, |len, dict| GetxattrReply {
+        len,
+        dict: Some(dict),
+        xdata: None,
+    });
 }
 
 /// As [`getxattr`].
 pub(crate) fn fgetxattr(brick: &Arc<Brick>, call: Call<'_, Fgetxattr>) {
-    if !call.args.name.as_ref().is_some_and(|name| is_info(name)) {
+    let Some(question) = question(call.args.name.as_deref()) else {
         return call.pass();
-    }
-    let image = brick.image_of(&call.frame, &call.args.fd.inode());
-    match image {
-        Ok(Some(image)) => {
-            let frame = call.detach().frame;
-            brick.on_control(move |brick| match info(brick, &image) {
-                Ok((len, dict)) => {
-                    frame.unwind(FgetxattrReply {
-                        len,
-                        dict: Some(dict),
-                        xdata: None,
-                    });
-                }
-                Err(errno) => frame.fail(errno),
-            });
-        }
-        Ok(None) => call.fail(Errno::ENODATA),
-        Err(errno) => call.fail(errno),
+    };
+    let inode = call.args.fd.inode().share();
+    let frame = call.detach().frame;
+    answer(brick, frame, &inode, question, |len, dict| FgetxattrReply {
+        len,
+        dict: Some(dict),
+        xdata: None,
+    });
+}
+
+fn answer<F: Fop>(
+    brick: &Arc<Brick>,
+    frame: Frame<F>,
+    inode: &Inode<'_>,
+    question: Question,
+    reply: impl FnOnce(u32, Dict<'static>) -> F::Reply<'static> + Send + 'static,
+) {
+    let unwind = |frame: Frame<F>, text: Result<(&str, String), Errno>| match text
+        .and_then(|(name, text)| one(name, &text))
+    {
+        Ok((len, dict)) => frame.unwind(reply(len, dict)),
+        Err(errno) => frame.fail(errno),
+    };
+    match question {
+        Question::VolumeType => unwind(frame, Ok((xattr::VOLUME_TYPE, "1".to_owned()))),
+        Question::VolumeCaps => unwind(frame, Ok((xattr::VOLUME_CAPS, caps(brick).to_string()))),
+        Question::Info | Question::Origin => match brick.image_of(&frame, inode) {
+            Ok(Some(image)) => brick.on_control(move |brick| {
+                let text = match question {
+                    Question::Origin => {
+                        origin(brick, &image).map(|text| (xattr::LIST_ORIGIN, text))
+                    }
+                    _ => info(brick, &image).map(|text| (xattr::INFO, text)),
+                };
+                unwind(frame, text);
+            }),
+            Ok(None) => frame.fail(Errno::ENODATA),
+            Err(errno) => frame.fail(errno),
+        },
     }
 }
 
-fn is_info(name: &std::ffi::CStr) -> bool {
-    name.to_bytes() == xattr::INFO.as_bytes()
+/// An answer of one attribute, and its length.
+fn one(name: &str, text: &str) -> Result<(u32, Dict<'static>), Errno> {
+    let dict = Dict::new();
+    dict.set(name, text.as_bytes())?;
+    Ok((u32::try_from(text.len()).map_err(|_| Errno::ERANGE)?, dict))
 }
 
-fn info(brick: &Brick, image: &Image) -> Result<(u32, Dict<'static>), Errno> {
+fn caps(brick: &Brick) -> u32 {
+    use xattr::caps::{BD, OFFLOAD_COPY, OFFLOAD_SNAPSHOT, OFFLOAD_ZERO, THIN};
+    let thin = match brick.kind_for(ImageKind::Thin) {
+        ImageKind::Thin => THIN,
+        ImageKind::Thick => 0,
+    };
+    BD | thin | OFFLOAD_COPY | OFFLOAD_SNAPSHOT | OFFLOAD_ZERO
+}
+
+fn known(brick: &Brick, image: &Image) -> Result<ImageInfo, Errno> {
     let gfid = image.gfid();
     let reply = brick.link.ask(&Request::Info {
         brick: brick.link.id(),
         gfid,
     });
-    let known = match reply {
-        Ok(Reply::Image(known)) => known,
-        Ok(_) => return Err(Errno::EPROTO),
-        Err(error) => return Err(brick.told("describe", gfid, &error)),
-    };
-    let mut json = serde_json::to_value(&known).map_err(|_| Errno::EIO)?;
+    match reply {
+        Ok(Reply::Image(known)) => Ok(known),
+        Ok(_) => Err(Errno::EPROTO),
+        Err(error) => Err(brick.told("describe", gfid, &error)),
+    }
+}
+
+fn origin(brick: &Brick, image: &Image) -> Result<String, Errno> {
+    let origin = known(brick, image)?.origin;
+    origin.map(String::from).ok_or(Errno::ENODATA)
+}
+
+fn info(brick: &Brick, image: &Image) -> Result<String, Errno> {
+    let mut json = serde_json::to_value(known(brick, image)?).map_err(|_| Errno::EIO)?;
     json["size"] = image.size().into();
-    let text = json.to_string();
-    let dict = Dict::new();
-    dict.set(xattr::INFO, text.as_bytes())?;
-    Ok((u32::try_from(text.len()).map_err(|_| Errno::ERANGE)?, dict))
+    Ok(json.to_string())
 }
 
 /// What a removal of attributes may do.
@@ -243,7 +294,7 @@ fn removal_of<F: Fop>(
     brick: &Brick,
     frame: &Frame<F>,
     inode: &Inode<'_>,
-    name: &std::ffi::CStr,
+    name: &CStr,
     xdata: Option<&Dict<'_>>,
 ) -> Result<Removal, Errno> {
     let in_list = name.is_empty() && xdata.is_some_and(|xdata| xdata.contains(xattr::IMAGE));

@@ -1,11 +1,11 @@
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bd_model::{LvName, VgName};
 use bd_proto::{BrickSpec, EngineSpec, Request};
 use clap::{Args, ValueEnum};
 
-use crate::server::{absolute, ask_brick, describe};
+use crate::context::Context;
+use crate::server::{BrickReport, absolute, ask_brick};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ enum EngineName {
 }
 
 impl Init {
-    pub(super) fn run(self, socket: &Path) -> Result<Exit, CliError> {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let dir = absolute(&self.dir)?;
         let spec = BrickSpec {
             engine: self.engine()?,
@@ -58,8 +58,8 @@ impl Init {
             top: self.top,
             adopt: !self.no_adopt,
         };
-        let info = ask_brick(socket, &Request::InitBrick(spec))?;
-        std::io::stdout().write_all(describe(&dir, &info).as_bytes())?;
+        let info = ask_brick(&context.socket, &Request::InitBrick(spec))?;
+        context.print(&BrickReport::new(&dir, info), BrickReport::describe)?;
         Ok(Exit::Done)
     }
 

@@ -1,10 +1,10 @@
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bd_proto::Request;
 use clap::Args;
 
-use crate::server::{absolute, ask_brick, describe};
+use crate::context::Context;
+use crate::server::{BrickReport, absolute, ask_brick};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -14,10 +14,13 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self, socket: &Path) -> Result<Exit, CliError> {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let dir = absolute(&self.dir)?;
-        let info = ask_brick(socket, &Request::DescribeBrick { dir: dir.clone() })?;
-        std::io::stdout().write_all(describe(&dir, &info).as_bytes())?;
+        let info = ask_brick(
+            &context.socket,
+            &Request::DescribeBrick { dir: dir.clone() },
+        )?;
+        context.print(&BrickReport::new(&dir, info), BrickReport::describe)?;
         Ok(Exit::Done)
     }
 }

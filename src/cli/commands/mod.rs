@@ -1,45 +1,114 @@
 //! The commands, one file each.
 
+mod brick_create;
 mod brick_init;
 mod brick_show;
 mod check;
+mod clone;
+mod completions;
+mod create;
+mod delete;
+mod info;
+mod list;
+mod pool_status;
+mod rename;
+mod resize;
+mod snapshot;
+mod storage_create;
+mod storage_list;
+mod tree;
 mod volfile_filter;
-
-use std::path::PathBuf;
+mod volume_create;
+mod volume_set_virt;
 
 use clap::{Parser, Subcommand};
 
+use crate::context::Context;
 use crate::{CliError, Exit};
 
 /// Serve logical volumes as files of a Gluster volume
 ///
+/// Images are named VOL:/PATH, or VOL:NAME in the volume's top image directory. Sizes are as LVM
+/// takes them (10G, 512MiB); a bare number is MiB, and b means bytes.
+///
 /// Exit status: 0 done, 1 failed (or a check found something), 2 usage, 3 not found, 4 gluster-bdd
-/// does not answer, 5 refused because the object is in use, exists already or belongs to another.
+/// or the volume does not answer, 5 refused because the object is in use, exists already or belongs
+/// to another.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bd", version, max_term_width = 100)]
 pub struct Arguments {
-    /// Socket of gluster-bdd [default: the variable GLUSTER_BDD_SOCKET, or
-    /// /run/gluster-bd/gluster-bdd.sock]
-    #[arg(long, global = true, value_name = "PATH", hide_default_value = true,
-          default_value_os_t = bd_proto::socket_path())]
-    socket: PathBuf,
+    #[command(flatten)]
+    context: Context,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make an image
+    Create(create::Create),
+    /// Remove images
+    Delete(delete::Delete),
+    /// Make a full copy of an image
+    Clone(clone::Clone),
+    /// Make a snapshot of an image
+    Snapshot(snapshot::Snapshot),
+    /// Make an image larger or smaller
+    Resize(resize::ResizeImage),
+    /// Give an image another name
+    Rename(rename::Rename),
+    /// List the images of a volume or directory
+    List(list::List),
+    /// Show one image
+    Info(info::Info),
+    /// Show images below those that they are snapshots of
+    Tree(tree::Tree),
+    /// Look for disks and make volume groups of this host
+    #[command(subcommand)]
+    Storage(Storage),
+    /// Show thin pools of this host
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Make volumes of bricks on volume groups
+    #[command(subcommand)]
+    Volume(Volume),
     /// Make and show bricks
     #[command(subcommand)]
     Brick(Brick),
     /// Compare a brick's files with its volumes; exits 1 if something is wrong
     Check(check::Check),
+    /// Print the completions for a shell
+    Completions(completions::Completions),
     /// Put the translators into a volfile; glusterd runs this
     VolfileFilter(volfile_filter::VolfileFilter),
 }
 
 #[derive(Debug, Subcommand)]
+enum Storage {
+    /// List disks, partitions and loop devices, and what they hold
+    List(storage_list::StorageList),
+    /// Make a volume group with a thin pool on empty disks
+    Create(storage_create::StorageCreate),
+}
+
+#[derive(Debug, Subcommand)]
+enum PoolCommand {
+    /// Show how full thin pools are
+    Status(pool_status::PoolStatus),
+}
+
+#[derive(Debug, Subcommand)]
+enum Volume {
+    /// Make bricks on volume groups, and a Gluster volume of them
+    Create(volume_create::VolumeCreate),
+    /// Set the options for images of virtual machines
+    SetVirt(volume_set_virt::SetVirt),
+}
+
+#[derive(Debug, Subcommand)]
 enum Brick {
+    /// Make a brick on a volume group, with its file system
+    Create(brick_create::BrickCreate),
     /// Make a directory a brick whose images live in a volume group
     Init(brick_init::Init),
     /// Show what a brick is made of
@@ -49,14 +118,33 @@ enum Brick {
 impl Arguments {
     /// Runs the command.
     pub fn run(self) -> Result<Exit, CliError> {
+        let context = &self.context;
         match self.command {
-            Command::Brick(Brick::Init(command)) => command.run(&self.socket),
-            Command::Brick(Brick::Show(command)) => command.run(&self.socket),
-            Command::Check(command) => command.run(&self.socket),
+            Command::Create(command) => command.run(context),
+            Command::Delete(command) => command.run(context),
+            Command::Clone(command) => command.run(context),
+            Command::Snapshot(command) => command.run(context),
+            Command::Resize(command) => command.run(context),
+            Command::Rename(command) => command.run(context),
+            Command::List(command) => command.run(context),
+            Command::Info(command) => command.run(context),
+            Command::Tree(command) => command.run(context),
+            Command::Storage(Storage::List(command)) => command.run(context),
+            Command::Storage(Storage::Create(command)) => command.run(context),
+            Command::Pool(PoolCommand::Status(command)) => command.run(context),
+            Command::Volume(Volume::Create(command)) => command.run(context),
+            Command::Volume(Volume::SetVirt(command)) => command.run(context),
+            Command::Brick(Brick::Create(command)) => command.run(context),
+            Command::Brick(Brick::Init(command)) => command.run(context),
+            Command::Brick(Brick::Show(command)) => command.run(context),
+            Command::Check(command) => command.run(context),
+            Command::Completions(command) => command.run(),
             Command::VolfileFilter(command) => command.run(),
         }
     }
 }
 
+#[cfg(test)]
+mod json_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Tests with device-mapper and LVM, in `scripts/guest`: `scripts/test guest`.
 
+mod commands;
 mod engine_lvm;
 #[path = "../images/mod.rs"]
 mod images;
@@ -7,6 +8,8 @@ mod plain;
 mod refuse;
 mod thick;
 mod thin;
+#[path = "../commands/typed.rs"]
+mod typed;
 
 /// What images are made of here.
 const BACKING: loopdev::Backing = loopdev::Backing::Thin;

@@ -1,7 +1,10 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
+mod commands;
 mod plain;
 mod rig;
+#[path = "../commands/typed.rs"]
+mod typed;
 
 #[path = "../images/mod.rs"]
 mod images;

@@ -1,0 +1,39 @@
+use std::path::PathBuf;
+
+use bd_model::{LvName, VgName};
+use clap::Args;
+
+use crate::context::Context;
+use crate::server::{BrickReport, absolute};
+use crate::storage::{BrickSource, prepare};
+use crate::{CliError, Exit};
+
+#[derive(Debug, Args)]
+pub(super) struct BrickCreate {
+    /// The volume group
+    vg: VgName,
+    /// Its thin pool [default: the only one; without any, images are thick]
+    #[arg(long)]
+    pool: Option<LvName>,
+    /// The brick directory [default: /srv/gluster-bd/VG/brick, on a file system that is made on
+    /// a volume of the group and mounted from /etc/fstab]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Name of the top image directory, the same for all bricks of a volume [default: VG]
+    #[arg(long, value_name = "NAME")]
+    top: Option<String>,
+}
+
+impl BrickCreate {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
+        let source = BrickSource {
+            vg: self.vg,
+            pool: self.pool,
+            dir: self.dir.as_deref().map(absolute).transpose()?,
+            top: self.top,
+        };
+        let (dir, info) = prepare(context, &source)?;
+        context.print(&BrickReport::new(&dir, info), BrickReport::describe)?;
+        Ok(Exit::Done)
+    }
+}

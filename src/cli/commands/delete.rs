@@ -1,0 +1,64 @@
+use clap::Args;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::image::{ImagePath, Session};
+use crate::{CliError, Exit};
+
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    /// The images; they are removed one after the other
+    #[arg(value_name = "VOL:/PATH", required = true)]
+    images: Vec<ImagePath>,
+}
+
+/// An image that was removed.
+#[derive(Debug, Serialize)]
+pub(super) struct Deleted {
+    pub(super) volume: String,
+    pub(super) path: String,
+}
+
+impl Delete {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
+        let mut open: Option<Session> = None;
+        let mut deleted = Vec::new();
+        let mut outcome = Ok(Exit::Done);
+        for image in &self.images {
+            match delete(context, image, &mut open) {
+                Ok(done) => deleted.push(done),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        context.print(&deleted, |deleted| {
+            deleted
+                .iter()
+                .map(|done| format!("deleted {}:{}\n", done.volume, done.path))
+                .collect()
+        })?;
+        outcome
+    }
+}
+
+/// Removes one image, through the connection of the one before if it is the same volume's.
+fn delete(
+    context: &Context,
+    image: &ImagePath,
+    open: &mut Option<Session>,
+) -> Result<Deleted, CliError> {
+    let session = match open.take().filter(|session| session.name == image.volume) {
+        Some(session) => session,
+        None => Session::open(context, &image.volume)?,
+    };
+    let session = open.insert(session);
+    let path = session.path_of(&image.name)?;
+    session.report(&path)?;
+    session.files.unlink(&path)?;
+    Ok(Deleted {
+        volume: session.name.clone(),
+        path,
+    })
+}

@@ -1,0 +1,179 @@
+//! The JSON of each command is what docs/json.md shows.
+
+use bd_model::{BrickId, Bytes, Gfid, ImageKind};
+use bd_proto::{BrickInfo, EngineSpec};
+use serde_json::{Value, json, to_value};
+
+use crate::image::{ImageReport, Known, Listed, lineage};
+use crate::server::BrickReport;
+use crate::storage::{Disk, Group, Pool};
+
+fn image(name: &str, origin: Option<&str>) -> ImageReport {
+    ImageReport {
+        volume: "vms".into(),
+        path: format!("/vg0/{name}"),
+        known: Known {
+            size: Bytes(10 << 30),
+            allocated: Bytes(4 << 20),
+            kind: ImageKind::Thin,
+            gfid: Gfid::from_bytes([7; 16]),
+            lv: name.parse().unwrap(),
+            lv_size: Bytes(10 << 30),
+            pool: Some("pool".parse().unwrap()),
+            origin: origin.map(|origin| origin.parse().unwrap()),
+        },
+    }
+}
+
+fn group() -> Group {
+    Group {
+        vg: "vg0".into(),
+        size: 107_369_988_096,
+        free: 9_663_676_416,
+        tags: "gluster_bd.brick=07070707-0707-0707-0707-070707070707".into(),
+    }
+}
+
+fn pool() -> Pool {
+    Pool {
+        vg: "vg0".into(),
+        pool: "pool".into(),
+        size: 94_489_280_512,
+        metadata_size: 1 << 30,
+        data_percent: Some(12.5),
+        metadata_percent: Some(1.04),
+        chunk_size: 64 << 10,
+        zeroing: true,
+        when_full: "error".into(),
+        group_free: 9_663_676_416,
+        autoactivation: false,
+    }
+}
+
+fn brick() -> BrickReport {
+    let info = BrickInfo {
+        id: "07070707-0707-0707-0707-070707070707"
+            .parse::<BrickId>()
+            .unwrap(),
+        engine: EngineSpec::Lvm {
+            vg: "vg0".parse().unwrap(),
+            pool: Some("pool".parse().unwrap()),
+        },
+        top: "vg0".into(),
+        kind: ImageKind::Thin,
+        extent_size: Bytes(4 << 20),
+        adopt: true,
+        volume: None,
+    };
+    BrickReport::new("/srv/gluster-bd/vg0/brick".as_ref(), info)
+}
+
+/// An example of each shape, by its heading.
+fn examples() -> Vec<(&'static str, Value)> {
+    let listed = Listed {
+        path: "/vg0/vm1".into(),
+        size: Bytes(10 << 30),
+        allocated: Bytes(4 << 20),
+        modified: 1_795_221_169,
+    };
+    let disk = Disk {
+        path: "/dev/sdb1".into(),
+        kind: "part".into(),
+        size: Bytes(1 << 40),
+        holds: vec!["xfs".into(), "mounted on /srv".into()],
+        in_use: true,
+        free: false,
+    };
+    vec![
+        ("An image", to_value(image("vm1", None)).unwrap()),
+        (
+            "Images in a list",
+            to_value(super::list::Images {
+                volume: "vms".into(),
+                images: vec![listed],
+            })
+            .unwrap(),
+        ),
+        (
+            "Images as a tree",
+            to_value(super::tree::Images {
+                volume: "vms".into(),
+                images: lineage(vec![image("vm1", None), image("snap", Some("vm1"))]),
+            })
+            .unwrap(),
+        ),
+        (
+            "Deleted images",
+            to_value([super::delete::Deleted {
+                volume: "vms".into(),
+                path: "/vg0/vm1".into(),
+            }])
+            .unwrap(),
+        ),
+        ("Disks", to_value([disk]).unwrap()),
+        (
+            "A new volume group",
+            to_value(super::storage_create::Made {
+                group: group(),
+                pool: pool(),
+            })
+            .unwrap(),
+        ),
+        ("Pools", to_value([pool()]).unwrap()),
+        ("A brick", to_value(brick()).unwrap()),
+        (
+            "A new volume",
+            to_value(super::volume_create::Made {
+                volume: "vms".into(),
+                bricks: vec![super::volume_create::MadeBrick {
+                    host: "server1".into(),
+                    dir: "/srv/gluster-bd/vg0/brick".into(),
+                    vg: Some("vg0".parse().unwrap()),
+                }],
+            })
+            .unwrap(),
+        ),
+        (
+            "Options of a volume",
+            to_value(super::volume_set_virt::Set {
+                volume: "vms".into(),
+                group: "gluster-bd-virt",
+            })
+            .unwrap(),
+        ),
+        (
+            "Findings of a check",
+            to_value(super::check::Checked {
+                dir: Some("/srv/gluster-bd/vg0/brick".into()),
+                findings: vec![super::check::Finding {
+                    kind: "no_stub".into(),
+                    message: "volume vm1 of image 07070707-0707-0707-0707-070707070707 has no stub"
+                        .into(),
+                }],
+            })
+            .unwrap(),
+        ),
+    ]
+}
+
+#[test]
+fn the_shapes_are_those_of_the_documentation() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut documented = Vec::new();
+    for section in text.split("\n## ").skip(1) {
+        let title = section.lines().next().unwrap();
+        let block = section.split("```json\n").nth(1).unwrap();
+        let block = block.split("```").next().unwrap();
+        let value: Value = serde_json::from_str(block).unwrap();
+        documented.push(json!([title, value]));
+    }
+    let examples: Vec<Value> = examples()
+        .into_iter()
+        .map(|(title, value)| json!([title, value]))
+        .collect();
+    if std::env::var_os("SHOW_JSON").is_some() {
+        println!("{}", serde_json::to_string_pretty(&examples).unwrap());
+    }
+    assert_eq!(documented, examples);
+}

@@ -1,0 +1,64 @@
+use bd_model::{Bytes, xattr};
+use gfapi::{FileKind, Stat};
+use serde::Serialize;
+
+use super::path::join;
+use super::session::Session;
+use crate::CliError;
+
+/// An image as its directory shows it: no server of LVM is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Listed {
+    /// The path within the volume.
+    pub(crate) path: String,
+    /// Bytes of the file.
+    pub(crate) size: Bytes,
+    /// Bytes that are allocated to it.
+    pub(crate) allocated: Bytes,
+    /// Time of the last write, in seconds since 1970.
+    pub(crate) modified: u64,
+}
+
+impl Session {
+    /// The images below `directory`, or below all image directories at the root.
+    pub(crate) fn images(&self, directory: Option<&str>) -> Result<Vec<Listed>, CliError> {
+        let mut waiting = match directory {
+            Some(directory) => vec![directory.to_owned()],
+            None => self.tops()?,
+        };
+        waiting.reverse();
+        let mut images = Vec::new();
+        while let Some(directory) = waiting.pop() {
+            // In such a directory every file is an image; elsewhere each must be asked.
+            let all = self
+                .policy(&directory)?
+                .is_some_and(|policy| policy.image_from.0 == 0);
+            let mut below = Vec::new();
+            for entry in self.directory(&directory)? {
+                let path = join(&directory, &entry.name);
+                match entry.stat.kind {
+                    FileKind::Directory => below.push(path),
+                    FileKind::Regular if all || self.attribute(&path, xattr::IMAGE)?.is_some() => {
+                        images.push(listed(path, &entry.stat));
+                    }
+                    FileKind::Regular | FileKind::Symlink | FileKind::Other => {}
+                }
+            }
+            waiting.extend(below.into_iter().rev());
+        }
+        Ok(images)
+    }
+}
+
+fn listed(path: String, stat: &Stat) -> Listed {
+    let modified = stat
+        .modified
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Listed {
+        path,
+        size: Bytes(stat.size),
+        allocated: Bytes(stat.allocated),
+        modified,
+    }
+}

@@ -1,0 +1,18 @@
+//! Disks, volume groups and bricks of this host.
+//!
+//! This is the one place that runs LVM's programs: making a volume group and its pool is done
+//! before gluster-bdd has anything to do with it.
+
+mod brick;
+mod disk;
+mod group;
+mod layout;
+mod mount;
+mod program;
+
+pub(crate) use brick::{BrickSource, prepare};
+pub(crate) use disk::{Disk, disks, inspect, unseen_members};
+pub(crate) use group::{Group, NewGroup, Pool, find_group, make_group, pools};
+pub(crate) use layout::Share;
+pub use program::ProgramError;
+pub(crate) use program::run;

@@ -1,0 +1,231 @@
+//! What an admin types about images, on a volume of either engine.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use loopdev::{Output, Rig, Volume, cmd, sh, wait_for};
+
+/// A volume of the test; in lines `vms` stands for it, and `top` for its image directory.
+#[derive(Debug)]
+pub(crate) struct Bed {
+    /// The volume.
+    pub(crate) volume: Volume,
+    /// The name of its image directory.
+    pub(crate) top: String,
+}
+
+/// Runs a line of a program, with the names put in, and taken out of what it says.
+pub(crate) fn line(bed: &Bed, program: &str, line: &str) -> Result<Output> {
+    let line = line
+        .replace("vms", bed.volume.name())
+        .replace("top", &bed.top);
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut output = cmd(program, &words)?;
+    for text in [&mut output.stdout, &mut output.stderr] {
+        *text = text
+            .replace(bed.volume.name(), "vms")
+            .replace(&bed.top, "top");
+    }
+    Ok(output)
+}
+
+/// The line of gluster-bd ends with `code`, and says `said` somewhere.
+pub(crate) fn expect(bed: &Bed, words: &str, code: i32, said: &str) -> Result<()> {
+    let output = line(bed, "gluster-bd", words)?;
+    ensure!(
+        output.code == code && (output.stdout.contains(said) || output.stderr.contains(said)),
+        "expected {code} and {said:?}: {output}"
+    );
+    Ok(())
+}
+
+/// The names that `list` shows.
+fn listed(bed: &Bed) -> Result<String> {
+    let output = line(bed, "gluster-bd", "list vms")?.ok()?;
+    let names = output.lines().into_iter().skip(1);
+    let names: Vec<&str> = names
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    Ok(names.join(" "))
+}
+
+/// The commands, on a started volume without images.
+pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
+    expect(
+        bed,
+        "create vms:/top/lv1 4MB",
+        0,
+        "created vms:/top/lv1, 4 MiB",
+    )?;
+    expect(
+        bed,
+        "create vms:lv2 8 --thick",
+        0,
+        "vms:/top/lv2, 8 MiB, lv",
+    )?;
+    expect(bed, "create vms:/top/lv1 4MB", 5, "exists already")?;
+    expect(bed, "create vms:/nothere/lv1 4MB", 3, "no such file")?;
+    expect(bed, "create vms:/top/x 4Q", 2, "is not a unit")?;
+    expect(bed, "create lv1 4MB", 2, "names no volume")?;
+    expect(bed, "crate vms:/top/x 4", 2, "create")?;
+    let nobody = "--reuid 65534 --regid 65534 --clear-groups gluster-bd create vms:/top/x 4";
+    let output = line(bed, "setpriv", nobody)?;
+    ensure!(
+        output.code == 1 && output.stderr.contains("permission denied; use a user"),
+        "{output}"
+    );
+    expect(bed, "list vms_nothere", 3, "is the name right?")?;
+
+    let mount = rig.mount(&bed.volume, &[])?;
+    let top = mount.join(&bed.top);
+    sh(&format!(
+        "head -c 4M /dev/urandom | dd of={0}/lv1 bs=1M conv=notrunc,fsync status=none",
+        top.display()
+    ))?;
+    expect(
+        bed,
+        "clone vms:/top/lv1 clone",
+        0,
+        "cloned vms:/top/lv1 to vms:/top/clone",
+    )?;
+    expect(
+        bed,
+        "snapshot vms:/top/lv1 snap 1",
+        0,
+        "snapshot of vms:/top/lv1",
+    )?;
+    expect(bed, "snapshot vms:/top/lv1 clone", 5, "exists already")?;
+    expect(bed, "clone vms:/top/nothere x", 3, "no such file")?;
+    expect(bed, "clone vms:/top/lv1 /x", 5, "makes no images")?;
+    ensure!(!mount.join("x").exists(), "a failed clone left a file");
+    sh(&format!(
+        "cd {} && cmp lv1 clone && cmp lv1 snap",
+        top.display()
+    ))?;
+
+    // As in GlusterFS 5. 47: volumes, thin ones, clones, snapshots and zeroes on the server.
+    let asked = |name: &str, file: &str| -> Result<String> {
+        let words = ["--only-values", "--absolute-names", "-n", name, file];
+        Ok(cmd("getfattr", &words)?.ok()?.stdout)
+    };
+    let root = mount.display().to_string();
+    let snap = top.join("snap").display().to_string();
+    ensure!(asked("volume.type", &root)? == "1");
+    ensure!(asked("volume.caps", &root)? == "47");
+    ensure!(asked("list-origin", &snap)? == "lv1");
+    let plain = top.join("lv1").display().to_string();
+    cmd("getfattr", &["-n", "list-origin", plain.as_str()])?.fails()?;
+
+    for (key, name) in [("clone", "old-clone"), ("snapshot", "old-snap")] {
+        let into = mount.join(name).display().to_string();
+        fs::write(&into, "")?;
+        let gfid = asked("glusterfs.gfid.string", &into)?;
+        let lv1 = top.join("lv1").display().to_string();
+        cmd("setfattr", &["-n", key, "-v", &gfid, &lv1])?.ok()?;
+        // The mount remembers the size of the empty file for a second.
+        wait_for("the bytes of the copy", || {
+            Ok(cmd("cmp", &[&lv1, &into])?.code == 0)
+        })?;
+        cmd("setfattr", &["-n", key, "-v", &gfid, &lv1])?.fails()?;
+        expect(bed, &format!("info vms:/{name}"), 0, "size:       4 MiB")?;
+    }
+    ensure!(asked("list-origin", &mount.join("old-snap").display().to_string())? == "lv1");
+    expect(
+        bed,
+        "delete vms:/old-snap vms:/old-clone",
+        0,
+        "deleted vms:/old-clone",
+    )?;
+
+    expect(bed, "resize vms:lv1 +4M", 0, "has 8 MiB")?;
+    expect(bed, "resize vms:lv1 -4M", 5, "--force")?;
+    expect(bed, "resize vms:lv1 -4M --mode=script", 0, "has 4 MiB")?;
+    expect(bed, "resize vms:lv1 4095k --force", 0, "has 3.99 MiB")?;
+    expect(bed, "resize vms:lv1 -1T --force", 1, "no size it can have")?;
+    expect(
+        bed,
+        "rename vms:clone web",
+        0,
+        "renamed vms:/top/clone to vms:/top/web",
+    )?;
+    expect(bed, "rename vms:web snap", 5, "exists already")?;
+    expect(bed, "info vms:web", 0, "size:       4 MiB")?;
+    expect(bed, "info vms:/top", 5, "is not a regular file")?;
+    expect(bed, "list vms:/", 0, "/top/snap")?;
+    ensure!(listed(bed)? == "/top/lv1 /top/lv2 /top/snap /top/web");
+    expect(bed, "tree vms", 0, "── /top/snap (4 MiB")?;
+    let json = line(bed, "gluster-bd", "list vms --json")?.ok()?.stdout;
+    ensure!(
+        json.starts_with(
+            "{\n  \"volume\": \"vms\",\n  \"images\": [\n    {\n      \"path\": \"/top/lv1\""
+        ),
+        "{json}"
+    );
+
+    sh(&format!("touch {}/plain", mount.display()))?;
+    expect(bed, "delete vms:/plain", 5, "not an image")?;
+    expect(
+        bed,
+        "delete vms:/top/lv1 vms:nothere",
+        3,
+        "deleted vms:/top/lv1",
+    )?;
+    expect(
+        bed,
+        "delete vms:lv2 vms:web vms:/top/snap",
+        0,
+        "deleted vms:/top/snap",
+    )?;
+    ensure!(listed(bed)?.is_empty());
+    let left = sh(&format!("ls -A {} {}", mount.display(), top.display()))?;
+    ensure!(!left.stdout.contains(".gluster-bd-"), "{left}");
+    rig.unmount(&mount)
+}
+
+/// Ctrl-C at many moments of a command: it is done or undone, whatever the moment.
+pub(crate) fn interrupted(rig: &mut Rig, bed: &Bed) -> Result<()> {
+    let mount = rig.mount(&bed.volume, &[])?;
+    for moment in 0..12 {
+        let image = format!("{}:/{}/image{moment}", bed.volume.name(), bed.top);
+        let mut words = vec!["create", &image, "16"];
+        if moment % 2 == 1 {
+            words.push("--thick");
+        }
+        let mut child = Command::new("gluster-bd")
+            .args(&words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        std::thread::sleep(Duration::from_millis(moment * 20));
+        // It may have ended; that is one of the moments.
+        cmd("kill", &["-INT".to_owned(), child.id().to_string()])?;
+        let done = child.wait()?.success();
+        let there = listed(bed)?.contains(&format!("/image{moment}"));
+        ensure!(done == there, "moment {moment}: done {done}, there {there}");
+    }
+    let hidden = sh(&format!("ls -A {}", mount.display()))?;
+    ensure!(hidden.stdout == bed.top, "{hidden}");
+    rig.unmount(&mount)
+}
+
+/// What clients say whose servers are gone, in turn: gluster-bdd, the volume, glusterd.
+pub(crate) fn servers_gone(
+    bed: &Bed,
+    server: &loopdev::Daemon,
+    glusterd: &loopdev::Daemon,
+) -> Result<()> {
+    server.stop()?;
+    expect(bed, "create vms:late 4", 4, "is gluster-bdd running")?;
+    ensure!(listed(bed)?.is_empty());
+    bed.volume.stop()?;
+    expect(bed, "list vms", 4, "is it started")?;
+    glusterd.stop()?;
+    expect(
+        bed,
+        "list vms",
+        4,
+        "cannot connect to volume vms at localhost",
+    )
+}

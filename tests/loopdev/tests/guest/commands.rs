@@ -1,0 +1,192 @@
+//! The commands on volume groups, from empty disks on.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use loopdev::{Output, Place, Rig, cmd, run, sh};
+
+use crate::typed::{self, Bed};
+
+fn bd(words: &str) -> Result<Output> {
+    cmd("gluster-bd", &words.split(' ').collect::<Vec<_>>())
+}
+
+fn expect(words: &str, code: i32, said: &str) -> Result<Output> {
+    let output = bd(words)?;
+    ensure!(
+        output.code == code && (output.stdout.contains(said) || output.stderr.contains(said)),
+        "expected {code} and {said:?}: {output}"
+    );
+    Ok(output)
+}
+
+/// Promises the rig to remove a group that gluster-bd makes, and the mount of its brick.
+fn owned_group(rig: &mut Rig, part: &str) -> String {
+    let vg = rig.name(part);
+    let name = vg.clone();
+    rig.on_teardown(format!("volume group {vg}"), move || {
+        let at = format!("/srv/gluster-bd/{name}");
+        if sh("cat /proc/self/mounts")?
+            .stdout
+            .contains(&format!(" {at} "))
+        {
+            cmd("umount", &[at.as_str()])?.ok()?;
+        }
+        let there = cmd("vgs", &["--noheadings", name.as_str()])?.code == 0;
+        if there {
+            cmd("vgremove", &["-ff", "-y", name.as_str()])?.ok()?;
+        }
+        Ok(())
+    });
+    vg
+}
+
+fn lvs(vg: &str) -> Result<String> {
+    let output = cmd("lvs", &["--noheadings", "-o", "lv_name", vg])?.ok()?;
+    Ok(output.lines().join(" "))
+}
+
+#[test]
+fn storage_commands() {
+    run("guest::storage_commands", Place::Guest, |rig| {
+        let disk = |rig: &mut Rig, name: &str| -> Result<String> {
+            Ok(rig.loop_device(name, 1024)?.display().to_string())
+        };
+        let (a, b) = (disk(rig, "a")?, disk(rig, "b")?);
+        let vg = owned_group(rig, "vg");
+        let list = expect("storage list", 0, &a)?;
+        ensure!(
+            list.lines()
+                .iter()
+                .any(|line| line.starts_with(&a) && line.ends_with("free")),
+            "{list}"
+        );
+        sh(&format!("mkfs.ext4 -q {b}"))?;
+        expect(&format!("storage create {vg} {a} {b}"), 5, "it holds: ext4")?;
+        expect(
+            &format!("storage create {vg} /dev/nothere"),
+            3,
+            "/dev/nothere",
+        )?;
+        expect(
+            &format!("storage create {vg} {a} --thinpool 4G"),
+            1,
+            "cannot make the pool",
+        )?;
+        ensure!(expect("storage list --free", 0, &a)?.stdout.contains(&a));
+        let mounted = rig.folder("mounted")?;
+        sh(&format!("mount {b} {}", mounted.display()))?;
+        expect(&format!("storage create {vg} {b} --wipe"), 5, "mounted on")?;
+        sh(&format!("umount {b}"))?;
+        expect(
+            &format!("storage create {vg} {a} {b} --wipe"),
+            0,
+            "vg:         ",
+        )?;
+        expect(&format!("storage create {vg} {a}"), 5, "exists already")?;
+        expect(
+            &format!("storage create {vg}2 {a}"),
+            5,
+            "physical volume of",
+        )?;
+        expect("pool status", 0, &format!("{vg}/pool"))?;
+        expect("pool status nothere", 3, "no thin pool")?;
+        expect("check", 0, "this host: clean")?;
+        sh(&format!("lvchange -q --setautoactivation y {vg}/pool"))?;
+        expect("check", 1, "--setautoactivation n")?;
+
+        let (c, d) = (disk(rig, "c")?, disk(rig, "d")?);
+        let mirrored = owned_group(rig, "raid");
+        expect(
+            &format!("storage create {mirrored} {c} --raid1"),
+            2,
+            "two devices",
+        )?;
+        expect(
+            &format!("storage create {mirrored} {c} {d} --raid1"),
+            0,
+            "pool",
+        )?;
+        let data = sh(&format!("lvs -a --noheadings -o segtype {mirrored}"))?;
+        ensure!(
+            data.lines().iter().filter(|kind| **kind == "raid1").count() >= 2,
+            "{data}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn the_old_sequence() {
+    run("guest::the_old_sequence", Place::Guest, |rig| {
+        let disk = rig.loop_device("disk", 2048)?.display().to_string();
+        let vg = owned_group(rig, "vg");
+        expect(&format!("storage create {vg} {disk}"), 0, "pool")?;
+        let server = rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
+        let glusterd = rig.glusterd()?;
+        let dir = Path::new("/srv/gluster-bd").join(&vg).join("brick");
+        let bed = Bed {
+            volume: rig.adopt_volume(&rig.name("vol"), &[dir]),
+            top: vg.clone(),
+        };
+        let host = rig.host()?;
+        let gluster = |words: &str| typed::line(&bed, "gluster", words);
+        gluster("volume create vms device lvm nothere:/top")?.fails()?;
+        gluster("volume create vms device vg nothere.invalid:/top")?.fails()?;
+        gluster(&format!("volume create vms device vg {host}:/top"))?.ok()?;
+        gluster(&format!("volume create vms device vg {host}:/top"))?.fails()?;
+        ensure!(sh("cat /etc/fstab")?.stdout.contains(&vg));
+        bed.volume.start()?;
+
+        let mount = rig.mount(&bed.volume, &[])?;
+        let top = mount.join(&vg).display().to_string();
+        sh(&format!(
+            "cd {top} && touch lv1 && truncate -s 16M lv1 && ln lv1 lv2 && rm lv1"
+        ))?;
+        gluster("bd create vms:/top/lv3 4MB")?.ok()?;
+        gluster("bd clone vms:/top/lv3 lv4")?.ok()?;
+        gluster("bd snapshot vms:/top/lv3 lv5 1")?.ok()?;
+        ensure!(
+            lvs(&vg)? == "gluster_bd_brick lv2 lv3 lv4 lv5 pool",
+            "{}",
+            lvs(&vg)?
+        );
+        gluster("bd delete vms:/top/lv3")?.ok()?;
+        ensure!(gluster("bd list vms")?.ok()?.stdout.contains("/top/lv5"));
+        ensure!(gluster("bd info vms:/top/lv3")?.code == 3);
+        gluster("--mode=script bd delete vms:lv2 vms:lv4 vms:lv5")?.ok()?;
+        ensure!(gluster("volume list")?.ok()?.stdout == "vms");
+        ensure!(gluster("volume nonsense")?.code == 1);
+        rig.unmount(&mount)?;
+
+        typed::commands(rig, &bed)?;
+        ensure!(lvs(&vg)? == "gluster_bd_brick pool", "{}", lvs(&vg)?);
+        expect("volume set-virt nothere", 1, "nothere")?;
+        typed::expect(&bed, "volume set-virt vms", 0, "gluster-bd-virt")?;
+        typed::servers_gone(&bed, &server, &glusterd)
+    });
+}
+
+#[test]
+fn a_brick_in_a_directory() {
+    run("guest::a_brick_in_a_directory", Place::Guest, |rig| {
+        let vg = rig.vg("vg", &[512])?;
+        let dir = rig.filesystem("names", 400)?.join("b1");
+        std::fs::create_dir(&dir)?;
+        rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
+        rig.glusterd()?;
+        let bed = Bed {
+            volume: rig.adopt_volume(&rig.name("vol"), std::slice::from_ref(&dir)),
+            top: vg.name().to_owned(),
+        };
+        let brick = format!("{}:{}?{}", rig.host()?, dir.display(), vg.name());
+        typed::line(&bed, "gluster", &format!("volume create vms {brick} force"))?.ok()?;
+        bed.volume.start()?;
+        // The group has no pool.
+        typed::expect(&bed, "create vms:lv1 8", 0, "8 MiB, lv")?;
+        ensure!(vg.lvs()? == ["lv1"]);
+        typed::expect(&bed, "snapshot vms:lv1 snap", 0, "snapshot of")?;
+        typed::expect(&bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")?;
+        typed::interrupted(rig, &bed)
+    });
+}

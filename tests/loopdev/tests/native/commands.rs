@@ -1,0 +1,41 @@
+//! The commands on the file engine.
+
+use anyhow::Result;
+use loopdev::{Daemon, Place, Rig, run};
+
+use crate::typed::{self, Bed};
+
+/// A volume of one brick on the file engine, and its servers.
+fn bed(rig: &mut Rig) -> Result<(Bed, Daemon, Daemon)> {
+    let disk = rig.filesystem("disk", 512)?;
+    let (brick, store) = (disk.join("b1"), disk.join("top"));
+    std::fs::create_dir(&brick)?;
+    std::fs::create_dir(&store)?;
+    let server = rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
+    let (dir, store) = (brick.display().to_string(), store.display().to_string());
+    let words = ["brick", "init", &dir, "--engine", "file", "--store", &store];
+    loopdev::cmd("gluster-bd", &words)?.ok()?;
+    let glusterd = rig.glusterd()?;
+    let volume = rig.volume("vol", &[brick])?;
+    volume.set("user.bd", "on")?;
+    volume.start()?;
+    let top = "top".to_owned();
+    Ok((Bed { volume, top }, server, glusterd))
+}
+
+#[test]
+fn image_commands() {
+    run("native::image_commands", Place::Native, |rig| {
+        let (bed, server, glusterd) = bed(rig)?;
+        typed::commands(rig, &bed)?;
+        typed::servers_gone(&bed, &server, &glusterd)
+    });
+}
+
+#[test]
+fn interrupted_commands() {
+    run("native::interrupted_commands", Place::Native, |rig| {
+        let (bed, _, _) = bed(rig)?;
+        typed::interrupted(rig, &bed)
+    });
+}
