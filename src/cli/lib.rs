@@ -1,7 +1,7 @@
 //! gluster-bd: the command line for bricks and images on logical volumes.
 //!
 //! One file a command under [`commands`]; a command decodes its arguments, asks a volume or
-//! gluster-bdd, and prints. [`image`] are the files of a volume that are images; [`volfile`] reads
+//! gluster-bdd, and prints. `image` are the files of a volume that are images; `volfile` reads
 //! and writes Gluster's volfiles.
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! A brick: a directory, an engine and the rules that keep the two in step.
 //!
 //! An operation on both is recorded as an intent first, durable before anything is changed.
-//! [`reconcile`] knows for each intent what the next start makes of it.
+//! `reconcile` knows for each intent what the next start makes of it.
 
 pub(crate) mod busy;
 mod check;
