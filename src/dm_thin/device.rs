@@ -32,6 +32,17 @@ pub enum DmError {
         #[source]
         source: devicemapper::DmError,
     },
+    /// A pool did not take a message.
+    #[error("pool {pool} does not take the message {message:?}")]
+    Message {
+        /// Its UUID.
+        pool: String,
+        /// The message.
+        message: String,
+        /// The cause.
+        #[source]
+        source: devicemapper::DmError,
+    },
     /// The device has another target than was thought.
     #[error("device {device} is a {found} device, not {wanted}")]
     Target {

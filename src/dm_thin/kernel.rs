@@ -6,6 +6,8 @@ use crate::{DmDevice, DmError, PoolState, StatusError, ThinState};
 
 /// The errno of a device that is not there.
 const ENXIO: i32 = 6;
+/// The errno of a thin device that is not in a pool's metadata.
+const ENODATA: i32 = 61;
 
 /// The way to ask device-mapper.
 pub struct Dm {
@@ -67,6 +69,26 @@ impl Dm {
         self.status(uuid, "thin-pool")
     }
 
+    /// Takes a thin device out of the metadata of a pool, by the device-mapper UUID of the pool's
+    /// `-tpool` layer; `false` if there is none of this number. The kernel refuses to take away one
+    /// that is active.
+    ///
+    /// The message `delete` of the thin-pool target (Linux, Documentation/admin-guide/
+    /// device-mapper/thin-provisioning.rst).
+    pub fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError> {
+        let id = DmUuid::new(pool).map_err(|source| ask(pool, source))?;
+        let message = format!("delete {device}");
+        match self.dm.target_msg(&DevId::Uuid(id), None, &message) {
+            Ok(_) => Ok(true),
+            Err(error) if errno(&error) == Some(ENODATA) => Ok(false),
+            Err(source) => Err(DmError::Message {
+                pool: pool.to_owned(),
+                message,
+                source,
+            }),
+        }
+    }
+
     fn device(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
         let info = match self.dm.device_info(id) {
             Ok(info) => info,
@@ -119,10 +141,14 @@ fn ask(device: &str, source: devicemapper::DmError) -> DmError {
 }
 
 fn is_absent(error: &devicemapper::DmError) -> bool {
+    errno(error) == Some(ENXIO)
+}
+
+fn errno(error: &devicemapper::DmError) -> Option<i32> {
     match error {
         devicemapper::DmError::Core(devicemapper::errors::Error::Ioctl(_, _, _, errno)) => {
-            **errno as i32 == ENXIO
+            Some(**errno as i32)
         }
-        _ => false,
+        _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! What the kernel knows of active devices, thin pools and thin LVs.
 //!
-//! This only reads: LVM owns the metadata of pools. Status is asked for without flushing
-//! (`DM_NOFLUSH`), so that asking never waits for a suspended or full pool.
+//! LVM owns the metadata of pools: this reads, and changes nothing but what a killed LVM command
+//! has left half made. Status is asked for without flushing (`DM_NOFLUSH`), so that asking never
+//! waits for a suspended or full pool.
 #![forbid(unsafe_code)]
 
 mod device;

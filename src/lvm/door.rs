@@ -6,8 +6,12 @@ use std::time::Instant;
 use bd_model::{LvName, VgName};
 
 use crate::ffi::{Handle, Message};
-use crate::report::{lvs_line, parse_pool, parse_vg, pool_line, vgs_line};
-use crate::{Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, PoolReport, VgReport};
+use crate::report::{
+    lvs_line, parse_pool, parse_thin_devices, parse_vg, pool_line, thin_devices_line, vgs_line,
+};
+use crate::{
+    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, PoolReport, ThinDevice, VgReport,
+};
 
 /// Level of messages that say why a command failed.
 const ERROR: i32 = 3;
@@ -142,6 +146,12 @@ impl Lvm for Door {
         let title = format!("lvs {vg}/{pool}");
         let output = self.run(&title, &pool_line(vg, pool))?;
         parse_pool(&title, &output.report)
+    }
+
+    fn thin_devices(&self, vg: &VgName, pool: &LvName) -> Result<Vec<ThinDevice>, LvmError> {
+        let title = format!("lvs {vg}");
+        let output = self.run(&title, &thin_devices_line(vg))?;
+        parse_thin_devices(&title, pool, &output.report)
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

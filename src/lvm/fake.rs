@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bd_model::{Bytes, Extents, LvName, VgName};
 
 use crate::{
-    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PoolReport, Tag, VgReport,
+    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PoolReport, Tag, ThinDevice,
+    VgReport,
 };
 
 /// One VG in memory, with 4 MiB extents.
@@ -22,6 +23,8 @@ pub struct FakeVg {
     pub vg: VgReport,
     /// What is reported for the pool.
     pub pool: Option<PoolReport>,
+    /// What is reported for the thin LVs of the pool.
+    pub thin_devices: Vec<ThinDevice>,
     /// LVs that are active.
     pub active: HashSet<LvmUuid>,
     /// Errors to give instead of doing the next changes; `None` lets one pass.
@@ -52,6 +55,7 @@ impl FakeLvm {
                 lvs: Vec::new(),
             },
             pool: None,
+            thin_devices: Vec::new(),
             active: HashSet::new(),
             failures: VecDeque::new(),
             log: Vec::new(),
@@ -334,6 +338,12 @@ impl Lvm for FakeLvm {
             .clone()
             .filter(|report| report.uuid == uuid)
             .ok_or_else(|| error(LvmErrorKind::Failed, &title, "not a pool"))
+    }
+
+    fn thin_devices(&self, vg: &VgName, _pool: &LvName) -> Result<Vec<ThinDevice>, LvmError> {
+        let mut state = self.state();
+        state.log.push(format!("lvs {vg}"));
+        Ok(state.thin_devices.clone())
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

@@ -30,7 +30,7 @@ pub use config::LvmConfig;
 pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
-pub use report::{LvReport, PoolReport, VgReport};
+pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
 pub use tag::{Tag, TagError};
 
 /// What can be asked of LVM.
@@ -42,6 +42,9 @@ pub trait Lvm: std::fmt::Debug + Send + Sync {
 
     /// Reads what is set for a thin pool.
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError>;
+
+    /// Reads which devices of a thin pool its LVs are.
+    fn thin_devices(&self, vg: &VgName, pool: &LvName) -> Result<Vec<ThinDevice>, LvmError>;
 
     /// Changes a VG or one of its LVs by one LVM command.
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError>;

@@ -1,5 +1,6 @@
 use bd_model::{BrickId, Bytes, Extents, Gfid, LvName, VgName};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::{LvAttr, LvmError, LvmErrorKind, LvmUuid, Tag};
 
@@ -114,12 +115,25 @@ pub struct PoolReport {
     pub transaction: u64,
 }
 
+/// A thin LV as its pool knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThinDevice {
+    /// The LV.
+    pub uuid: LvmUuid,
+    /// The pool's number for it.
+    pub device: u32,
+    /// LVM's count of changes to the pool's set of LVs before this one was made.
+    pub transaction: u64,
+}
+
 const VG_FIELDS: &str = "vg_name,vg_uuid,vg_extent_size,vg_extent_count,vg_free_count,vg_systemid,\
                          vg_tags,vg_permissions,vg_exported,vg_partial,vg_clustered,vg_shared";
 /// Only fields from LVM's metadata: anything that asks the kernel costs a call for each LV.
 const LV_FIELDS: &str =
     "lv_name,lv_uuid,lv_size,origin_size,lv_tags,pool_lv,origin,lv_layout,lv_role";
 const POOL_FIELDS: &str = "lv_uuid,lv_attr,chunk_size,lv_when_full,transaction_id";
+/// Fields of segments, for which LVs of several segments have several rows; thin LVs have one.
+const THIN_FIELDS: &str = "lv_uuid,pool_lv,thin_id,transaction_id";
 const HOW: &str = "--reportformat json --units b --nosuffix";
 
 pub(crate) fn lvs_line(vg: &VgName) -> String {
@@ -132,6 +146,10 @@ pub(crate) fn vgs_line(vg: &VgName) -> String {
 
 pub(crate) fn pool_line(vg: &VgName, pool: &LvName) -> String {
     format!("lvs {HOW} -o {POOL_FIELDS} {vg}/{pool}")
+}
+
+pub(crate) fn thin_devices_line(vg: &VgName) -> String {
+    format!("lvs {HOW} -o {THIN_FIELDS} {vg}")
 }
 
 #[derive(Deserialize)]
@@ -179,14 +197,23 @@ struct LvRow {
     lv_role: String,
 }
 
+/// A report of LVs alone.
 #[derive(Deserialize)]
-struct PoolDocument {
-    report: Vec<PoolSection>,
+struct LvDocument<Row> {
+    report: Vec<LvSection<Row>>,
 }
 
 #[derive(Deserialize)]
-struct PoolSection {
-    lv: Vec<PoolRow>,
+struct LvSection<Row> {
+    lv: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct ThinRow {
+    lv_uuid: String,
+    pool_lv: String,
+    thin_id: String,
+    transaction_id: String,
 }
 
 #[derive(Deserialize)]
@@ -202,7 +229,7 @@ fn unreadable(operation: &str, what: impl std::fmt::Display) -> LvmError {
     LvmError::failed(operation, format!("its report cannot be read: {what}"))
 }
 
-fn number(operation: &str, field: &str, text: &str) -> Result<u64, LvmError> {
+fn number<N: std::str::FromStr>(operation: &str, field: &str, text: &str) -> Result<N, LvmError> {
     text.parse()
         .map_err(|_| unreadable(operation, format!("{field} is {text:?}")))
 }
@@ -278,20 +305,40 @@ fn lv_report(operation: &str, row: &LvRow) -> Result<Option<LvReport>, LvmError>
     }))
 }
 
+fn lv_rows<Row: DeserializeOwned>(
+    operation: &str,
+    json: &str,
+) -> Result<impl Iterator<Item = Row> + use<Row>, LvmError> {
+    let document: LvDocument<Row> =
+        serde_json::from_str(json).map_err(|e| unreadable(operation, e))?;
+    Ok(document.report.into_iter().flat_map(|section| section.lv))
+}
+
+/// Reads what [`thin_devices_line`] gave of the LVs of one pool.
+pub(crate) fn parse_thin_devices(
+    operation: &str,
+    pool: &LvName,
+    json: &str,
+) -> Result<Vec<ThinDevice>, LvmError> {
+    lv_rows::<ThinRow>(operation, json)?
+        .filter(|row| row.pool_lv == pool.as_str())
+        .map(|row| {
+            Ok(ThinDevice {
+                uuid: row.lv_uuid.parse().map_err(|e| unreadable(operation, e))?,
+                device: number(operation, "thin_id", &row.thin_id)?,
+                transaction: number(operation, "transaction_id", &row.transaction_id)?,
+            })
+        })
+        .collect()
+}
+
 /// Reads what [`pool_line`] gave.
 pub(crate) fn parse_pool(operation: &str, json: &str) -> Result<PoolReport, LvmError> {
-    let document: PoolDocument =
-        serde_json::from_str(json).map_err(|e| unreadable(operation, e))?;
-    let row = document
-        .report
-        .into_iter()
-        .flat_map(|section| section.lv)
-        .next()
-        .ok_or_else(|| LvmError {
-            kind: LvmErrorKind::NotFound,
-            operation: operation.to_owned(),
-            cause: "no such LV".to_owned(),
-        })?;
+    let row: PoolRow = lv_rows(operation, json)?.next().ok_or_else(|| LvmError {
+        kind: LvmErrorKind::NotFound,
+        operation: operation.to_owned(),
+        cause: "no such LV".to_owned(),
+    })?;
     // Of what is no pool, both are empty.
     let number_or_none = |field, text: &str| match text {
         "" => Ok(0),

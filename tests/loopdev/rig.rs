@@ -41,7 +41,7 @@ pub fn run(name: &str, place: Place, body: impl FnOnce(&mut Rig) -> Result<()>) 
     let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut rig)));
     let mut problems = Vec::new();
     if let Ok(Err(error)) = &outcome {
-        problems.push(format!("{error:?}"));
+        problems.push(format!("{error:#}"));
     }
     let mut kept = None;
     if !matches!(outcome, Ok(Ok(()))) {

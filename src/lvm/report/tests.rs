@@ -51,6 +51,34 @@ fn an_empty_vg_is_read() {
 }
 
 #[test]
+fn thin_devices_are_read_for_one_pool() {
+    let uuid = "AxpdG0-tq3V-Nb2g-9bLy-vp0m-RS3h-zdcSlc";
+    let row = |pool: &str, device: &str, transaction: &str| {
+        format!(
+            r#"{{"lv_uuid":"{uuid}", "pool_lv":"{pool}", "thin_id":"{device}", "transaction_id":"{transaction}"}}"#
+        )
+    };
+    let rows = [
+        row("pool", "2", "7"),
+        row("other", "1", "0"),
+        row("", "", "8"),
+    ]
+    .join(",");
+    let json = format!(r#"{{"report": [{{"lv": [{rows}]}}]}}"#);
+    let pool = "pool".parse().unwrap();
+    let found = parse_thin_devices("lvs vg0", &pool, &json).unwrap();
+    let wanted = ThinDevice {
+        uuid: uuid.parse().unwrap(),
+        device: 2,
+        transaction: 7,
+    };
+    assert_eq!(found, [wanted]);
+    let json = json.replace(r#""2""#, r#""two""#);
+    let error = parse_thin_devices("lvs vg0", &pool, &json).unwrap_err();
+    assert!(error.to_string().contains("thin_id is \"two\""), "{error}");
+}
+
+#[test]
 fn a_pool_is_read() {
     let pool = parse_pool("lvs vg0/pool", POOL).unwrap();
     assert_eq!(pool.chunk_size, Bytes(64 << 10));

@@ -21,6 +21,8 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError>;
     /// The state of an active pool.
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
+    /// Takes a thin device that is not active out of an active pool; `false` if it is not there.
+    fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError>;
     /// The bytes of a device.
     fn size(&self, device: &DmDevice) -> io::Result<Bytes>;
     /// Opens a device for direct I/O.
@@ -72,6 +74,10 @@ impl Kernel for Host {
 
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
         self.dm.pool(uuid)
+    }
+
+    fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError> {
+        self.dm.delete_thin(pool, device)
     }
 
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {

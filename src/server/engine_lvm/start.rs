@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, RwLock};
 
-use bd_dm_thin::DmDevice;
-use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport};
+use bd_dm_thin::{DmDevice, PoolState};
+use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, dm_uuid};
 use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
@@ -49,6 +49,12 @@ impl LvmEngine {
         };
         // A VG that no brick has taken stays as it is.
         if claimed {
+            // Before devices are loaded again, by which LVM also has the pool make what it notes.
+            if let Some(name) = pool
+                && let Some(behind) = engine.kernel_behind(name)?
+            {
+                engine.forget_half_made(name, &behind)?;
+            }
             engine.resume()?;
         }
         if let Some(name) = pool {
@@ -110,19 +116,12 @@ impl LvmEngine {
         let Some(pool) = &self.pool else {
             return Ok(());
         };
-        let path = self.path(&pool.name);
-        let what = format!("finish what a killed command has begun in thin pool {path}");
-        let report = self
-            .lvm
-            .pool(&self.vg, &pool.name)
-            .map_err(|e| fault::lvm(&what, e))?;
-        if self
-            .working(pool)?
-            .is_none_or(|status| status.transaction == report.transaction)
-        {
+        let Some(behind) = self.kernel_behind(&pool.name)? else {
             return Ok(());
-        }
+        };
+        let path = self.path(&pool.name);
         tracing::warn!(pool = path, "finishing what a killed command has begun");
+        self.forget_half_made(&pool.name, &behind)?;
         let change = Change::CreateThin {
             name: LvName::for_gfid(Gfid::random()),
             pool: pool.name.clone(),
@@ -131,8 +130,67 @@ impl LvmEngine {
         };
         self.lvm
             .change(&self.vg, &change)
-            .map_err(|e| fault::lvm(&what, e))?;
+            .map_err(|e| fault::lvm(&finish(&path), e))?;
         self.refresh(&self.turn())
+    }
+
+    /// The active pool, if the kernel's count of transactions is not LVM's.
+    fn kernel_behind(&self, pool: &LvName) -> Result<Option<Behind>, EngineError> {
+        let path = self.path(pool);
+        let report = match self.lvm.pool(&self.vg, pool) {
+            Ok(report) => report,
+            // What is wrong with a pool is told when it is checked.
+            Err(error) if error.kind == LvmErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fault::lvm(&finish(&path), error)),
+        };
+        let uuid = dm_pool_uuid(&self.vg_uuid, &report.uuid);
+        match self.kernel.pool(&uuid) {
+            Ok(Some(PoolState::Working(status))) if status.transaction != report.transaction => {
+                Ok(Some(Behind {
+                    uuid,
+                    kernel: status.transaction,
+                    lvm: report.transaction,
+                }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(fault::failed(&finish(&path), error)),
+        }
+    }
+
+    /// Takes the thin device out of the pool that a killed command has made last.
+    ///
+    /// LVM first notes in its metadata what is to be made, then has the kernel make the device and
+    /// count the transaction, and then activates the LV. Killed before the kernel counts, it finds
+    /// the device there the next time and gives up. Such a device was never active, so that
+    /// nothing was ever written to it, and LVM makes it again from its note.
+    fn forget_half_made(&self, pool: &LvName, behind: &Behind) -> Result<(), EngineError> {
+        if behind.kernel.checked_add(1) != Some(behind.lvm) {
+            return Ok(());
+        }
+        let path = self.path(pool);
+        let devices = self
+            .lvm
+            .thin_devices(&self.vg, pool)
+            .map_err(|e| fault::lvm(&finish(&path), e))?;
+        let noted = devices
+            .into_iter()
+            .filter(|thin| thin.transaction == behind.kernel);
+        for thin in noted {
+            let active = self
+                .kernel
+                .by_uuid(&dm_uuid(&self.vg_uuid, &thin.uuid))
+                .map_err(|e| fault::failed(&finish(&path), e))?;
+            if active.is_none()
+                && self
+                    .kernel
+                    .delete_thin(&behind.uuid, thin.device)
+                    .map_err(|e| fault::failed(&finish(&path), e))?
+            {
+                let device = thin.device;
+                tracing::warn!(pool = path, device, "a killed command had made this half");
+            }
+        }
+        Ok(())
     }
 
     /// Removes what copies have left that a crash has ended: nobody was told that they are done.
@@ -145,6 +203,18 @@ impl LvmEngine {
             self.undo(&lv);
         }
     }
+}
+
+/// A pool whose transactions the kernel and LVM count differently.
+struct Behind {
+    /// The device-mapper UUID of its `-tpool` layer.
+    uuid: String,
+    kernel: u64,
+    lvm: u64,
+}
+
+fn finish(pool: &str) -> String {
+    format!("finish what a killed command has begun in thin pool {pool}")
 }
 
 fn unusable(vg: &VgName, error: LvmError) -> EngineError {

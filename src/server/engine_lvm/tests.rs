@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use bd_dm_thin::{DmDevice, DmError, PoolState, ThinStatus};
 use bd_lvm::fake::FakeLvm;
-use bd_lvm::{LvmErrorKind, dm_pool_uuid};
+use bd_lvm::{LvmErrorKind, ThinDevice, dm_pool_uuid};
 use bd_model::Sectors;
 use tempfile::TempDir;
 
@@ -26,6 +26,7 @@ struct FakeKernel {
     zeroed: Mutex<Vec<(u64, u64)>>,
     broken: Mutex<bool>,
     suspended: Mutex<bool>,
+    deleted: Mutex<Vec<u32>>,
 }
 
 const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
@@ -83,6 +84,11 @@ impl Kernel for FakeKernel {
             uuid == dm_pool_uuid(&state.vg.uuid, &pool.uuid) && state.active.contains(&pool.uuid)
         });
         Ok(active.then(|| self.pool.lock().unwrap().parse().unwrap()))
+    }
+
+    fn delete_thin(&self, _: &str, device: u32) -> Result<bool, DmError> {
+        self.deleted.lock().unwrap().push(device);
+        Ok(true)
     }
 
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
@@ -162,6 +168,7 @@ fn bench(pool: Option<&str>) -> Bench {
         zeroed: Mutex::default(),
         broken: Mutex::default(),
         suspended: Mutex::default(),
+        deleted: Mutex::default(),
     });
     let engine = open(&lvm, &kernel, pool).unwrap();
     lvm.state().log.clear();
@@ -544,6 +551,14 @@ fn what_a_kill_leaves_is_cleared_at_the_start() {
         bench.lvm.state().insert(&name(text), Extents(1), tags);
     }
     bench.lvm.state().pool.as_mut().unwrap().transaction = 2;
+    // The one that the kernel has not counted was never active; the other is whole.
+    bench.lvm.state().thin_devices = [(3, 1), (2, 0)]
+        .map(|(device, transaction)| ThinDevice {
+            uuid: format!("{device:0>32}").replace('0', "z").parse().unwrap(),
+            device,
+            transaction,
+        })
+        .into();
     *bench.kernel.suspended.lock().unwrap() = true;
     let start = || {
         open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
@@ -562,6 +577,8 @@ fn what_a_kill_leaves_is_cleared_at_the_start() {
         commands.iter().any(|c| c.starts_with("lvcreate vg0/")),
         "{commands:?}"
     );
+    let deleted = std::mem::take(&mut *bench.kernel.deleted.lock().unwrap());
+    assert!(!deleted.is_empty() && deleted.iter().all(|device| *device == 3));
     let names: Vec<_> = bench
         .lvm
         .state()
@@ -578,4 +595,5 @@ fn what_a_kill_leaves_is_cleared_at_the_start() {
         commands.iter().all(|c| c.starts_with("lvs ")),
         "{commands:?}"
     );
+    assert!(bench.kernel.deleted.lock().unwrap().is_empty());
 }

@@ -728,6 +728,37 @@ fn parts_left_active_are_released() {
     );
 }
 
+/// Leaves a snapshot of `a` as lvcreate does when it is killed after the kernel has made the thin
+/// device, and before the kernel has counted the transaction and the LV was activated.
+fn half_make(rig: &Rig, vg: &Vg, lv: &str, pool_is_active: bool) -> Result<()> {
+    vg.lvm("lvcreate", &["-s", "-ky", "-an", "-n", lv, &path(vg, "a")])?
+        .ok()?;
+    let file = rig.dir().join("metadata");
+    let file = file.to_str().context("a path that is no text")?;
+    vg.lvm("vgcfgbackup", &["-f", file, vg.name()])?.ok()?;
+    // The pool's segment still has the note of what is to be made.
+    let text = fs::read_to_string(file)?;
+    let noted = text.replacen(
+        "zero_new_blocks = 1",
+        &format!("zero_new_blocks = 1\nmessage1 {{\ncreate = \"{lv}\"\n}}"),
+        1,
+    );
+    assert_ne!(noted, text);
+    fs::write(file, noted)?;
+    vg.lvm("vgcfgrestore", &["-y", "--force", "-f", file, vg.name()])?
+        .ok()?;
+    let count: u64 = vg.field("pool", "transaction_id")?.parse()?;
+    let tpool = format!("{}-pool-tpool", vg.name());
+    sh(&format!(
+        "dmsetup message {tpool} 0 'set_transaction_id {count} {}'",
+        count - 1
+    ))?;
+    if !pool_is_active {
+        sh(&format!("vgchange -an {} 2>&1", vg.name()))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn killed_commands_are_recovered_from() {
     run(
@@ -761,6 +792,17 @@ fn killed_commands_are_recovered_from() {
             assert_eq!(all_of(&engine, b)?.len(), 8 << 20);
             sh(&format!("dmsetup info {}", dm("a")))?;
             drop(engine);
+            for (lv, active) in [("half", true), ("other", false)] {
+                half_make(rig, &vg, lv, active)?;
+                let engine = done(open(&door, &vg, Some("pool")))?;
+                put(&engine, a, 0, b"goes on")?;
+                let gfid = Gfid::random();
+                done(engine.adopt(&name(lv), gfid))?;
+                put(&engine, gfid, 4096, b"works")?;
+                assert_eq!(all_of(&engine, gfid)?[..7], *b"goes on");
+                assert_eq!(done(engine.remove(gfid))?, Removed::Gone);
+                sh("vgck 2>&1")?;
+            }
 
             // And what kills leave by chance: a snapshot takes so long when nothing is in its way.
             let origin = path(&vg, "a");
