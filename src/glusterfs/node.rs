@@ -60,16 +60,23 @@ impl Node {
 
     /// The translators below it, in the order of the volfile.
     pub fn children(&self) -> Vec<Node> {
-        let mut children = Vec::new();
-        let mut at = self.get().children;
+        Node::list(self.get().children)
+    }
+
+    fn list(mut at: *const sys::xlator_list_t) -> Vec<Node> {
+        let mut nodes = Vec::new();
         while !at.is_null() {
             // SAFETY: the list is built before the graph serves, and lives as long as it.
             let (xlator, next) = unsafe { ((*at).xlator, (*at).next) };
             // SAFETY: a member of the graph.
-            children.extend(unsafe { Node::of(xlator) });
+            nodes.extend(unsafe { Node::of(xlator) });
             at = next;
         }
-        children
+        nodes
+    }
+
+    fn parents(&self) -> Vec<Node> {
+        Node::list(self.get().parents)
     }
 
     /// The first translator below it.
@@ -79,12 +86,21 @@ impl Node {
 
     /// The first translator of that type at or below this one, nearest first.
     pub fn find_kind(&self, kind: &str) -> Option<Node> {
+        self.nearest(kind, Node::children)
+    }
+
+    /// The first translator of that type at or above this one, nearest first.
+    pub fn find_above(&self, kind: &str) -> Option<Node> {
+        self.nearest(kind, Node::parents)
+    }
+
+    fn nearest(&self, kind: &str, next: impl Fn(&Node) -> Vec<Node>) -> Option<Node> {
         let mut level = vec![*self];
         while !level.is_empty() {
             if let Some(found) = level.iter().find(|node| node.kind() == kind) {
                 return Some(*found);
             }
-            level = level.iter().flat_map(Node::children).collect();
+            level = level.iter().flat_map(&next).collect();
         }
         None
     }
@@ -130,19 +146,6 @@ impl Node {
             level = level.iter().flat_map(Node::parents).collect();
         }
         None
-    }
-
-    fn parents(&self) -> Vec<Node> {
-        let mut parents = Vec::new();
-        let mut at = self.get().parents;
-        while !at.is_null() {
-            // SAFETY: the list is built before the graph serves, and lives as long as it.
-            let (xlator, next) = unsafe { ((*at).xlator, (*at).next) };
-            // SAFETY: a member of the graph.
-            parents.extend(unsafe { Node::of(xlator) });
-            at = next;
-        }
-        parents
     }
 
     /// Runs `work` with this translator as the thread's current one, so that log lines carry its

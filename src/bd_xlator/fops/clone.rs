@@ -5,7 +5,7 @@ use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
-use super::create;
+use super::{create, health};
 use crate::Brick;
 use crate::core::{Image, Kind};
 
@@ -64,6 +64,9 @@ pub(crate) fn copy<F: Fop>(
             size: None,
         };
         dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+        let from = inode.fresh();
+        let from = Loc::by_gfid(&from, *source.gfid().as_bytes());
+        health::carry(frame, from, loc(), &dict)?;
         frame.ask::<Setxattr>(SetxattrArgs {
             loc: loc(),
             dict,

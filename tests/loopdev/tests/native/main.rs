@@ -1,6 +1,7 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
 mod commands;
+mod layouts;
 mod plain;
 mod rig;
 #[path = "../commands/typed.rs"]

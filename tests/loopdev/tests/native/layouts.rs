@@ -1,0 +1,350 @@
+//! Images on volumes of several bricks: replicated, dispersed, distributed.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use loopdev::{Place, Rig, Volume, gluster_bd, run, wait_for};
+
+use crate::images::tools::{MIB, expect_head, open, pattern, put, sh_in, size_of};
+
+/// The image directory, whose name is that of each brick's store.
+const TOP: &str = "images";
+
+/// A mounted volume of several bricks, all served by one gluster-bdd.
+struct Bricks {
+    volume: Volume,
+    mount: PathBuf,
+    stores: Vec<PathBuf>,
+}
+
+impl Bricks {
+    fn at(&self, name: &str) -> PathBuf {
+        self.mount.join(TOP).join(name)
+    }
+
+    /// What the bricks hold of an image, in the order of the bricks that have it.
+    fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+        let files = self.stores.iter().map(|store| store.join(name));
+        files
+            .filter(|file| file.exists())
+            .map(|file| fs::read(&file).with_context(|| format!("cannot read {}", file.display())))
+            .collect()
+    }
+
+    /// How many images the bricks hold together.
+    fn count(&self) -> Result<usize> {
+        let mut count = 0;
+        for store in &self.stores {
+            for entry in fs::read_dir(store)? {
+                let name = entry?.file_name();
+                count += usize::from(!name.to_string_lossy().starts_with(".gluster-bd"));
+            }
+        }
+        Ok(count)
+    }
+
+    fn check(&self) -> Result<()> {
+        for brick in self.volume.bricks() {
+            gluster_bd(&["check", &brick.display().to_string()])?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every brick has all that the others have.
+    fn healed(&self, rig: &Rig) -> Result<()> {
+        let info = RefCell::default();
+        wait_for("the bricks to heal", || {
+            let told = rig.gluster(&["volume", "heal", self.volume.name(), "info"])?;
+            let mut counts = told
+                .stdout
+                .lines()
+                .filter_map(|line| line.strip_prefix("Number of entries: "));
+            let bricks = self.stores.len();
+            let done = counts.clone().count() == bricks && counts.all(|count| count.trim() == "0");
+            info.replace(told.stdout);
+            Ok(done)
+        })
+        .with_context(|| info.take())
+    }
+}
+
+fn on(
+    name: &str,
+    words: &[&str],
+    bricks: usize,
+    body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
+) {
+    run(&format!("native::{name}"), Place::Native, |rig| {
+        let mut dirs = Vec::new();
+        let mut stores = Vec::new();
+        for number in 0..bricks {
+            let disk = rig.filesystem(&format!("disk{number}"), 512)?;
+            dirs.push(disk.join("b"));
+            stores.push(disk.join(TOP));
+        }
+        let _server = rig.bdd()?;
+        let _glusterd = rig.glusterd()?;
+        for (dir, store) in dirs.iter().zip(&stores) {
+            fs::create_dir(dir)?;
+            fs::create_dir(store)?;
+            let (dir, store) = (dir.display().to_string(), store.display().to_string());
+            let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
+            gluster_bd(&args)?.ok()?;
+        }
+        let volume = rig.volume_with("vol", words, &dirs)?;
+        volume.serve_images()?;
+        volume.start()?;
+        let mount = rig.mount(&volume, &[])?;
+        let bricks = Bricks {
+            volume,
+            mount,
+            stores,
+        };
+        body(rig, &bricks)?;
+        sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
+        wait_for("the stores to be empty", || Ok(bricks.count()? == 0))?;
+        bricks.check()
+    });
+}
+
+/// Several images with several copies each: made, changed, renamed and removed.
+fn life(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    const AT: u64 = 3 * MIB + 777;
+    const SIZE: u64 = 8 * MIB;
+    let other = rig.mount(&bricks.volume, &[])?;
+    let expect = |path: &Path, bytes: &[u8]| expect_head(path, SIZE, SIZE, &[(AT, bytes)]);
+    for seed in 0..4 {
+        let first = pattern(seed, 70_000);
+        let name = |kind: &str| format!("{kind}{seed}");
+        sh_in(
+            &bricks.mount.join(TOP),
+            &format!("touch a{seed}; truncate -s {SIZE} a{seed}"),
+        )?;
+        put(&bricks.at(&name("a")), AT, &first)?;
+        sh_in(
+            &bricks.mount.join(TOP),
+            &format!(
+                "ln a{seed} b{seed}; ln -s a{seed} s{seed}; cmp a{seed} b{seed}; cmp a{seed} s{seed}"
+            ),
+        )?;
+        let (in_b, in_s) = (pattern(seed + 10, 9000), pattern(seed + 20, 9000));
+        put(&bricks.at(&name("b")), AT + 500, &in_b)?;
+        put(&bricks.at(&name("s")), AT + 500, &in_s)?;
+        let with = |bytes: &[u8]| {
+            let mut all = first.clone();
+            all[500..500 + bytes.len()].copy_from_slice(bytes);
+            all
+        };
+        sh_in(
+            &bricks.mount.join(TOP),
+            &format!(
+                "mv b{seed} renamed{seed}; truncate -s 1M b{seed}; truncate -s {} b{seed}",
+                2 * MIB
+            ),
+        )?;
+        ensure!(size_of(&bricks.at(&name("b")))? == 2 * MIB);
+        for folder in [&bricks.mount, &other] {
+            let at = |kind: &str| folder.join(TOP).join(name(kind));
+            expect(&at("a"), &first)?;
+            expect(&at("renamed"), &with(&in_b))?;
+            expect(&at("s"), &with(&in_s))?;
+            expect_head(&at("b"), 2 * MIB, 2 * MIB, &[])?;
+        }
+    }
+    rig.unmount(&other)
+}
+
+/// Copies of an image that somebody writes to: each is one moment's bytes, on every brick.
+fn copies_under_load(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    const BLOCKS: usize = 512;
+    const BLOCK: usize = 4096;
+    let other = rig.mount(&bricks.volume, &[])?;
+    fs::write(bricks.at("busy"), vec![0; BLOCKS * BLOCK])?;
+    let stop = AtomicBool::new(false);
+    let names: Vec<_> = (0..4)
+        .flat_map(|n| [format!("l{n}"), format!("y{n}")])
+        .collect();
+    thread::scope(|scope| -> Result<()> {
+        let file = open(&other.join(TOP).join("busy"))?;
+        let stop = &stop;
+        // One block after the other, round after round: in a copy, all blocks before some place
+        // are of one round and all behind it of the round before.
+        let writer = scope.spawn(move || -> Result<()> {
+            use std::os::unix::fs::FileExt;
+            for round in 1..=255_u8 {
+                for block in 0..BLOCKS {
+                    if stop.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    file.write_all_at(&[round; BLOCK], u64::try_from(block * BLOCK)?)?;
+                }
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        let made = names.iter().try_for_each(|name| {
+            let option = if name.starts_with('y') { "-s" } else { "" };
+            sh_in(&bricks.mount.join(TOP), &format!("ln {option} busy {name}")).map(|_| ())
+        });
+        stop.store(true, Ordering::Relaxed);
+        writer
+            .join()
+            .map_err(|_| anyhow!("the writer panicked"))??;
+        made
+    })?;
+    for name in &names {
+        let bytes = fs::read(bricks.at(name))?;
+        ensure!(
+            bytes.len() == BLOCKS * BLOCK,
+            "{name} has {} bytes",
+            bytes.len()
+        );
+        let torn = bytes
+            .chunks(BLOCK)
+            .position(|block| block.iter().any(|b| *b != block[0]));
+        ensure!(torn.is_none(), "block {torn:?} of {name} is of two rounds");
+    }
+    rig.unmount(&other)
+}
+
+/// Every brick of a replicated volume holds the same bytes of each image.
+fn replicas_agree(bricks: &Bricks, replicas: usize) -> Result<()> {
+    for entry in fs::read_dir(bricks.mount.join(TOP))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let held = bricks.held(&name)?;
+        ensure!(held.len() == replicas, "{} bricks hold {name}", held.len());
+        let size = usize::try_from(size_of(&bricks.at(&name))?)?;
+        ensure!(held.iter().all(|bytes| bytes.len() >= size));
+        ensure!(
+            held.iter().all(|bytes| bytes[..size] == held[0][..size]),
+            "bricks hold different bytes of {name}"
+        );
+    }
+    Ok(())
+}
+
+/// One brick misses changes, comes back and gets them.
+fn brick_misses_changes(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    const SIZE: u64 = 4 * MIB;
+    fs::write(bricks.at("old"), pattern(1, 200_000))?;
+    fs::write(bricks.at("gone"), pattern(2, 200_000))?;
+    let pids = bricks.volume.brick_pids()?;
+    rig.kill9(*pids.last().context("no brick")?)?;
+    let (late, new) = (pattern(3, 100_000), pattern(4, 300_000));
+    put(&bricks.at("old"), MIB, &late)?;
+    sh_in(
+        &bricks.mount.join(TOP),
+        &format!("rm gone; truncate -s {SIZE} old new; ln old copy; ln -s old snap"),
+    )?;
+    put(&bricks.at("new"), 12_345, &new)?;
+    let all = |bricks: &Bricks| -> Result<()> {
+        let old: [(u64, &[u8]); 2] = [(0, &pattern(1, 200_000)), (MIB, &late)];
+        for name in ["old", "copy", "snap"] {
+            expect_head(&bricks.at(name), SIZE, SIZE, &old)?;
+        }
+        expect_head(&bricks.at("new"), SIZE, SIZE, &[(12_345, &new)])
+    };
+    all(bricks)?;
+    bricks.volume.start()?;
+    bricks.healed(rig)?;
+    all(bricks)
+}
+
+/// A copy is made while one brick has not yet got what it missed: its copy misses the same.
+fn copy_of_a_stale_source(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    bricks.volume.set("cluster.self-heal-daemon", "off")?;
+    let (first, late) = (pattern(5, 50_000), pattern(6, 60_000));
+    fs::write(bricks.at("stale"), &first)?;
+    let pids = bricks.volume.brick_pids()?;
+    rig.kill9(*pids.last().context("no brick")?)?;
+    put(&bricks.at("stale"), 20_000, &late)?;
+    bricks.volume.start()?;
+    let last = bricks.stores.last().context("no brick")?;
+    wait_for("the mount to reach the brick", || {
+        fs::write(bricks.at("probe"), b"")?;
+        let reached = last.join("probe").exists();
+        fs::remove_file(bricks.at("probe"))?;
+        Ok(reached)
+    })?;
+    sh_in(
+        &bricks.mount.join(TOP),
+        "ln stale stale-b; ln -s stale stale-s",
+    )?;
+    let copies = ["stale-b", "stale-s"];
+    for name in copies {
+        let held = bricks.held(name)?;
+        ensure!(held.len() == bricks.stores.len() && held.last() != held.first());
+    }
+    let mut all = first[..20_000].to_vec();
+    all.extend(late);
+    let right = |bricks: &Bricks| {
+        copies.iter().try_for_each(|name| {
+            let size = u64::try_from(all.len())?;
+            expect_head(&bricks.at(name), size, size, &[(0, &all)])
+        })
+    };
+    right(bricks)?;
+    bricks.volume.set("cluster.self-heal-daemon", "on")?;
+    bricks.healed(rig)?;
+    right(bricks)
+}
+
+#[test]
+fn replicated() {
+    on("replicated", &["replica", "3"], 3, |rig, bricks| {
+        life(rig, bricks)?;
+        copies_under_load(rig, bricks)?;
+        replicas_agree(bricks, 3)?;
+        brick_misses_changes(rig, bricks)?;
+        replicas_agree(bricks, 3)?;
+        copy_of_a_stale_source(rig, bricks)?;
+        replicas_agree(bricks, 3)
+    });
+}
+
+#[test]
+fn with_an_arbiter() {
+    on(
+        "with_an_arbiter",
+        &["replica", "3", "arbiter", "1"],
+        3,
+        |rig, bricks| {
+            life(rig, bricks)?;
+            copies_under_load(rig, bricks)?;
+            brick_misses_changes(rig, bricks)
+        },
+    );
+}
+
+#[test]
+fn dispersed() {
+    on(
+        "dispersed",
+        &["disperse", "3", "redundancy", "1"],
+        3,
+        |rig, bricks| {
+            life(rig, bricks)?;
+            copies_under_load(rig, bricks)
+        },
+    );
+}
+
+#[test]
+fn distributed() {
+    on("distributed", &[], 2, |rig, bricks| {
+        life(rig, bricks)?;
+        copies_under_load(rig, bricks)?;
+        ensure!(
+            bricks
+                .stores
+                .iter()
+                .all(|store| fs::read_dir(store).is_ok_and(|mut d| d.next().is_some())),
+            "one brick holds nothing"
+        );
+        replicas_agree(bricks, 1)
+    });
+}
