@@ -96,12 +96,12 @@ pub(crate) fn expect_head(
     let mut chunk = vec![0; 1 << 20];
     let mut expected = vec![0; 1 << 20];
     let mut at = 0;
-    loop {
+    while at < limit {
         let got = file
             .read(&mut chunk)
             .with_context(|| format!("reading {}", path.display()))?;
         if got == 0 {
-            break;
+            bail!("{}: {at} bytes could be read of {size}", path.display());
         }
         expected.fill(0);
         for (start, bytes) in pieces {
@@ -115,9 +115,6 @@ pub(crate) fn expect_head(
         }
         same(path, at, &chunk[..got], &expected[..got])?;
         at += got as u64;
-    }
-    if at < limit {
-        bail!("{}: {at} bytes could be read of {size}", path.display());
     }
     Ok(())
 }
