@@ -31,18 +31,26 @@ impl Stack {
         if who.lock_owner.is_empty() {
             who.lock_owner = frame.as_ptr().addr().to_le_bytes().to_vec();
         }
-        let now = Moment::now();
         // SAFETY: the fresh frame's stack, from which nothing was sent yet.
         unsafe {
             let root = frame.as_ref().root;
             (*root).type_ = FOP;
-            (*root).ctime = sys::timespec {
-                tv_sec: now.sec,
-                tv_nsec: i64::from(now.nsec),
-            };
             who.put(root);
         }
-        Stack { frame, node }
+        Stack { frame, node }.at(Moment::now())
+    }
+
+    /// Lets what the chain changes be changed at `moment`: the ctime that posix keeps for it.
+    #[must_use]
+    pub fn at(self, moment: Moment) -> Stack {
+        // SAFETY: the stack belongs to this value, and nothing sent from it is under way.
+        unsafe {
+            (*self.frame.as_ref().root).ctime = sys::timespec {
+                tv_sec: moment.sec,
+                tv_nsec: i64::from(moment.nsec),
+            };
+        }
+        self
     }
 
     /// Asks the first translator below for `G`, and waits for the answer.

@@ -33,12 +33,16 @@ pub(super) fn carry<F: Fop>(
     })?;
     let (replicate, disperse) = (Dict::new(), Dict::new());
     for (name, value) in notes.dict.iter().flat_map(Dict::entries) {
-        let blank = value.iter().all(|byte| *byte == 0);
-        if name == DISPERSE_DIRTY && !blank {
-            disperse.set(&name, &value)?;
-        } else if name.starts_with(DISPERSE) && name != DISPERSE_DIRTY {
+        if name == DISPERSE_DIRTY {
+            // The second number counts changes of attributes, and the request to copy is one.
+            let mut data = value;
+            data.iter_mut().skip(8).for_each(|byte| *byte = 0);
+            if data.iter().any(|byte| *byte != 0) {
+                disperse.set(&name, &data)?;
+            }
+        } else if name.starts_with(DISPERSE) {
             marks.set(&name, &value)?;
-        } else if name.starts_with(REPLICATE) && !blank {
+        } else if name.starts_with(REPLICATE) && value.iter().any(|byte| *byte != 0) {
             replicate.set(&name, &value)?;
         }
     }

@@ -87,7 +87,8 @@ pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Image) {
     };
     let mut stbuf = Iatt::default();
     stbuf.set_mtime(moment(written));
-    let stack = Stack::new(brick.xl.node(), &Credentials::root());
+    // At the time that the client gave the write: the ctime is the same on all bricks.
+    let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(moment(written));
     let loc = Loc::by_gfid(inode, *image.gfid().as_bytes());
     let args = SetattrArgs {
         loc,
