@@ -13,7 +13,7 @@ use glusterfs::{
 };
 use uuid::Uuid;
 
-use crate::core::{Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
+use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
 use crate::keeper::Keeper;
 
 /// Threads for reading and writing open images.
@@ -320,11 +320,18 @@ impl Brick {
         }
         iatt.set_size(image.size());
         iatt.set_blocks(image.allocated_lately().div_ceil(bd_model::SECTOR));
-        let times = image.times();
-        iatt.set_mtime(moment(times.answer(timestamp(iatt.mtime()))));
+        let mut times = image.times();
+        iatt.set_mtime(moment(times.modified(timestamp(iatt.mtime()))));
         // Never behind a ctime that was answered before: md-cache would take the answer for an
         // old one that comes late.
-        iatt.set_ctime(moment(times.answer(timestamp(iatt.ctime()))));
+        iatt.set_ctime(moment(times.changed(timestamp(iatt.ctime()))));
+    }
+
+    /// Says that the stub of an inode may change, if an image is known there that remembers it.
+    pub(crate) fn changing(&self, inode: &Inode<'_>) -> Option<Changing> {
+        let image = self.node(inode).image();
+        let image = image.or_else(|| self.images.find(Gfid::from_bytes(inode.gfid())));
+        image.map(|image| image.changing())
     }
 
     /// Gives a descriptor its image.

@@ -49,6 +49,7 @@ impl Translator for Brick {
         setxattr: Setxattr by xattrs, fsetxattr: Fsetxattr by xattrs,
         getxattr: Getxattr by xattrs, fgetxattr: Fgetxattr by xattrs,
         removexattr: Removexattr by xattrs, fremovexattr: Fremovexattr by xattrs,
+        xattrop: Xattrop by xattrs, fxattrop: Fxattrop by xattrs,
         fallocate: Fallocate by allocate, discard: Discard by allocate,
         zerofill: Zerofill by allocate,
         rchecksum: Rchecksum by checksum,

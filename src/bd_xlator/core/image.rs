@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{CallError, Opened, Reply, Request};
 use blockdev::{Device, Geometry, Media, Span};
+use glusterfs::Iatt;
 
 use super::errno::{self, Errno};
 use super::growth;
 use super::link::{Link, LinkError};
+use super::remembered::Remembered;
 use super::times::{Times, Timestamp};
 
 /// Bytes that one step of a discard, zeroing or provisioning covers.
@@ -30,6 +32,8 @@ pub(crate) struct Image {
     /// Bytes were written since the last flush.
     unflushed: AtomicBool,
     times: Mutex<Times>,
+    /// The stub's attributes as posix told them.
+    stub: Remembered<Iatt>,
     allocated: Mutex<Allocated>,
     opens: AtomicU32,
     /// The last name is gone; the LV goes with the last close.
@@ -83,6 +87,7 @@ impl Image {
             device: RwLock::default(),
             unflushed: AtomicBool::new(false),
             times: Mutex::default(),
+            stub: Remembered::default(),
             allocated: Mutex::default(),
             opens: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
@@ -460,6 +465,20 @@ impl Image {
         Ok(())
     }
 
+    /// The stub's attributes, from memory if they are known, else as `ask` tells them.
+    pub(crate) fn stub<E>(&self, ask: impl FnOnce() -> Result<Iatt, E>) -> Result<Iatt, E> {
+        self.stub.get_or_ask(ask)
+    }
+
+    /// The stub's attributes may change until the guard goes.
+    pub(crate) fn changing(self: &Arc<Self>) -> Changing {
+        self.stub.begin();
+        Changing {
+            image: Arc::clone(self),
+            outcome: None,
+        }
+    }
+
     /// Notes when it was written; says whether it must be put on the list of those to save.
     pub(crate) fn note_write(&self, at: Timestamp) -> bool {
         lock(&self.times).note_write(at)
@@ -549,6 +568,26 @@ impl Image {
 
     fn growth(&self) -> MutexGuard<'_, Option<u64>> {
         lock(&self.growth)
+    }
+}
+
+/// A change of a stub's attributes that is under way; over when dropped.
+#[derive(Debug)]
+pub(crate) struct Changing {
+    image: Arc<Image>,
+    outcome: Option<Iatt>,
+}
+
+impl Changing {
+    /// The change is over, and this is how the stub is now.
+    pub(crate) fn told(mut self, stub: Iatt) {
+        self.outcome = Some(stub).filter(|stub| !stub.is_empty());
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.image.stub.end(self.outcome);
     }
 }
 

@@ -1,4 +1,5 @@
-//! The rules of images, without Gluster: what a fop decides, and what it does to device and LV.
+//! The rules of images, without Gluster (but for its attributes of a file): what a fop decides, and
+//! what it does to device and LV.
 
 pub(crate) mod errno;
 mod growth;
@@ -6,10 +7,11 @@ mod image;
 mod images;
 mod link;
 mod node;
+mod remembered;
 mod times;
 mod workers;
 
-pub(crate) use image::{Failure, Image, WriteAt};
+pub(crate) use image::{Changing, Failure, Image, WriteAt};
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;

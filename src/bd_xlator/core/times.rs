@@ -15,6 +15,8 @@ pub(crate) struct Timestamp {
 pub(crate) struct Times {
     written: Option<Timestamp>,
     unsaved: bool,
+    /// The latest change of the file that was noted or answered.
+    changed: Option<Timestamp>,
 }
 
 impl Times {
@@ -24,12 +26,20 @@ impl Times {
         if self.written.is_none_or(|written| at > written) {
             self.written = Some(at);
         }
+        self.changed = self.changed.max(Some(at));
         !std::mem::replace(&mut self.unsaved, true)
     }
 
-    /// The mtime or ctime to answer where the stub says `stub`.
-    pub(crate) fn answer(&self, stub: Timestamp) -> Timestamp {
+    /// The mtime to answer where the stub says `stub`.
+    pub(crate) fn modified(&self, stub: Timestamp) -> Timestamp {
         self.written.map_or(stub, |written| written.max(stub))
+    }
+
+    /// The ctime to answer where the stub says `stub`: never behind one that was answered before.
+    pub(crate) fn changed(&mut self, stub: Timestamp) -> Timestamp {
+        *self
+            .changed
+            .insert(self.changed.map_or(stub, |before| before.max(stub)))
     }
 
     /// What must be saved now; the stub counts as in step from here on.
@@ -46,7 +56,8 @@ impl Times {
 
     /// Somebody set the stub's mtime: earlier writes no longer count.
     pub(crate) fn overrule(&mut self) {
-        *self = Times::default();
+        self.written = None;
+        self.unsaved = false;
     }
 }
 
@@ -64,10 +75,10 @@ mod tests {
     #[test]
     fn the_newest_write_is_answered_and_saved_once() {
         let mut times = Times::default();
-        assert_eq!(times.answer(at(5)), at(5));
+        assert_eq!(times.modified(at(5)), at(5));
         assert!(times.note_write(at(10)));
         assert!(!times.note_write(at(9)));
-        assert_eq!(times.answer(at(5)), at(10));
+        assert_eq!(times.modified(at(5)), at(10));
         assert_eq!(times.take_unsaved(), Some(at(10)));
         assert_eq!(times.take_unsaved(), None);
         times.put_back();
@@ -79,7 +90,21 @@ mod tests {
         let mut times = Times::default();
         times.note_write(at(10));
         times.overrule();
-        assert_eq!(times.answer(at(3)), at(3));
+        assert_eq!(times.modified(at(3)), at(3));
         assert_eq!(times.take_unsaved(), None);
+        assert_eq!(times.changed(at(3)), at(10));
+    }
+
+    #[test]
+    fn the_ctime_never_goes_back() {
+        let mut times = Times::default();
+        assert_eq!(times.changed(at(5)), at(5));
+        assert_eq!(times.changed(at(3)), at(5));
+        times.note_write(at(4));
+        assert_eq!(times.changed(at(3)), at(5));
+        times.note_write(at(8));
+        assert_eq!(times.changed(at(6)), at(8));
+        times.overrule();
+        assert_eq!(times.changed(at(6)), at(8));
     }
 }

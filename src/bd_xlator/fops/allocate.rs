@@ -1,13 +1,10 @@
 use std::sync::Arc;
 
 use blockdev::Span;
-use glusterfs::fops::{
-    Discard, DiscardReply, Fallocate, FallocateReply, Ftruncate, FtruncateArgs, Zerofill,
-    ZerofillReply,
-};
+use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{attributes, plain};
+use super::{attributes, plain, truncate};
 use crate::Brick;
 use crate::core::{Failure, Image};
 
@@ -118,18 +115,7 @@ fn change<F: Fop>(
     work: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), i32>) -> Result<(), Failure>,
 ) -> Result<(Iatt, Iatt), Errno> {
     let before = attributes::of_fd(brick, frame, fd, image)?;
-    let mut set_stub_size = |size: u64| {
-        let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
-        let args = FtruncateArgs {
-            fd: fd.share(),
-            offset,
-            xdata: None,
-        };
-        frame
-            .ask::<Ftruncate>(args)
-            .map(|_| ())
-            .map_err(|failure| failure.errno.raw())
-    };
+    let mut set_stub_size = |size| truncate::stub(frame, fd, image, size);
     work(&mut set_stub_size).map_err(|failure| {
         gf_error!(
             "cannot {what} a range of image <gfid:{}>: {failure}",

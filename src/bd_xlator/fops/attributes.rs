@@ -64,7 +64,12 @@ pub(crate) fn setattr(brick: &Arc<Brick>, call: Call<'_, Setattr>) {
         Ok(Some(image)) => {
             before_setattr(&image, valid);
             let brick = Arc::clone(brick);
+            let change = image.changing();
             call.wind(move |frame, answer| {
+                match &answer {
+                    Ok(reply) => change.told(reply.postop),
+                    Err(_) => drop(change),
+                }
                 frame.answer(answer.map(|mut reply| {
                     brick.dress(&image, &mut reply.preop);
                     brick.dress(&image, &mut reply.postop);
@@ -85,7 +90,12 @@ pub(crate) fn fsetattr(brick: &Arc<Brick>, call: Call<'_, Fsetattr>) {
         Ok(Some(image)) => {
             before_setattr(&image, valid);
             let brick = Arc::clone(brick);
+            let change = image.changing();
             call.wind(move |frame, answer| {
+                match &answer {
+                    Ok(reply) => change.told(reply.postop),
+                    Err(_) => drop(change),
+                }
                 frame.answer(answer.map(|mut reply| {
                     brick.dress(&image, &mut reply.preop);
                     brick.dress(&image, &mut reply.postop);
@@ -111,11 +121,15 @@ pub(crate) fn of_fd<F: Fop>(
     fd: &Fd<'_>,
     image: &Image,
 ) -> Result<Iatt, Errno> {
-    let reply = frame.ask::<Fstat>(FstatArgs {
-        fd: fd.share(),
-        xdata: None,
-    });
-    let mut iatt = reply.map_err(|failure: Failure<'_>| failure.errno)?.buf;
+    let mut iatt = image.stub(|| {
+        let reply = frame.ask::<Fstat>(FstatArgs {
+            fd: fd.share(),
+            xdata: None,
+        });
+        reply
+            .map(|reply| reply.buf)
+            .map_err(|failure: Failure<'_>| failure.errno)
+    })?;
     brick.dress(image, &mut iatt);
     Ok(iatt)
 }

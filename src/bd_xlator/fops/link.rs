@@ -30,7 +30,9 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
             let call = call.detach();
             brick.on_control(move |brick| {
                 let internal = is_internal(&call.frame, call.args.xdata.as_ref());
+                let change = image.changing();
                 let (frame, answer) = call.ask();
+                drop(change);
                 // DHT renames by a link and an unlink.
                 if answer.is_ok() && internal && name.is_some() {
                     rename::rename_lv(brick, &image, name);

@@ -192,10 +192,11 @@ fn resize<F: Fop>(
     brick: &Brick,
     frame: &Frame<F>,
     inode: &Inode<'_>,
-    image: &Image,
+    image: &Arc<Image>,
     size: Bytes,
 ) -> Result<(), Errno> {
     let mut set_stub_size = |size: u64| {
+        let _change = image.changing();
         let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
         let loc = Loc::by_gfid(inode, inode.gfid());
         let args = TruncateArgs {

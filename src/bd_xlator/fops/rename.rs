@@ -50,7 +50,9 @@ fn rename_image(
     };
     let was_in_top = brick.lv_name_at(&call.args.oldloc).is_some();
     let new_name = brick.lv_name_at(&call.args.newloc);
+    let changes = [moved, replaced].map(|image| image.map(Image::changing));
     let (frame, answer) = call.ask();
+    drop(changes);
     if answer.is_ok() {
         if let Some(condemned) = condemned {
             condemned.execute();

@@ -32,7 +32,7 @@ pub(crate) fn to_disk<F: Fop>(
     brick: &Arc<Brick>,
     frame: &Frame<F>,
     fd: &Fd<'_>,
-    image: &Image,
+    image: &Arc<Image>,
     data_only: bool,
 ) -> Result<FsyncReply<'static>, Errno> {
     image.flush().map_err(|errno| {
@@ -77,7 +77,7 @@ pub(crate) fn flush(brick: &Arc<Brick>, call: Call<'_, Flush>) {
 }
 
 /// Writes the time of the last write to the stub.
-pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Image) {
+pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Arc<Image>) {
     if image.is_doomed() {
         // Nobody will ask for its times by name.
         return;
@@ -96,8 +96,9 @@ pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Image) {
         valid: set_attr::MTIME,
         xdata: None,
     };
+    let change = image.changing();
     match stack.ask::<Setattr>(args) {
-        Ok(_) => {}
+        Ok(reply) => change.told(reply.postop),
         // The last name went meanwhile.
         Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
         Err(failure) => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use glusterfs::fops::{
     Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateArgs, TruncateReply,
 };
-use glusterfs::{Call, Errno, Fop, Frame, Iatt, gf_error, gf_warn};
+use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error, gf_warn};
 
 use super::plain;
 use crate::Brick;
@@ -74,7 +74,7 @@ pub(crate) fn ftruncate(brick: &Arc<Brick>, call: Call<'_, Ftruncate>) {
 /// Sets the size of an image whose stub `set_stub` truncates.
 fn resize(
     brick: &Brick,
-    image: &Image,
+    image: &Arc<Image>,
     size: i64,
     set_stub: impl Fn(i64) -> Result<(Iatt, Iatt), Errno>,
 ) -> Result<(Iatt, Iatt), Errno> {
@@ -82,7 +82,10 @@ fn resize(
     let mut attributes = None;
     let mut set_stub_size = |size: u64| {
         let size = i64::try_from(size).map_err(|_| libc::EFBIG)?;
-        attributes = Some(set_stub(size).map_err(Errno::raw)?);
+        let change = image.changing();
+        let (before, after) = set_stub(size).map_err(Errno::raw)?;
+        change.told(after);
+        attributes = Some((before, after));
         Ok(())
     };
     // The stub's own mtime counts from here on.
@@ -111,12 +114,31 @@ fn resize(
     Ok((prebuf, postbuf))
 }
 
+/// Sets the size of the stub of an open image, within another fop.
+pub(crate) fn stub<F: Fop>(
+    frame: &Frame<F>,
+    fd: &Fd<'_>,
+    image: &Arc<Image>,
+    size: u64,
+) -> Result<(), i32> {
+    let change = image.changing();
+    let args = FtruncateArgs {
+        fd: fd.share(),
+        offset: i64::try_from(size).map_err(|_| libc::EFBIG)?,
+        xdata: None,
+    };
+    let reply = frame.ask::<Ftruncate>(args);
+    let reply = reply.map_err(|failure| failure.errno.raw())?;
+    change.told(reply.postbuf);
+    Ok(())
+}
+
 /// Truncates an image within another fop, as an open with `O_TRUNC` does.
 pub(crate) fn to_nothing<F: Fop>(
     brick: &Brick,
     frame: &Frame<F>,
     loc: &glusterfs::Loc<'_>,
-    image: &Image,
+    image: &Arc<Image>,
 ) -> Result<(), Errno> {
     let stub = |size| {
         let loc = loc.duplicate();

@@ -32,7 +32,9 @@ fn unlink_image(
         Ok(condemned) => condemned,
         Err(errno) => return call.fail(errno),
     };
+    let change = image.changing();
     let (frame, answer) = call.ask();
+    drop(change);
     match (condemned, answer) {
         (Some(condemned), Ok(reply)) => {
             condemned.execute();

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use glusterfs::fops::Xdata;
-use glusterfs::fops::{Ftruncate, FtruncateArgs, Writev, WritevArgs, WritevReply};
+use glusterfs::fops::{Writev, WritevArgs, WritevReply};
 use glusterfs::{Call, Dict, Errno, Frame, gf_error};
 
-use super::{attributes, plain, sync};
+use super::{attributes, plain, sync, truncate};
 use crate::core::{Image, WriteAt};
 use crate::{Brick, names};
 
@@ -45,18 +45,7 @@ fn write(
     };
     let prebuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     let pieces: Vec<&[u8]> = args.data.slices().collect();
-    let mut set_stub_size = |size: u64| {
-        let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
-        let args = FtruncateArgs {
-            fd: args.fd.share(),
-            offset,
-            xdata: None,
-        };
-        frame
-            .ask::<Ftruncate>(args)
-            .map(|_| ())
-            .map_err(|failure| failure.errno.raw())
-    };
+    let mut set_stub_size = |size| truncate::stub(frame, &args.fd, image, size);
     let offset = image
         .write(&brick.link, at, &pieces, &mut set_stub_size)
         .map_err(|failure| {

@@ -5,7 +5,8 @@ use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{CopyHow, ImageInfo, Reply, Request};
 use glusterfs::fops::{
     Fgetxattr, FgetxattrReply, Fremovexattr, FremovexattrReply, Fsetxattr, FsetxattrReply,
-    Getxattr, GetxattrReply, Removexattr, RemovexattrReply, Setxattr, SetxattrReply,
+    Fxattrop, Getxattr, GetxattrReply, Removexattr, RemovexattrReply, Setxattr, SetxattrReply,
+    Xattrop,
 };
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, gf_warn};
 
@@ -65,7 +66,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
         Err(errno) => return call.fail(errno),
     };
     if matches!(wish, Wish::Keep) {
-        return call.pass();
+        return pass_change(brick, call, &inode);
     }
     let name = brick.lv_name_at(&call.args.loc);
     let mut call = call.detach();
@@ -78,8 +79,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
         if call.args.dict.is_empty() {
             return call.unwind(SetxattrReply { xdata: None });
         }
-        // Posix has answered when this returns: from now on the new policy is found.
-        call.pass();
+        pass_change(brick, call, &inode);
         brick.node(&inode).set_policy(None);
     });
 }
@@ -92,7 +92,7 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
         Err(errno) => return call.fail(errno),
     };
     if matches!(wish, Wish::Keep) {
-        return call.pass();
+        return pass_change(brick, call, &inode);
     }
     let mut call = call.detach();
     brick.on_control(move |brick| {
@@ -104,10 +104,30 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
         if call.args.dict.is_empty() {
             return call.unwind(FsetxattrReply { xdata: None });
         }
-        // Posix has answered when this returns: from now on the new policy is found.
-        call.pass();
+        pass_change(brick, call, &inode);
         brick.node(&inode).set_policy(None);
     });
+}
+
+/// Lets posix change attributes of a file, which changes its ctime too. Posix has answered when
+/// this returns.
+fn pass_change<F: Fop>(brick: &Brick, call: Call<'_, F>, inode: &Inode<'_>) {
+    let _change = brick.changing(inode);
+    call.pass();
+}
+
+/// Numbers inside attributes, as AFR and EC keep them: posix changes them.
+pub(crate) fn xattrop(brick: &Arc<Brick>, call: Call<'_, Xattrop>) {
+    match call.args.loc.inode().map(|inode| inode.share()) {
+        Some(inode) => pass_change(brick, call, &inode),
+        None => call.pass(),
+    }
+}
+
+/// As [`xattrop`].
+pub(crate) fn fxattrop(brick: &Arc<Brick>, call: Call<'_, Fxattrop>) {
+    let inode = call.args.fd.inode().share();
+    pass_change(brick, call, &inode);
 }
 
 /// Does what a set of attributes means, except to keep those that posix keeps.
@@ -324,7 +344,7 @@ pub(crate) fn removexattr(brick: &Arc<Brick>, call: Call<'_, Removexattr>) {
     let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
     match removal_of(brick, &call.frame, &inode, name, xdata) {
         Ok(Removal::Pass) => {
-            call.pass();
+            pass_change(brick, call, &inode);
             brick.node(&inode).set_policy(None);
         }
         Ok(Removal::Pretend) => call.unwind(RemovexattrReply { xdata: None }),
@@ -339,7 +359,7 @@ pub(crate) fn fremovexattr(brick: &Arc<Brick>, call: Call<'_, Fremovexattr>) {
     let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
     match removal_of(brick, &call.frame, &inode, name, xdata) {
         Ok(Removal::Pass) => {
-            call.pass();
+            pass_change(brick, call, &inode);
             brick.node(&inode).set_policy(None);
         }
         Ok(Removal::Pretend) => call.unwind(FremovexattrReply { xdata: None }),
