@@ -1,7 +1,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, FileType, fallocate, fdatasync, fstat};
+use rustix::fs::{FallocateFlags, FileType, SeekFrom, fallocate, fdatasync, fstat, seek};
 use rustix::io::{Errno, pread, pwrite};
 
 use crate::range_lock::RangeLock;
@@ -105,6 +105,31 @@ impl Device {
             }
         }
         Ok(())
+    }
+
+    /// The first byte at or behind `from` that holds data; `None` if there is none. Of a block
+    /// device everything is data, as far as it can tell.
+    pub fn next_data(&self, from: u64) -> io::Result<Option<u64>> {
+        match self.media {
+            Media::Block => Ok(Some(from)),
+            Media::File => match seek(&self.fd, SeekFrom::Data(from)) {
+                Ok(at) => Ok(Some(at)),
+                Err(Errno::NXIO) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// The first byte at or behind `from` that is in no data; `u64::MAX` if that is not known.
+    pub fn next_hole(&self, from: u64) -> io::Result<u64> {
+        match self.media {
+            Media::Block => Ok(u64::MAX),
+            Media::File => match seek(&self.fd, SeekFrom::Hole(from)) {
+                Ok(at) => Ok(at),
+                Err(Errno::NXIO) => Ok(from),
+                Err(error) => Err(error.into()),
+            },
+        }
     }
 
     /// Reads any span.
@@ -329,6 +354,20 @@ mod tests {
         });
         let bytes = content(&device);
         assert!((0..4096).all(|at| usize::from(bytes[at]) == at % 4 + 1));
+    }
+
+    #[test]
+    fn holes_of_a_file_are_found() {
+        let device = device();
+        device.zero(Span::at(0, SIZE as u64)).unwrap();
+        assert_eq!(device.next_data(0).unwrap(), None);
+        assert_eq!(device.next_hole(0).unwrap(), 0);
+        device.write(32768, &[&[1; 4096]]).unwrap();
+        device.flush().unwrap();
+        assert_eq!(device.next_data(0).unwrap(), Some(32768));
+        assert_eq!(device.next_data(40000).unwrap(), None);
+        assert_eq!(device.next_hole(32768).unwrap(), 36864);
+        assert_eq!(device.next_hole(SIZE as u64).unwrap(), SIZE as u64);
     }
 
     #[test]

@@ -2,12 +2,14 @@ use std::fmt;
 
 use devicemapper::{DM, DevId, DmFlags, DmName, DmOptions, DmUuid};
 
-use crate::{DmDevice, DmError, PoolState, StatusError, ThinState};
+use crate::{DmDevice, DmError, PoolState, StatusError, ThinState, ThinTable};
 
 /// The errno of a device that is not there.
 const ENXIO: i32 = 6;
 /// The errno of a thin device that is not in a pool's metadata.
 const ENODATA: i32 = 61;
+/// The errno of a message that does not fit the target's state.
+const EINVAL: i32 = 22;
 
 /// The way to ask device-mapper.
 pub struct Dm {
@@ -60,13 +62,42 @@ impl Dm {
 
     /// The state of a thin LV by its device-mapper UUID; `None` if it is not active.
     pub fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
-        self.status(uuid, "thin")
+        self.status(uuid, "thin", DmFlags::DM_NOFLUSH)
+    }
+
+    /// The table of a thin LV by its device-mapper UUID; `None` if it is not active.
+    pub fn thin_table(&self, uuid: &str) -> Result<Option<ThinTable>, DmError> {
+        self.status(uuid, "thin", DmFlags::DM_STATUS_TABLE)
+    }
+
+    /// Lets a pool keep its metadata as they are now readable on its metadata device, until
+    /// [`Dm::release_metadata`]. A pool keeps one such snapshot at most.
+    pub fn reserve_metadata(&self, pool: &str) -> Result<(), DmError> {
+        self.message(pool, "reserve_metadata_snap")
+    }
+
+    /// Gives up what [`Dm::reserve_metadata`] has reserved; not an error if there is nothing.
+    pub fn release_metadata(&self, pool: &str) -> Result<(), DmError> {
+        match self.message(pool, "release_metadata_snap") {
+            Err(DmError::Message { source, .. }) if errno(&source) == Some(EINVAL) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn message(&self, pool: &str, message: &str) -> Result<(), DmError> {
+        let id = DmUuid::new(pool).map_err(|source| ask(pool, source))?;
+        let sent = self.dm.target_msg(&DevId::Uuid(id), None, message);
+        sent.map(|_| ()).map_err(|source| DmError::Message {
+            pool: pool.to_owned(),
+            message: message.to_owned(),
+            source,
+        })
     }
 
     /// The state of a pool by the device-mapper UUID of its `-tpool` layer; `None` if it is not
     /// active.
     pub fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
-        self.status(uuid, "thin-pool")
+        self.status(uuid, "thin-pool", DmFlags::DM_NOFLUSH)
     }
 
     /// Takes a thin device out of the metadata of a pool, by the device-mapper UUID of the pool's
@@ -105,12 +136,17 @@ impl Dm {
         }))
     }
 
-    fn status<T>(&self, uuid: &str, wanted: &'static str) -> Result<Option<T>, DmError>
+    fn status<T>(
+        &self,
+        uuid: &str,
+        wanted: &'static str,
+        flags: DmFlags,
+    ) -> Result<Option<T>, DmError>
     where
         T: std::str::FromStr<Err = StatusError>,
     {
         let id = DmUuid::new(uuid).map_err(|source| ask(uuid, source))?;
-        let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
+        let options = DmOptions::default().set_flags(flags);
         let targets = match self.dm.table_status(&DevId::Uuid(id), options) {
             Ok((_, targets)) => targets,
             Err(error) if is_absent(&error) => return Ok(None),

@@ -1,18 +1,23 @@
 //! What the kernel knows of active devices, thin pools and thin LVs.
 //!
 //! LVM owns the metadata of pools: this reads, and changes nothing but what a killed LVM command
-//! has left half made. Status is asked for without flushing (`DM_NOFLUSH`), so that asking never
-//! waits for a suspended or full pool.
+//! has left half made. (A snapshot of the metadata is reserved to read a mapping, and released at
+//! once.) Status is asked for without flushing (`DM_NOFLUSH`), so that asking never waits for a
+//! suspended or full pool.
 #![forbid(unsafe_code)]
 
 mod device;
+mod dump;
 mod kernel;
 mod pool;
+mod table;
 mod thin;
 
 pub use device::{DmDevice, DmError};
+pub use dump::{Spans, mapped_spans};
 pub use kernel::Dm;
 pub use pool::{Discard, PoolMode, PoolState, PoolStatus, Use, WhenFull};
+pub use table::ThinTable;
 pub use thin::{ThinState, ThinStatus};
 
 /// Why a line is not the status of a thin target.

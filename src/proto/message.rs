@@ -161,6 +161,14 @@ pub enum Request {
         /// The images.
         gfids: Vec<Gfid>,
     },
+    /// Which bytes of an image are mapped, at a moment after it was asked: all else reads as
+    /// zeros. Answers [`Reply::Mapped`].
+    Mapped {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
     /// All images of a brick.
     List {
         /// The brick.
@@ -247,6 +255,9 @@ pub enum Reply {
     Opened(Opened),
     /// Allocated bytes of several images.
     Allocated(Vec<Option<Bytes>>),
+    /// Mapped spans of an image, in order: the first byte, and the byte behind the last one.
+    /// `null` where that is not known: all of it may hold data.
+    Mapped(Option<Vec<(Bytes, Bytes)>>),
     /// LVs that should appear as files.
     Foreign(Vec<Foreign>),
     /// Space of a brick.

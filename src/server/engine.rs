@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use bd_dm_thin::Spans;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, Fault, FaultKind, Space};
 
@@ -160,6 +161,16 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Allocated bytes of each image; `None` where not known without activating it.
     fn allocated(&self, gfids: &[Gfid]) -> Result<Vec<Option<Bytes>>, EngineError>;
+
+    /// Makes the mappings of this moment readable by [`Engine::mapped`], until
+    /// [`Engine::release_mappings`]. Fails if somebody else has done so.
+    fn reserve_mappings(&self) -> Result<(), EngineError>;
+
+    /// Which bytes of an image are mapped, in order; `None` where that is not known.
+    fn mapped(&self, gfid: Gfid) -> Result<Option<Spans>, EngineError>;
+
+    /// Gives up what [`Engine::reserve_mappings`], of this or an earlier process, has reserved.
+    fn release_mappings(&self) -> Result<(), EngineError>;
 
     /// Total and free bytes.
     fn space(&self) -> Result<Space, EngineError>;

@@ -148,6 +148,9 @@ impl Service {
             Request::Allocated { brick, gfids } => {
                 Reply::Allocated(self.with(caller, brick, |b| b.allocated(&gfids))?)
             }
+            Request::Mapped { brick, gfid } => {
+                Reply::Mapped(self.with(caller, brick, |b| b.mapped(gfid))?)
+            }
             Request::List { brick } => Reply::Images(self.with(caller, brick, Brick::images)?),
             Request::Foreign { brick } => {
                 Reply::Foreign(self.with(caller, brick, Brick::foreign)?)

@@ -1,14 +1,17 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{CallError, Opened, Reply, Request};
 use blockdev::{Device, Geometry, Media, Span};
 use glusterfs::Iatt;
+use parking_lot::lock_api::{ArcRwLockReadGuard, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{RawRwLock, RwLock as Gate};
 
 use super::errno::{self, Errno};
 use super::growth;
 use super::link::{Link, LinkError};
+use super::mapping::Mapping;
 use super::remembered::Remembered;
 use super::times::{Times, Timestamp};
 
@@ -25,7 +28,7 @@ pub(crate) struct Image {
     /// The stub's size. Changed with `growth` held, after the stub.
     size: AtomicU64,
     /// Held shared by all I/O, and alone by whatever takes bytes away.
-    gate: RwLock<()>,
+    gate: Arc<Gate<()>>,
     /// The device's bytes as far as known. Held by whatever changes size or device.
     growth: Mutex<Option<u64>>,
     device: RwLock<Option<Arc<Device>>>,
@@ -35,6 +38,12 @@ pub(crate) struct Image {
     /// The stub's attributes as posix told them.
     stub: Remembered<Iatt>,
     allocated: Mutex<Allocated>,
+    /// The spans that may hold data, while somebody asks for them.
+    pub(super) mapping: Mutex<Option<Mapping>>,
+    /// There is a mapping, to which writes must be added.
+    pub(super) is_mapped: AtomicBool,
+    /// Held while a mapping is read.
+    pub(super) map_reader: Mutex<()>,
     opens: AtomicU32,
     /// The last name is gone; the LV goes with the last close.
     doomed: AtomicBool,
@@ -82,13 +91,16 @@ impl Image {
             gfid,
             kind,
             size: AtomicU64::new(size),
-            gate: RwLock::default(),
+            gate: Arc::default(),
             growth: Mutex::default(),
             device: RwLock::default(),
             unflushed: AtomicBool::new(false),
             times: Mutex::default(),
             stub: Remembered::default(),
             allocated: Mutex::default(),
+            mapping: Mutex::default(),
+            is_mapped: AtomicBool::new(false),
+            map_reader: Mutex::default(),
             opens: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             untrimmed: AtomicBool::new(false),
@@ -98,6 +110,11 @@ impl Image {
     /// Its identity.
     pub(crate) fn gfid(&self) -> Gfid {
         self.gfid
+    }
+
+    /// Thin or thick.
+    pub(super) fn kind(&self) -> ImageKind {
+        self.kind
     }
 
     /// Its bytes.
@@ -144,12 +161,24 @@ impl Image {
         let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
         if !self.is_open() {
             *device = None;
+            self.forget_mapping();
         }
     }
 
     /// Keeps bytes from being taken away while the guard lives.
-    pub(crate) fn begin_io(&self) -> RwLockReadGuard<'_, ()> {
-        read(&self.gate)
+    pub(crate) fn begin_io(&self) -> RwLockReadGuard<'_, RawRwLock, ()> {
+        self.gate.read()
+    }
+
+    /// As [`Image::begin_io`] without waiting, for I/O that ends on another thread; `None` while
+    /// bytes are being taken away.
+    pub(crate) fn try_begin_io(&self) -> Option<ArcRwLockReadGuard<RawRwLock, ()>> {
+        self.gate.try_read_arc()
+    }
+
+    /// Waits until all I/O is over, and keeps new one away while the guard lives.
+    pub(super) fn gate_alone(&self) -> RwLockWriteGuard<'_, RawRwLock, ()> {
+        self.gate.write()
     }
 
     /// What to read for `len` bytes at `offset`; nothing at or past the end.
@@ -232,6 +261,8 @@ impl Image {
 
     fn write_within(&self, device: &Device, offset: u64, pieces: &[&[u8]]) -> Result<(), Failure> {
         self.unflushed.store(true, Ordering::Release);
+        let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.note_mapped(Span::at(offset, len));
         let written = device.write(offset, pieces);
         self.allocation_changed();
         Ok(written?)
@@ -301,7 +332,8 @@ impl Image {
         let mut growth = self.growth();
         let old = self.size();
         if size < old {
-            let gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+            let gate = self.gate_alone();
+            self.forget_mapping();
             set_stub_size(size).map_err(Failure::Errno)?;
             self.size.store(size, Ordering::Release);
             drop(gate);
@@ -365,7 +397,9 @@ impl Image {
     /// Makes the part of a span that lies inside the file read as zeros, and gives its blocks
     /// back where that can be done.
     pub(crate) fn zero(&self, link: &Link, span: Span) -> Result<(), Failure> {
-        self.change(link, span, Device::zero)
+        self.change(link, span, Device::zero)?;
+        self.forget_mapping();
+        Ok(())
     }
 
     /// Allocates the blocks of the part of a span that lies inside the file.
@@ -373,7 +407,10 @@ impl Image {
     /// Thick images have theirs already.
     pub(crate) fn provision(&self, link: &Link, span: Span) -> Result<(), Failure> {
         match self.kind {
-            ImageKind::Thin => self.change(link, span, Device::provision),
+            ImageKind::Thin => self.change(link, span, |device, part| {
+                self.note_mapped(part);
+                device.provision(part)
+            }),
             ImageKind::Thick => Ok(()),
         }
     }
@@ -628,10 +665,10 @@ fn geometry(opened: &Opened) -> Geometry {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

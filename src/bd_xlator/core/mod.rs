@@ -6,8 +6,10 @@ mod growth;
 mod image;
 mod images;
 mod link;
+mod mapping;
 mod node;
 mod remembered;
+mod seek;
 mod times;
 mod workers;
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekReply};
+use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekArgs, SeekReply};
 use glusterfs::{Call, Errno, Frame, Iobuf, Payload, gf_error};
 
 use super::{attributes, plain};
@@ -63,25 +63,42 @@ fn read(
     })
 }
 
-/// Finds data or the hole at the end: an image counts as data from end to end, as any file may.
-/// (The stub, which is all hole, must not answer.)
+/// Finds data or a hole. (The stub, which is all hole, must not answer.)
 pub(crate) fn seek(brick: &Arc<Brick>, call: Call<'_, Seek>) {
-    const DATA: u32 = 0;
-    const HOLE: u32 = 1;
     let fd = call.args.fd.share();
     plain::or_image(brick, call, &fd.inode(), seek, |call, image| {
-        let size = i64::try_from(image.size()).unwrap_or(i64::MAX);
-        match (call.args.what, call.args.offset) {
-            (_, offset) if !(0..size).contains(&offset) => call.fail(Errno::ENXIO),
-            (DATA, offset) => call.unwind(SeekReply {
+        brick.bind_late(&fd, &image);
+        let Call { frame, args } = call.detach();
+        // The mapping of a thin LV is asked of gluster-bdd.
+        brick.on_control(move |brick| match find(brick, &args, &image) {
+            Ok(offset) => frame.unwind(SeekReply {
                 offset,
                 xdata: None,
             }),
-            (HOLE, _) => call.unwind(SeekReply {
-                offset: size,
-                xdata: None,
-            }),
-            _ => call.fail(Errno::EINVAL),
-        }
+            Err(errno) => frame.fail(errno),
+        });
     });
+}
+
+fn find(brick: &Brick, args: &SeekArgs<'_>, image: &Image) -> Result<i64, Errno> {
+    const DATA: u32 = 0;
+    const HOLE: u32 = 1;
+    let from = u64::try_from(args.offset).map_err(|_| Errno::ENXIO)?;
+    if from >= image.size() {
+        return Err(Errno::ENXIO);
+    }
+    let found = match args.what {
+        DATA => image.next_data(&brick.link, from),
+        HOLE => image.next_hole(&brick.link, from).map(Some),
+        _ => return Err(Errno::EINVAL),
+    };
+    let found = found.map_err(|failure| {
+        gf_error!(
+            "cannot seek in image <gfid:{}> at {from}: {failure}",
+            image.gfid()
+        );
+        Errno::new(failure.errno())
+    })?;
+    let found = found.ok_or(Errno::ENXIO)?;
+    i64::try_from(found).map_err(|_| Errno::EOVERFLOW)
 }

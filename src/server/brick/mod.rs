@@ -11,13 +11,14 @@ mod foreign;
 mod images;
 mod init;
 mod intent;
+mod mapping;
 mod namespace;
 mod reconcile;
 mod removal;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bd_model::{BrickId, Gfid, LvName, VgName};
 use bd_proto::{BrickInfo, EngineSpec, Fault, FaultKind, ImageInfo, Space};
@@ -43,6 +44,8 @@ pub struct Brick {
     namespace: Namespace,
     intents: Intents,
     busy: Busy,
+    /// Held while a mapping is read: a pool has one metadata snapshot at most.
+    mapping: Mutex<()>,
     /// Held for reading by each request; a fresh attach holds it alone, so that requests of a
     /// brick process that died are finished before their traces are cleaned up.
     quiet: RwLock<()>,
@@ -83,6 +86,7 @@ impl Brick {
             namespace: Namespace::new(&dir),
             intents: Intents::load(&dir)?,
             busy: Busy::default(),
+            mapping: Mutex::default(),
             quiet: RwLock::new(()),
             attached_at: AtomicU64::new(0),
             config,
@@ -103,6 +107,7 @@ impl Brick {
             let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
             self.attached_at.store(how.epoch, Ordering::SeqCst);
             self.reconcile()?;
+            self.release_old_mapping();
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod store;
 
 use std::sync::Mutex;
 
+use bd_dm_thin::Spans;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, FaultKind, Space};
 use rustix::fs::{FallocateFlags, ftruncate};
@@ -277,6 +278,19 @@ impl Engine for FileEngine {
             .iter()
             .map(|gfid| Ok(self.find(*gfid)?.map(|volume| volume.allocated)))
             .collect()
+    }
+
+    fn reserve_mappings(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Whoever has the file open can seek in it.
+    fn mapped(&self, _gfid: Gfid) -> Result<Option<Spans>, EngineError> {
+        Ok(None)
+    }
+
+    fn release_mappings(&self) -> Result<(), EngineError> {
+        Ok(())
     }
 
     fn space(&self) -> Result<Space, EngineError> {

@@ -1,13 +1,17 @@
 //! What the engine needs of the kernel, apart from LVM.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use bd_dm_thin::{Dm, DmDevice, DmError, PoolState, ThinState};
+use bd_dm_thin::{Dm, DmDevice, DmError, PoolState, Spans, ThinState};
 use bd_model::{Bytes, Sectors};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+
+/// Spans that one mapping may have: what is behind them counts as mapped.
+const MOST_SPANS: usize = 100_000;
 
 /// Devices of active LVs.
 pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
@@ -23,6 +27,13 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
     /// Takes a thin device that is not active out of an active pool; `false` if it is not there.
     fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError>;
+    /// Makes a metadata snapshot of a pool; it can have one.
+    fn reserve_metadata(&self, pool: &str) -> Result<(), DmError>;
+    /// The mapped spans of an active thin LV by its pool's metadata snapshot, on the metadata
+    /// device of that device-mapper name.
+    fn mapped(&self, thin: &str, metadata: &str) -> io::Result<Option<Spans>>;
+    /// Gives up the metadata snapshot of a pool, if it has one.
+    fn release_metadata(&self, pool: &str) -> Result<(), DmError>;
     /// The bytes of a device.
     fn size(&self, device: &DmDevice) -> io::Result<Bytes>;
     /// Opens a device for direct I/O.
@@ -80,6 +91,46 @@ impl Kernel for Host {
         self.dm.delete_thin(pool, device)
     }
 
+    fn reserve_metadata(&self, pool: &str) -> Result<(), DmError> {
+        self.dm.reserve_metadata(pool)
+    }
+
+    fn mapped(&self, thin: &str, metadata: &str) -> io::Result<Option<Spans>> {
+        let table = self.dm.thin_table(thin).map_err(io::Error::other)?;
+        let Some(table) = table.filter(|table| !table.has_external_origin) else {
+            return Ok(None);
+        };
+        let device = self.dm.by_name(metadata).map_err(io::Error::other)?;
+        let device = device.ok_or_else(|| io::Error::other(format!("{metadata} is not active")))?;
+        let mut dump = Command::new("thin_dump")
+            .arg("--metadata-snap")
+            .args(["--dev-id", &table.id.to_string()])
+            .arg(node_of(&device))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot run thin_dump: {e}")))?;
+        let spans = match dump.stdout.take() {
+            Some(text) => bd_dm_thin::mapped_spans(BufReader::new(text), MOST_SPANS),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        // Its output is closed by now: it ends even if it has more to say.
+        let ended = dump.wait_with_output()?;
+        spans.map(Some).map_err(|error| {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            io::Error::other(format!(
+                "{error}; thin_dump: {} {}",
+                ended.status,
+                said.trim()
+            ))
+        })
+    }
+
+    fn release_metadata(&self, pool: &str) -> Result<(), DmError> {
+        self.dm.release_metadata(pool)
+    }
+
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
         let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
         // In sectors, whatever the device's block size.
@@ -116,6 +167,16 @@ fn setting(queue: &Path, name: &str) -> io::Result<u64> {
     text.trim()
         .parse()
         .map_err(|_| io::Error::other(format!("{name} is {text:?}")))
+}
+
+/// A name of a device for another program: by its number where the kernel fills /dev.
+fn node_of(device: &DmDevice) -> PathBuf {
+    let node = PathBuf::from(format!("/dev/dm-{}", device.minor));
+    if node.exists() {
+        node
+    } else {
+        Path::new("/dev/mapper").join(&device.name)
+    }
 }
 
 /// Opens a device by its number: links below /dev/mapper are udev's, and come when they come.

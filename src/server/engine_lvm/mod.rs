@@ -13,6 +13,7 @@ mod copy;
 mod create;
 mod fault;
 mod kernel;
+mod mapping;
 mod model;
 mod open;
 mod pool;
@@ -24,7 +25,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bd_dm_thin::ThinState;
+use bd_dm_thin::{Spans, ThinState};
 use bd_lvm::{LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, Space};
@@ -295,6 +296,18 @@ impl Engine for LvmEngine {
             }
         };
         Ok(gfids.iter().map(one).collect())
+    }
+
+    fn reserve_mappings(&self) -> Result<(), EngineError> {
+        self.reserve_metadata()
+    }
+
+    fn mapped(&self, gfid: Gfid) -> Result<Option<Spans>, EngineError> {
+        self.mapped_spans(gfid)
+    }
+
+    fn release_mappings(&self) -> Result<(), EngineError> {
+        self.release_metadata()
     }
 
     fn space(&self) -> Result<Space, EngineError> {

@@ -17,7 +17,7 @@ const METADATA_LIMIT: u64 = 95;
 pub(super) struct Pool {
     pub(super) name: LvName,
     /// The device-mapper UUID of the layer that serves thin LVs.
-    uuid: String,
+    pub(super) uuid: String,
     chunk: Bytes,
 }
 

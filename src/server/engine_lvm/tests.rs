@@ -91,6 +91,20 @@ impl Kernel for FakeKernel {
         Ok(true)
     }
 
+    fn reserve_metadata(&self, pool: &str) -> Result<(), DmError> {
+        assert!(self.pool(pool).unwrap().is_some());
+        Ok(())
+    }
+
+    fn mapped(&self, _thin: &str, metadata: &str) -> io::Result<Option<Spans>> {
+        assert!(metadata.ends_with("_tmeta"));
+        Ok(Some(vec![(Bytes(0), Bytes(65536))]))
+    }
+
+    fn release_metadata(&self, _pool: &str) -> Result<(), DmError> {
+        Ok(())
+    }
+
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
         let state = self.lvm.state();
         let mut lvs = state.vg.lvs.iter();

@@ -1,0 +1,101 @@
+//! Where an image holds data, and where it has holes.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use bd_model::ImageKind;
+use bd_proto::{Reply, Request};
+use blockdev::{Media, Span};
+
+use super::image::{Failure, Image, lock};
+use super::link::Link;
+use super::mapping::Mapping;
+
+impl Image {
+    /// The first byte at or behind `from`, and before the end, that may hold data.
+    pub(crate) fn next_data(&self, link: &Link, from: u64) -> Result<Option<u64>, Failure> {
+        let device = self.device(link)?;
+        let data = if device.media() == Media::File {
+            let _io = self.begin_io();
+            device.next_data(from)?
+        } else {
+            self.with_mapping(link, Some(from), |mapping| mapping.next_data(from))
+        };
+        Ok(data.filter(|data| *data < self.size()))
+    }
+
+    /// The first byte at or behind `from` that holds no data; the end of the file is such a one.
+    pub(crate) fn next_hole(&self, link: &Link, from: u64) -> Result<u64, Failure> {
+        let device = self.device(link)?;
+        let hole = if device.media() == Media::File {
+            let _io = self.begin_io();
+            device.next_hole(from)?
+        } else {
+            self.with_mapping(link, u64::MAX, |mapping| mapping.next_hole(from))
+        };
+        Ok(hole.min(self.size()))
+    }
+
+    /// What the mapping says; `else_` where there is none to be had, which means that all is data.
+    fn with_mapping<T>(&self, link: &Link, else_: T, say: impl FnOnce(&Mapping) -> T) -> T {
+        if self.kind() != ImageKind::Thin {
+            return else_;
+        }
+        let _alone = self
+            .map_reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(mapping) = lock(&self.mapping).as_ref().filter(|m| m.is_usable()) {
+            return say(mapping);
+        }
+        *lock(&self.mapping) = Some(Mapping::begun());
+        self.is_mapped.store(true, Ordering::Release);
+        // Writes that do not know of it are over when this is; all later ones are noted.
+        drop(self.gate_alone());
+        let request = Request::Mapped {
+            brick: link.id(),
+            gfid: self.gfid(),
+        };
+        let told = link.ask(&request);
+        let mut slot = lock(&self.mapping);
+        match (told, slot.as_mut()) {
+            (Ok(Reply::Mapped(Some(spans))), Some(mapping)) => {
+                mapping.finish(spans.into_iter().map(|(start, end)| Span {
+                    start: start.0,
+                    end: end.0,
+                }));
+                say(mapping)
+            }
+            // Not known, or bytes were taken away meanwhile.
+            _ => {
+                *slot = None;
+                self.is_mapped.store(false, Ordering::Release);
+                else_
+            }
+        }
+    }
+
+    /// Something is about to be written or allocated. Call with [`Image::begin_io`] held.
+    pub(super) fn note_mapped(&self, span: Span) {
+        if !self.is_mapped.load(Ordering::Acquire) {
+            return;
+        }
+        let mut slot = lock(&self.mapping);
+        match slot.as_mut() {
+            Some(mapping) if !mapping.is_over() => mapping.add(span),
+            _ => {
+                *slot = None;
+                self.is_mapped.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// Bytes were freed: the next one who asks shall see the holes.
+    pub(super) fn forget_mapping(&self) {
+        if self.is_mapped.load(Ordering::Acquire) {
+            let mut slot = lock(&self.mapping);
+            *slot = None;
+            self.is_mapped.store(false, Ordering::Release);
+        }
+    }
+}
