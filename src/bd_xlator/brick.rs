@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
+use bd_uring::Ring;
 use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs};
 use glusterfs::{
     Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Xlator, gf_error,
@@ -14,6 +15,7 @@ use glusterfs::{
 use uuid::Uuid;
 
 use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
+use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
 
 /// Threads for reading and writing open images.
@@ -36,6 +38,8 @@ pub struct Brick {
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     control: Workers,
     data: Workers,
+    /// Reads and writes whole blocks of open images, where the kernel allows it.
+    ring: Option<Ring>,
     keeper: Mutex<Option<Keeper>>,
 }
 
@@ -89,7 +93,12 @@ impl Brick {
             Workers::start(name, count)
                 .map_err(|error| InitError(format!("cannot start threads: {error}")))
         };
+        let engine: IoEngine = match xl.option("io-engine") {
+            Some(word) => word.parse().map_err(InitError)?,
+            None => IoEngine::default(),
+        };
         let brick = Arc::new(Brick {
+            ring: engine.start(),
             xl,
             top: Gfid::of_top_directory(volume, &link.brick().top),
             link,
@@ -134,6 +143,11 @@ impl Brick {
         };
         let brick = Arc::clone(self);
         workers.run(move || brick.xl.node().enter(|| job(&brick)));
+    }
+
+    /// The ring for whole blocks of open images, if there is one.
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
     }
 
     /// What the brick remembers of an inode.

@@ -10,6 +10,7 @@
 mod brick;
 mod core;
 mod fops;
+mod io_engine;
 mod keeper;
 mod names;
 mod translator;

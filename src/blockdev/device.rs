@@ -1,9 +1,11 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FileType, SeekFrom, fallocate, fdatasync, fstat, seek};
 use rustix::io::{Errno, pread, pwrite};
 
+use crate::page::PagePool;
 use crate::range_lock::RangeLock;
 use crate::{Pages, Span, ioctl};
 
@@ -41,6 +43,7 @@ pub struct Device {
     media: Media,
     geometry: Geometry,
     writes: RangeLock,
+    memory: Arc<PagePool>,
 }
 
 impl Device {
@@ -66,7 +69,18 @@ impl Device {
             media,
             geometry,
             writes: RangeLock::default(),
+            memory: Arc::default(),
         })
+    }
+
+    /// Memory for direct I/O. What is in it is arbitrary.
+    pub(crate) fn pages(&self, len: usize) -> Pages {
+        self.memory.take(len)
+    }
+
+    /// The lock between writes.
+    pub(crate) fn writes(&self) -> &RangeLock {
+        &self.writes
     }
 
     /// What lies below.
@@ -139,7 +153,7 @@ impl Device {
         }
         let span = Span::at(start, into.len() as u64);
         let outer = span.outward(self.block_size());
-        let mut bounce = Pages::zeroed(usize_of(outer.len())?);
+        let mut bounce = self.pages(usize_of(outer.len())?);
         self.read_aligned(outer.start, bounce.as_mut_slice())?;
         let skip = usize_of(span.start - outer.start)?;
         into.copy_from_slice(&bounce.as_slice()[skip..skip + into.len()]);
@@ -159,16 +173,12 @@ impl Device {
         let block = self.block_size();
         let outer = span.outward(block);
         let partial = !span.is_aligned(block);
-        let mut bounce = Pages::zeroed(usize_of(outer.len())?);
+        let mut bounce = self.pages(usize_of(outer.len())?);
         let _held = self.writes.hold(outer, partial);
         if partial {
             self.read_edges(span, outer, bounce.as_mut_slice())?;
         }
-        let mut at = usize_of(span.start - outer.start)?;
-        for piece in pieces {
-            bounce.as_mut_slice()[at..at + piece.len()].copy_from_slice(piece);
-            at += piece.len();
-        }
+        bounce.fill(usize_of(span.start - outer.start)?, pieces);
         self.write_all(outer.start, bounce.as_slice())
     }
 

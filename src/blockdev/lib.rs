@@ -8,7 +8,9 @@ mod ioctl;
 mod page;
 mod range_lock;
 mod span;
+mod write;
 
 pub use device::{Device, Geometry, Media};
 pub use page::Pages;
 pub use span::Span;
+pub use write::WholeWrite;

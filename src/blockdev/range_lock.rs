@@ -1,4 +1,4 @@
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::Span;
 
@@ -8,11 +8,18 @@ use crate::Span;
 /// business. A write that must read a block, change part of it and write it back holds it alone.
 #[derive(Debug, Default)]
 pub(crate) struct RangeLock {
-    held: Mutex<Vec<Held>>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
+struct State {
+    held: Vec<Held>,
+    /// Threads that wait for a change.
+    waiting: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     span: Span,
     alone: bool,
@@ -25,38 +32,65 @@ pub(crate) struct RangeGuard<'a> {
     held: Held,
 }
 
+impl State {
+    fn forbids(&self, wanted: Held) -> bool {
+        let in_the_way = |h: &Held| (wanted.alone || h.alone) && h.span.overlaps(wanted.span);
+        self.held.iter().any(in_the_way)
+    }
+}
+
 impl RangeLock {
     /// Waits until no overlapping span is held in a way that forbids this one.
     pub(crate) fn hold(&self, span: Span, alone: bool) -> RangeGuard<'_> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        while held
-            .iter()
-            .any(|h| (alone || h.alone) && h.span.overlaps(span))
-        {
-            held = self
+        let held = Held { span, alone };
+        let mut state = self.state();
+        while state.forbids(held) {
+            state.waiting += 1;
+            state = self
                 .changed
-                .wait(held)
+                .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
-        held.push(Held { span, alone });
-        RangeGuard {
-            lock: self,
-            held: Held { span, alone },
+        state.held.push(held);
+        RangeGuard { lock: self, held }
+    }
+
+    /// Holds a span shared if that needs no waiting; it must be given back by
+    /// [`RangeLock::give_back`].
+    pub(crate) fn try_share(&self, span: Span) -> bool {
+        let held = Held { span, alone: false };
+        let mut state = self.state();
+        let free = !state.forbids(held);
+        if free {
+            state.held.push(held);
         }
+        free
+    }
+
+    /// Gives back what [`RangeLock::try_share`] has got.
+    pub(crate) fn give_back(&self, span: Span) {
+        self.drop_held(Held { span, alone: false });
+    }
+
+    fn drop_held(&self, held: Held) {
+        let mut state = self.state();
+        if let Some(at) = state.held.iter().position(|h| *h == held) {
+            state.held.swap_remove(at);
+        }
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for RangeGuard<'_> {
     fn drop(&mut self) {
-        let mut held = self
-            .lock
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = held.iter().position(|h| *h == self.held) {
-            held.swap_remove(at);
-        }
-        self.lock.changed.notify_all();
+        self.lock.drop_held(self.held);
     }
 }
 
@@ -73,7 +107,15 @@ mod tests {
         let second = lock.hold(Span::at(5, 10), false);
         let apart = lock.hold(Span::at(20, 10), true);
         drop((first, second, apart));
-        assert!(lock.held.lock().unwrap().is_empty());
+        assert!(lock.state().held.is_empty());
+        let alone = lock.hold(Span::at(0, 10), true);
+        assert!(!lock.try_share(Span::at(9, 2)));
+        assert!(lock.try_share(Span::at(10, 2)));
+        drop(alone);
+        assert!(lock.try_share(Span::at(9, 2)));
+        lock.give_back(Span::at(9, 2));
+        lock.give_back(Span::at(10, 2));
+        assert!(lock.state().held.is_empty());
     }
 
     #[test]

@@ -1,9 +1,10 @@
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{CallError, Opened, Reply, Request};
-use blockdev::{Device, Geometry, Media, Span};
+use blockdev::{Device, Geometry, Media, Span, WholeWrite};
 use glusterfs::Iatt;
 use parking_lot::lock_api::{ArcRwLockReadGuard, RwLockReadGuard, RwLockWriteGuard};
 use parking_lot::{RawRwLock, RwLock as Gate};
@@ -34,6 +35,8 @@ pub(crate) struct Image {
     device: RwLock<Option<Arc<Device>>>,
     /// Bytes were written since the last flush.
     unflushed: AtomicBool,
+    /// Held by a flush.
+    flushing: Mutex<()>,
     times: Mutex<Times>,
     /// The stub's attributes as posix told them.
     stub: Remembered<Iatt>,
@@ -95,6 +98,7 @@ impl Image {
             growth: Mutex::default(),
             device: RwLock::default(),
             unflushed: AtomicBool::new(false),
+            flushing: Mutex::default(),
             times: Mutex::default(),
             stub: Remembered::default(),
             allocated: Mutex::default(),
@@ -148,6 +152,11 @@ impl Image {
         let device = Arc::new(device);
         *slot = Some(Arc::clone(&device));
         Ok(device)
+    }
+
+    /// Its device, if it is open.
+    pub(crate) fn device_now(&self) -> Option<Arc<Device>> {
+        read(&self.device).clone()
     }
 
     /// Closes the device; the next use opens it again.
@@ -260,12 +269,34 @@ impl Image {
     }
 
     fn write_within(&self, device: &Device, offset: u64, pieces: &[&[u8]]) -> Result<(), Failure> {
-        self.unflushed.store(true, Ordering::Release);
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
         self.note_mapped(Span::at(offset, len));
         let written = device.write(offset, pieces);
-        self.allocation_changed();
+        self.note_written();
         Ok(written?)
+    }
+
+    /// Begins a write of whole blocks within the file, if it can be begun without waiting.
+    pub(crate) fn begin_write(self: &Arc<Self>, offset: u64, len: u64) -> Option<WriteUnderWay> {
+        let device = self.device_now()?;
+        let io = self.try_begin_io()?;
+        if offset.checked_add(len)? > self.size() {
+            return None;
+        }
+        let write = WholeWrite::begin(&device, offset, len)?;
+        self.note_mapped(Span::at(offset, len));
+        Some(WriteUnderWay {
+            write,
+            _io: io,
+            image: Arc::clone(self),
+        })
+    }
+
+    /// Bytes came to the device. Only now a flush can bring them to stable storage: one that
+    /// runs while they are on their way does not.
+    fn note_written(&self) {
+        self.unflushed.store(true, Ordering::Release);
+        self.allocation_changed();
     }
 
     /// A growing write failed: the file ends where it ended before, unless others have grown it
@@ -432,9 +463,8 @@ impl Image {
             if part.is_empty() {
                 break;
             }
-            self.unflushed.store(true, Ordering::Release);
             let done = work(&device, part);
-            self.allocation_changed();
+            self.note_written();
             done?;
         }
         Ok(())
@@ -493,6 +523,8 @@ impl Image {
     pub(crate) fn flush(&self) -> Result<(), Errno> {
         let device = read(&self.device).as_ref().map(Arc::clone);
         let Some(device) = device else { return Ok(()) };
+        // Who comes while another one flushes waits for that: it may be about the same bytes.
+        let _alone = lock(&self.flushing);
         if self.unflushed.swap(false, Ordering::AcqRel)
             && let Err(error) = device.flush()
         {
@@ -605,6 +637,33 @@ impl Image {
 
     fn growth(&self) -> MutexGuard<'_, Option<u64>> {
         lock(&self.growth)
+    }
+}
+
+/// A write of whole blocks that somebody else does, begun by [`Image::begin_write`].
+#[derive(Debug)]
+pub(crate) struct WriteUnderWay {
+    write: WholeWrite,
+    _io: ArcRwLockReadGuard<RawRwLock, ()>,
+    image: Arc<Image>,
+}
+
+impl WriteUnderWay {
+    /// What is written, and where.
+    pub(crate) fn write(&self) -> &WholeWrite {
+        &self.write
+    }
+}
+
+impl AsFd for WriteUnderWay {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.write.as_fd()
+    }
+}
+
+impl Drop for WriteUnderWay {
+    fn drop(&mut self) {
+        self.image.note_written();
     }
 }
 

@@ -48,7 +48,8 @@ impl<T: Clone> Remembered<T> {
     }
 
     /// The value, if it is remembered.
-    pub(crate) fn get(&self) -> Option<T> {
+    #[cfg(test)]
+    fn get(&self) -> Option<T> {
         self.state().value.clone()
     }
 

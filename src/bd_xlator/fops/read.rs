@@ -1,11 +1,14 @@
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
+use bd_uring::Ring;
 use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekArgs, SeekReply};
 use glusterfs::{Call, Errno, Frame, Iobuf, Payload, gf_error};
 
 use super::{attributes, plain};
 use crate::Brick;
-use crate::core::Image;
+use crate::core::{Image, ReadPlan};
 
 /// Reads an image from its device, clipped at its size.
 pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
@@ -13,14 +16,91 @@ pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
-        let held = Arc::clone(&image);
-        brick.on_data(&held, move |brick| {
-            match read(brick, &frame, &args, &image) {
+        let read = ReadUnderWay { frame, args, image };
+        match brick.ring() {
+            Some(ring) => by_ring(brick, ring, read),
+            None => by_thread(brick, read),
+        }
+    });
+}
+
+/// A read that is to be answered.
+struct ReadUnderWay {
+    frame: Frame<Readv>,
+    args: ReadvArgs<'static>,
+    image: Arc<Image>,
+}
+
+fn by_thread(brick: &Arc<Brick>, read: ReadUnderWay) {
+    let ReadUnderWay { frame, args, image } = read;
+    let held = Arc::clone(&image);
+    brick.on_data(&held, move |brick| {
+        match self::read(brick, &frame, &args, &image) {
+            Ok(reply) => frame.unwind(reply),
+            Err(errno) => frame.fail(errno),
+        }
+    });
+}
+
+/// Reads by the ring; whatever it cannot do at once is for the threads.
+fn by_ring(brick: &Arc<Brick>, ring: &Ring, read: ReadUnderWay) {
+    let begun = (|| {
+        let device = read.image.device_now()?;
+        let io = read.image.try_begin_io()?;
+        let offset = u64::try_from(read.args.offset).ok()?;
+        let size = read.args.size as u64;
+        let plan = read.image.plan_read(offset, size, device.block_size())?;
+        let wanted = wanted(&plan)?;
+        let length = usize::try_from(plan.outer.len()).ok()?;
+        let buffer = Iobuf::aligned(brick.xl.node(), length, 4096).ok()?;
+        Some((device, io, plan.outer.start, wanted, buffer))
+    })();
+    let Some((device, io, start, wanted, buffer)) = begun else {
+        return by_thread(brick, read);
+    };
+    let brick = Arc::clone(brick);
+    let done = move |result: io::Result<usize>, buffer: Iobuf| {
+        drop(io);
+        brick.xl.node().enter(|| {
+            // A part, or an error: the threads find out, and tell.
+            if result.ok() != Some(buffer.len()) {
+                return by_thread(&brick, read);
+            }
+            let ReadUnderWay { frame, args, image } = read;
+            let data = buffer.into_payload(wanted);
+            match reply(&brick, &frame, &args, &image, data) {
                 Ok(reply) => frame.unwind(reply),
                 Err(errno) => frame.fail(errno),
             }
         });
-    });
+    };
+    if let Err((buffer, done)) = ring.read(device, start, buffer, done) {
+        done(Err(io::ErrorKind::Other.into()), buffer);
+    }
+}
+
+/// The wanted bytes of the blocks that are read.
+fn wanted(plan: &ReadPlan) -> Option<Range<usize>> {
+    let skip = usize::try_from(plan.skip).ok()?;
+    Some(skip..skip + usize::try_from(plan.len).ok()?)
+}
+
+fn reply(
+    brick: &Brick,
+    frame: &Frame<Readv>,
+    args: &ReadvArgs<'_>,
+    image: &Image,
+    data: Payload<'static>,
+) -> Result<ReadvReply<'static>, Errno> {
+    let offset = u64::try_from(args.offset).map_err(|_| Errno::EINVAL)?;
+    let eof = offset.saturating_add(data.len() as u64) >= image.size();
+    let stbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
+    Ok(ReadvReply {
+        eof,
+        data,
+        stbuf,
+        xdata: None,
+    })
 }
 
 fn read(
@@ -48,19 +128,11 @@ fn read(
                     );
                     Errno::of_io(&error)
                 })?;
-            let skip = length(plan.skip)?;
-            buffer.into_payload(skip..skip + length(plan.len)?)
+            buffer.into_payload(wanted(&plan).ok_or(Errno::EINVAL)?)
         }
     };
     drop(io);
-    let eof = offset.saturating_add(data.len() as u64) >= image.size();
-    let stbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
-    Ok(ReadvReply {
-        eof,
-        data,
-        stbuf,
-        xdata: None,
-    })
+    reply(brick, frame, args, image, data)
 }
 
 /// Finds data or a hole. (The stub, which is all hole, must not answer.)

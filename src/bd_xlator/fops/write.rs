@@ -1,8 +1,12 @@
+use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 
+use bd_uring::Ring;
+use blockdev::{Pages, WholeWrite};
 use glusterfs::fops::Xdata;
 use glusterfs::fops::{Writev, WritevArgs, WritevReply};
-use glusterfs::{Call, Dict, Errno, Frame, gf_error};
+use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, gf_error};
 
 use super::{attributes, plain, sync, truncate};
 use crate::core::{Image, WriteAt};
@@ -18,18 +22,125 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
-        let held = Arc::clone(&image);
-        let work = move |brick: &Arc<Brick>| match write(brick, &frame, &args, &image) {
-            Ok(reply) => frame.unwind(reply),
-            Err(errno) => frame.fail(errno),
-        };
-        if grows {
-            // The LV may have to grow too.
-            brick.on_control(work);
-        } else {
-            brick.on_data(&held, work);
+        let order = Order { frame, args, image };
+        match brick.ring().filter(|_| !grows && !order.is_sync()) {
+            Some(ring) => by_ring(brick, ring, order),
+            None => by_thread(brick, order, grows),
         }
     });
+}
+
+/// A write that is to be done and answered.
+struct Order {
+    frame: Frame<Writev>,
+    args: WritevArgs<'static>,
+    image: Arc<Image>,
+}
+
+impl Order {
+    /// Whether it must be on stable storage before it is answered.
+    fn is_sync(&self) -> bool {
+        is_sync(&self.args)
+    }
+}
+
+fn is_sync(args: &WritevArgs<'_>) -> bool {
+    (args.fd.flags() | args.flags.cast_signed()) & (libc::O_SYNC | libc::O_DSYNC) != 0
+}
+
+fn by_thread(brick: &Arc<Brick>, order: Order, grows: bool) {
+    let Order { frame, args, image } = order;
+    let held = Arc::clone(&image);
+    let work = move |brick: &Arc<Brick>| match write(brick, &frame, &args, &image) {
+        Ok(reply) => frame.unwind(reply),
+        Err(errno) => frame.fail(errno),
+    };
+    if grows {
+        // The LV may have to grow too.
+        brick.on_control(work);
+    } else {
+        brick.on_data(&held, work);
+    }
+}
+
+/// Whole blocks in memory that direct I/O takes: the client's own where it lies right, which is
+/// rare, else a copy.
+enum Blocks {
+    Copy(Pages),
+    Own(Payload<'static>),
+}
+
+impl Deref for Blocks {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Blocks::Copy(pages) => pages,
+            Blocks::Own(payload) => payload.slices().next().unwrap_or_default(),
+        }
+    }
+}
+
+impl Blocks {
+    fn of(write: &WholeWrite, data: &mut Payload<'static>) -> Blocks {
+        let mut pieces = data.slices();
+        if let (Some(only), None) = (pieces.next(), pieces.next())
+            && write.takes(only)
+        {
+            drop(pieces);
+            return Blocks::Own(std::mem::replace(data, Payload::empty()));
+        }
+        drop(pieces);
+        let pieces: Vec<&[u8]> = data.slices().collect();
+        Blocks::Copy(write.gather(&pieces))
+    }
+
+    /// Gives the client's memory back to the request, if it was taken from there.
+    fn give_back(self, data: &mut Payload<'static>) {
+        if let Blocks::Own(payload) = self {
+            *data = payload;
+        }
+    }
+}
+
+/// Writes by the ring; whatever it cannot do at once is for the threads.
+fn by_ring(brick: &Arc<Brick>, ring: &Ring, mut order: Order) {
+    let len = order.args.data.len() as u64;
+    let begun = u64::try_from(order.args.offset)
+        .ok()
+        .and_then(|offset| order.image.begin_write(offset, len));
+    let Some(begun) = begun else {
+        return by_thread(brick, order, false);
+    };
+    let prebuf = match attributes::of_fd(brick, &order.frame, &order.args.fd, &order.image) {
+        Ok(prebuf) => prebuf,
+        Err(errno) => return order.frame.fail(errno),
+    };
+    let blocks = Blocks::of(begun.write(), &mut order.args.data);
+    let start = begun.write().start();
+    let begun = Arc::new(begun);
+    let file = Arc::clone(&begun);
+    let brick = Arc::clone(brick);
+    let done = move |result: io::Result<usize>, blocks: Blocks| {
+        let whole = result.ok() == Some(blocks.len());
+        blocks.give_back(&mut order.args.data);
+        // From here on other writes may touch these blocks.
+        drop(begun);
+        brick.xl.node().enter(|| {
+            // A part, or an error: the threads write it anew, and tell.
+            if !whole {
+                return by_thread(&brick, order, false);
+            }
+            let Order { frame, args, image } = order;
+            match answer(&brick, &frame, &args, &image, start, prebuf) {
+                Ok(reply) => frame.unwind(reply),
+                Err(errno) => frame.fail(errno),
+            }
+        });
+    };
+    if let Err((blocks, done)) = ring.write(file, start, blocks, done) {
+        done(Err(io::ErrorKind::Other.into()), blocks);
+    }
 }
 
 fn write(
@@ -57,8 +168,20 @@ fn write(
             );
             Errno::new(failure.errno())
         })?;
+    answer(brick, frame, args, image, offset, prebuf)
+}
+
+/// The answer to a write that was done at `offset`.
+fn answer(
+    brick: &Arc<Brick>,
+    frame: &Frame<Writev>,
+    args: &WritevArgs<'_>,
+    image: &Arc<Image>,
+    offset: u64,
+    prebuf: Iatt,
+) -> Result<WritevReply<'static>, Errno> {
     brick.note_write(&args.fd.inode(), image, frame.ctime());
-    if (args.fd.flags() | args.flags.cast_signed()) & (libc::O_SYNC | libc::O_DSYNC) != 0 {
+    if is_sync(args) {
         sync::to_disk(brick, frame, &args.fd, image, true)?;
     }
     let postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;

@@ -93,7 +93,7 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     let before = volfile.clone();
     volfile.remove_ours();
     if info.is_ours {
-        volfile.insert_brick(info.id, |dir| configuration(dir).is_file());
+        volfile.insert_brick(&info, |dir| configuration(dir).is_file());
         if Role::of(path) == Role::Client && !volfile.insert_client() {
             return Err(FilterError::Top(path.clone()));
         }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use uuid::Uuid;
-
-use super::{Block, Volfile};
+use super::{Block, Volfile, VolumeInfo};
 
 /// The translator of a brick: directly on the posix translator.
 const BRICK: &str = "storage/bd";
@@ -31,7 +29,7 @@ impl Volfile {
     }
 
     /// Puts our translator onto each posix translator whose directory is a brick of ours.
-    pub(super) fn insert_brick(&mut self, volume: Uuid, is_ours: impl Fn(&Path) -> bool) {
+    pub(super) fn insert_brick(&mut self, info: &VolumeInfo, is_ours: impl Fn(&Path) -> bool) {
         let mut index = 0;
         while index < self.blocks.len() {
             let block = &self.blocks[index];
@@ -41,7 +39,10 @@ impl Volfile {
                 let stem = posix.strip_suffix("-posix").unwrap_or(&posix);
                 let mut bd = Block::on_top_of(&posix, format!("{stem}-bd"), BRICK);
                 bd.options
-                    .push(("volume-id".to_owned(), volume.to_string()));
+                    .push(("volume-id".to_owned(), info.id.to_string()));
+                if let Some(engine) = &info.io_engine {
+                    bd.options.push(("io-engine".to_owned(), engine.clone()));
+                }
                 self.redirect(&posix, &bd.name, index + 1);
                 self.blocks.insert(index + 1, bd);
                 index += 1;

@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 /// The option that turns a volume into one of ours.
 const SWITCH: &str = "user.bd";
+/// The option that says how bricks do I/O.
+const IO_ENGINE: &str = "user.bd.io-engine";
 
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct VolumeInfo {
     pub id: Uuid,
     /// Whether `user.bd` is on.
     pub is_ours: bool,
+    /// How bricks shall do I/O, where `user.bd.io-engine` says it.
+    pub io_engine: Option<String>,
 }
 
 /// Why an info file cannot be used.
@@ -24,6 +28,9 @@ pub enum InfoError {
     /// The switch has an unknown value.
     #[error("user.bd is {0:?}; set it to on or off")]
     Switch(String),
+    /// The engine has an unknown value.
+    #[error("user.bd.io-engine is {0:?}; set it to uring or threads")]
+    IoEngine(String),
 }
 
 impl FromStr for VolumeInfo {
@@ -47,7 +54,17 @@ impl FromStr for VolumeInfo {
                 _ => return Err(InfoError::Switch(value)),
             },
         };
-        Ok(VolumeInfo { id, is_ours })
+        let io_engine = values.get(IO_ENGINE).map(|value| (*value).to_owned());
+        if let Some(engine) = &io_engine
+            && !["uring", "threads"].contains(&engine.as_str())
+        {
+            return Err(InfoError::IoEngine(engine.clone()));
+        }
+        Ok(VolumeInfo {
+            id,
+            is_ours,
+            io_engine,
+        })
     }
 }
 
@@ -65,6 +82,10 @@ mod tests {
         assert!(!off.parse::<VolumeInfo>().unwrap().is_ours);
         let unset = text.replace("user.bd=on\n", "user.bd.gen=1\n");
         assert!(!unset.parse::<VolumeInfo>().unwrap().is_ours);
+        assert_eq!(info.io_engine, None);
+        let threads = format!("{text}user.bd.io-engine=threads\n");
+        let threads: VolumeInfo = threads.parse().unwrap();
+        assert_eq!(threads.io_engine.as_deref(), Some("threads"));
     }
 
     #[test]
@@ -74,6 +95,11 @@ mod tests {
         assert_eq!(
             text.parse::<VolumeInfo>(),
             Err(InfoError::Switch("maybe".into()))
+        );
+        let text = text.replace("user.bd=maybe", "user.bd.io-engine=fast");
+        assert_eq!(
+            text.parse::<VolumeInfo>(),
+            Err(InfoError::IoEngine("fast".into()))
         );
     }
 }
