@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
 use glusterfs::fops::{
-    Access, Create, Getxattr, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename, Setattr,
-    Setxattr, Stat, Symlink, Truncate, Unlink,
+    Access, Create, Fstat, FstatArgs, Getxattr, Link, Lookup, Mknod, Open, Readlink, Removexattr,
+    Rename, Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -290,6 +290,21 @@ impl Translator for BdClient {
     fn mknod(self: &Arc<Self>, call: Call<'_, Mknod>) {
         self.forget_place(&call.args.loc);
         call.pass();
+    }
+
+    /// Looks for data and holes only after all that was written before has reached the brick:
+    /// write-behind, which knows no seek, would let it overtake writes that it has acknowledged,
+    /// and a copy would skip them. It keeps fstat behind them.
+    fn seek(self: &Arc<Self>, call: Call<'_, Seek>) {
+        let Call { frame, args } = call.detach();
+        let fstat = FstatArgs {
+            fd: args.fd.share(),
+            xdata: None,
+        };
+        frame.wind::<Fstat>(fstat, move |frame, answer| match answer {
+            Ok(_) => frame.pass(args),
+            Err(failure) => frame.fail(failure.errno),
+        });
     }
 
     fn link(self: &Arc<Self>, call: Call<'_, Link>) {

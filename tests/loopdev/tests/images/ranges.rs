@@ -8,10 +8,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed, cmd};
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use super::holes;
 use super::model::Random;
 use super::tools::{expect_at, meta, open, pattern, size_of};
 
@@ -82,6 +83,9 @@ pub(crate) fn agree_with_a_model(bed: &mut Bed<'_>) -> Result<()> {
             "{done}: {size} bytes, not {}",
             bytes.len()
         );
+        if bed.store.backing() == Backing::File {
+            holes_are_zero(&file, &bytes).with_context(|| done.clone())?;
+        }
         let mut found = vec![0; bytes.len()];
         file.read_exact_at(&mut found, 0)?;
         let wrong = found
@@ -96,6 +100,89 @@ pub(crate) fn agree_with_a_model(bed: &mut Bed<'_>) -> Result<()> {
     drop(file);
     bed.remount()?;
     ensure!(size_of(&bed.at("a"))? == bytes.len() as u64);
+    expect_at(&bed.at("a"), 0, &bytes)
+}
+
+/// Whatever is not told to be data must be zeros.
+fn holes_are_zero(file: &File, bytes: &[u8]) -> Result<()> {
+    let mut at = 0;
+    let mut spans = holes::data_of(file)?;
+    spans.push((bytes.len() as u64, bytes.len() as u64));
+    for (start, end) in spans {
+        let hole = &bytes[usize::try_from(at)?..usize::try_from(start)?];
+        ensure!(
+            hole.iter().all(|byte| *byte == 0),
+            "data in the hole {at}..{start}"
+        );
+        at = end;
+    }
+    Ok(())
+}
+
+/// A random sequence of what QEMU does by libgfapi, also at the same time, and the bytes after it.
+pub(crate) fn agree_with_a_model_by_libgfapi(bed: &mut Bed<'_>) -> Result<()> {
+    let count = if bed.store.backing() == Backing::File {
+        150
+    } else {
+        40
+    };
+    let mut random = Random::new(23);
+    let mut bytes = vec![0; LIMIT];
+    fs::write(bed.at("a"), "")?;
+    open(&bed.at("a"))?.set_len(LIMIT as u64)?;
+    let mut words = ["-d", "unmap", "-f", "raw"].map(str::to_owned).to_vec();
+    for _ in 0..count {
+        let unit = [1, 512, 4096, 65536][random.below(4)];
+        let at = random.below(LIMIT / unit) * unit;
+        let len = ((1 + random.below(LIMIT / 16 / unit)) * unit).min(LIMIT - at);
+        let byte = u8::try_from(1 + random.below(250))?;
+        let command = match random.below(6) {
+            0 => {
+                bytes[at..at + len].fill(0);
+                format!("write -z {at} {len}")
+            }
+            1 => {
+                // QEMU frees whole blocks only.
+                let (from, to) = (at.next_multiple_of(4096), (at + len) / 4096 * 4096);
+                if from >= to {
+                    continue;
+                }
+                bytes[from..to].fill(0);
+                format!("discard {from} {}", to - from)
+            }
+            2 => {
+                // In flight together: QEMU waits for all at the flush.
+                let parts = 4.min(len);
+                for part in 0..parts {
+                    let (from, to) = (at + len * part / parts, at + len * (part + 1) / parts);
+                    let byte = u8::try_from(1 + (usize::from(byte) + part) % 250)?;
+                    bytes[from..to].fill(byte);
+                    words.push("-c".to_owned());
+                    words.push(format!("aio_write -q -P {byte} {from} {}", to - from));
+                }
+                "aio_flush".to_owned()
+            }
+            _ => {
+                bytes[at..at + len].fill(byte);
+                format!("write -q -P {byte} {at} {len}")
+            }
+        };
+        words.extend(["-c".to_owned(), command]);
+        if random.below(8) == 0 {
+            let equal = bytes[at..at + len]
+                .iter()
+                .take_while(|b| **b == bytes[at])
+                .count();
+            words.push("-c".to_owned());
+            words.push(format!("read -q -P {} {at} {equal}", bytes[at]));
+        }
+    }
+    words.push(bed.url("a")?);
+    let said = cmd("qemu-io", &words)?.ok()?;
+    let text = format!("{}{}", said.stdout, said.stderr);
+    ensure!(!text.contains("failed"), "{text}");
+    bed.remount()?;
+    ensure!(size_of(&bed.at("a"))? == LIMIT as u64);
     expect_at(&bed.at("a"), 0, &bytes)
 }
 

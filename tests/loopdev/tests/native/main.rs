@@ -1,6 +1,7 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
 mod commands;
+mod io_engine;
 mod layouts;
 mod plain;
 mod rig;
