@@ -40,6 +40,10 @@ demo *args:
 bench *args:
     benches/lifecycle {{ args }}
 
+# Time reads and writes of an image beside a stock brick, natively
+bench-data *args:
+    benches/data {{ args }}
+
 # What a change must pass
 ci:
     .ci/run
