@@ -58,18 +58,15 @@ fn pool(pool: &Pool) -> Vec<Finding> {
         ));
     }
     for (part, used, cure) in [
-        ("data", pool.data_percent, "lvextend -L +SIZE"),
-        (
-            "metadata",
-            pool.metadata_percent,
-            "lvextend --poolmetadatasize +SIZE",
-        ),
+        ("data", pool.data_percent, "+SIZE"),
+        ("metadata", pool.metadata_percent, "--metadata +SIZE"),
     ] {
         if used.is_some_and(|used| used >= NEARLY) {
             findings.push((
                 "nearly_full",
                 format!(
-                    "the {part} of pool {name} is {:.1}% full; run: {cure} {name}",
+                    "the {part} of pool {name} is {:.1}% full; run: gluster-bd pool extend {name} \
+                     {cure}",
                     used.unwrap_or_default()
                 ),
             ));
@@ -149,7 +146,8 @@ mod tests {
     fn each_fault_of_a_pool_is_found_with_its_cure() {
         let kinds = |bad: Pool| -> Vec<&str> {
             let findings = pool(&bad);
-            assert!(findings.iter().all(|(_, text)| text.contains("run: lv")));
+            assert!(findings.iter().all(|(_, text)| text.contains("run: lv")
+                || text.contains("run: gluster-bd pool extend vg0/pool ")));
             findings.into_iter().map(|(kind, _)| kind).collect()
         };
         let bad = Pool {

@@ -120,6 +120,15 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         ("Pools", to_value([pool()]).unwrap()),
+        (
+            "An extended pool",
+            to_value(super::pool_extend::Extended {
+                pool: pool(),
+                size_before: 85_899_345_920,
+                metadata_size_before: 1 << 30,
+            })
+            .unwrap(),
+        ),
         ("A brick", to_value(brick()).unwrap()),
         (
             "A new volume",

@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod info;
 mod list;
+mod pool_extend;
 mod pool_status;
 mod rename;
 mod resize;
@@ -66,7 +67,7 @@ enum Command {
     /// Look for disks and make volume groups of this host
     #[command(subcommand)]
     Storage(Storage),
-    /// Show thin pools of this host
+    /// Show and extend thin pools of this host
     #[command(subcommand)]
     Pool(PoolCommand),
     /// Make volumes of bricks on volume groups
@@ -95,6 +96,8 @@ enum Storage {
 enum PoolCommand {
     /// Show how full thin pools are
     Status(pool_status::PoolStatus),
+    /// Give a thin pool more of its volume group
+    Extend(pool_extend::PoolExtend),
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +135,7 @@ impl Arguments {
             Command::Storage(Storage::List(command)) => command.run(context),
             Command::Storage(Storage::Create(command)) => command.run(context),
             Command::Pool(PoolCommand::Status(command)) => command.run(context),
+            Command::Pool(PoolCommand::Extend(command)) => command.run(context),
             Command::Volume(Volume::Create(command)) => command.run(context),
             Command::Volume(Volume::SetVirt(command)) => command.run(context),
             Command::Brick(Brick::Create(command)) => command.run(context),

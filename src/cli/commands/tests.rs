@@ -36,6 +36,9 @@ fn command_lines_are_taken_or_refused() {
         "volume create vms device vg h1:/vg0",
         "volume set-virt vms",
         "pool status vg0 --json",
+        "pool extend vg0/pool +10G",
+        "pool extend vg0/pool +100%FREE --metadata 1G --json",
+        "pool extend vg0/pool --metadata +64M",
         "completions bash",
     ] {
         let words = std::iter::once("gluster-bd").chain(line.split(' '));
@@ -52,6 +55,10 @@ fn command_lines_are_taken_or_refused() {
         "storage create -x /dev/sdb",
         "storage create vg0 /dev/sdb --thinpool 0%",
         "volume create vms",
+        "pool extend vg0/pool",
+        "pool extend pool +10G",
+        "pool extend vg0/pool -10G",
+        "pool extend vg0/pool 50%FREE",
         "completions sh",
         "create vms:/vg0/lv1",
         "create /vg0/lv1 4MB",

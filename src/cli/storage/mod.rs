@@ -5,6 +5,7 @@
 
 mod brick;
 mod disk;
+mod extend;
 mod group;
 mod layout;
 mod mount;
@@ -12,6 +13,7 @@ mod program;
 
 pub(crate) use brick::{BrickSource, prepare};
 pub(crate) use disk::{Disk, disks, inspect, unseen_members};
+pub(crate) use extend::{Growth, PoolPath, extend};
 pub(crate) use group::{Group, NewGroup, Pool, find_group, make_group, pools};
 pub(crate) use layout::Share;
 pub use program::ProgramError;

@@ -91,6 +91,7 @@ fn storage_commands() {
         )?;
         expect("pool status", 0, &format!("{vg}/pool"))?;
         expect("pool status nothere", 3, "no thin pool")?;
+        pools_grow(&vg)?;
         expect("check", 0, "this host: clean")?;
         sh(&format!("lvchange -q --setautoactivation y {vg}/pool"))?;
         expect("check", 1, "--setautoactivation n")?;
@@ -114,6 +115,57 @@ fn storage_commands() {
         );
         Ok(())
     });
+}
+
+/// A pool grows by sizes and shares, and what it cannot have is refused with the figures.
+fn pools_grow(vg: &str) -> Result<()> {
+    let pool = format!("{vg}/pool");
+    let sizes = || -> Result<Vec<u64>> {
+        let fields = "lv_size,lv_metadata_size,vg_free";
+        let args = ["--noheadings", "--nosuffix", "--units", "m", "-o", fields];
+        let output = cmd("lvs", &[&args[..], &[pool.as_str()]].concat())?.ok()?;
+        let mib = |word: &str| Ok(word.split('.').next().unwrap_or(word).parse()?);
+        output.stdout.split_whitespace().map(mib).collect()
+    };
+    let before = sizes()?;
+    let [data, metadata, free] = before[..] else {
+        anyhow::bail!("{before:?}");
+    };
+    expect(&format!("pool extend {vg}/nopool +4M"), 3, "no thin pool")?;
+    expect(&format!("pool extend {pool} 4M"), 5, "cannot shrink")?;
+    expect(&format!("pool extend {pool} +0"), 5, "already")?;
+    expect(&format!("pool extend {pool} +1T"), 1, "free in")?;
+    expect(&format!("pool extend {pool} --metadata +1T"), 1, "vgextend")?;
+    ensure!(sizes()? == before, "a refusal changed {before:?}");
+    expect(&format!("pool extend {pool} +8M"), 0, "(was ")?;
+    // LVM lets the spare copy of the metadata grow with them.
+    expect(
+        &format!("pool extend {pool} +4M --metadata +4M"),
+        0,
+        "metadata: ",
+    )?;
+    let after = sizes()?;
+    ensure!(
+        after[..2] == [data + 12, metadata + 4],
+        "{before:?} {after:?}"
+    );
+    expect(
+        &format!("pool extend {pool} +50%FREE --json"),
+        0,
+        "\"size_before\"",
+    )?;
+    let half = sizes()?;
+    ensure!(
+        half[0] > after[0] && half[2] >= after[2] / 2 && half[2] < free,
+        "{after:?} {half:?}"
+    );
+    expect(
+        &format!("pool extend {pool} +100%FREE"),
+        0,
+        "vg free:    0 B",
+    )?;
+    expect(&format!("pool extend {pool} +100%FREE"), 1, "0 B free in")?;
+    Ok(())
 }
 
 #[test]
