@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod events;
 mod kernel;
 mod pool;
 mod thin;
 
 pub use device::{DmDevice, DmError};
+pub use events::{Events, Waker};
 pub use kernel::Dm;
 pub use pool::{Discard, PoolMode, PoolState, PoolStatus, Use, WhenFull};
 pub use thin::{ThinState, ThinStatus};

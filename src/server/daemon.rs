@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
 use crate::lock_file::{LockError, LockFile};
 use crate::service::Service;
@@ -54,13 +55,22 @@ pub enum DaemonError {
         /// What the system said.
         source: io::Error,
     },
+    /// The thread that looks after pools could not be started.
+    #[error("cannot start to look after pools: {0}")]
+    Monitor(io::Error),
     /// Signals cannot be received.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
 }
 
 /// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
-pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonError> {
+///
+/// SIGHUP reads `policies` again; a file with a mistake changes nothing.
+pub async fn run(
+    options: &Options,
+    service: Arc<Service>,
+    policies: &Policies,
+) -> Result<(), DaemonError> {
     make_folder(&options.state, 0o700)?;
     if let Some(parent) = options.socket.parent() {
         make_folder(parent, 0o755)?;
@@ -68,7 +78,9 @@ pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonE
     let lock = LockFile::acquire(&options.state.join("lock")).map_err(DaemonError::State)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
+    let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
     announce(&options.socket);
 
     let (stop, stopped) = watch::channel(false);
@@ -100,6 +112,10 @@ pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonE
                     tracing::error!("a connection failed: {panic}");
                 }
             }
+            _ = hangup.recv() => {
+                reload(policies);
+                monitor.wake();
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -113,8 +129,18 @@ pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonE
     // Nobody is left to hear it only if no connection is left.
     stop.send_replace(true);
     while tasks.join_next().await.is_some() {}
+    drop(monitor);
     drop(lock);
     Ok(())
+}
+
+fn reload(policies: &Policies) {
+    notify(&[sd_notify::NotifyState::Reloading]);
+    match policies.reload() {
+        Ok(()) => tracing::info!("read the policies anew: {}", policies.path().display()),
+        Err(error) => tracing::error!("{error}; the policies that were read before stay"),
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
 }
 
 fn make_folder(path: &Path, mode: u32) -> Result<(), DaemonError> {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, Fault, FaultKind, Space};
+use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
+
+use crate::care::Attention;
 
 /// A volume of an engine: an LV, or a file of a store.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +162,17 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Allocated bytes of each image; `None` where not known without activating it.
     fn allocated(&self, gfids: &[Gfid]) -> Result<Vec<Option<Bytes>>, EngineError>;
+
+    /// Looks after its thin pool: extends it where the policy says so, and logs what it did and
+    /// what it could not do.
+    fn tend(&self) -> Attention {
+        Attention::None
+    }
+
+    /// How its thin pool is; `None` without one, or while it is not active.
+    fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
+        Ok(None)
+    }
 
     /// Total and free bytes.
     fn space(&self) -> Result<Space, EngineError>;

@@ -8,6 +8,7 @@ use bd_lvm::{Door, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
+use crate::care::Policies;
 use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
 use crate::engine_lvm::LvmEngine;
@@ -24,6 +25,7 @@ pub trait Engines: fmt::Debug + Send + Sync {
 /// engine that is opened cleans up after crashes and remembers what it alone has changed.
 #[derive(Debug, Default)]
 pub struct Installed {
+    policies: Arc<Policies>,
     state: Mutex<State>,
 }
 
@@ -33,13 +35,23 @@ struct State {
     open: Vec<Weak<dyn Engine>>,
 }
 
+impl Installed {
+    /// Engines whose pools are looked after by `policies`.
+    pub fn new(policies: Arc<Policies>) -> Installed {
+        Installed {
+            policies,
+            state: Mutex::default(),
+        }
+    }
+}
+
 impl Engines for Installed {
     fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open.retain(|engine| engine.strong_count() > 0);
         let engine = match spec {
             EngineSpec::File { store } => state.file(store)?,
-            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref())?,
+            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref(), &self.policies)?,
         };
         state.open.push(Arc::downgrade(&engine));
         Ok(engine)
@@ -58,7 +70,12 @@ impl State {
         Ok(self.opened(|other| *other == spec).unwrap_or(engine))
     }
 
-    fn lvm(&mut self, vg: &VgName, pool: Option<&LvName>) -> Result<Arc<dyn Engine>, EngineError> {
+    fn lvm(
+        &mut self,
+        vg: &VgName,
+        pool: Option<&LvName>,
+        policies: &Arc<Policies>,
+    ) -> Result<Arc<dyn Engine>, EngineError> {
         let same_vg =
             |spec: &EngineSpec| matches!(spec, EngineSpec::Lvm { vg: other, .. } if other == vg);
         if let Some(engine) = self.opened(same_vg) {
@@ -80,7 +97,8 @@ impl State {
             ));
         }
         let lvm = self.door()?;
-        Ok(Arc::new(LvmEngine::open(lvm, vg, pool)?))
+        let engine = LvmEngine::open(lvm, vg, pool)?;
+        Ok(Arc::new(engine.with_policies(Arc::clone(policies))))
     }
 
     /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, Opened, Reply, Request};
+use bd_proto::{Fault, FaultKind, Opened, PoolCare, Reply, Request};
 
 use crate::brick::{self, Attach, Brick};
+use crate::care::Attention;
 use crate::engine::OpenVolume;
 use crate::engines::Engines;
 
@@ -86,6 +87,24 @@ impl Service {
         }
     }
 
+    /// Looks after the thin pools of all bricks; answers how soon they must be looked at again.
+    pub fn tend(&self) -> Attention {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let each = bricks.iter().map(|brick| brick.engine().tend());
+        each.max().unwrap_or(Attention::None)
+    }
+
+    /// How the thin pools of all bricks are.
+    pub fn pools(&self) -> Result<Vec<PoolCare>, Fault> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let mut pools = Vec::new();
+        for brick in bricks {
+            pools.extend(brick.engine().pool()?);
+        }
+        pools.sort_by(|a, b| (&a.vg, &a.pool).cmp(&(&b.vg, &b.pool)));
+        Ok(pools)
+    }
+
     fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {
         let reply = match request {
             Request::Hello { .. } => {
@@ -155,6 +174,7 @@ impl Service {
             Request::Adopt { brick, lv, gfid } => {
                 self.image(caller, brick, |b| b.adopt(&lv, gfid))?
             }
+            Request::Pools => Reply::Pools(self.pools()?),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())

@@ -112,6 +112,11 @@ impl Brick {
         self.config.id
     }
 
+    /// Where its images live.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         &self.dir

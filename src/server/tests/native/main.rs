@@ -9,6 +9,8 @@ mod every_point;
 #[cfg(test)]
 mod init;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod support;
 
 /// A brick on the file engine, in the store beside it.

@@ -5,6 +5,7 @@ mod engine_lvm;
 #[path = "../images/mod.rs"]
 mod images;
 mod plain;
+mod pool_care;
 mod refuse;
 mod thick;
 mod thin;
