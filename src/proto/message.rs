@@ -29,11 +29,14 @@ pub enum Request {
     },
     /// Compares a brick's stubs, volumes and intents, and answers [`Reply::Findings`].
     ///
-    /// Changes nothing. Operations that are between two requests show as findings, so the
-    /// answer means most while the brick is quiet or stopped.
+    /// Operations that are between two requests show as findings, so the answer means most while
+    /// the brick is quiet or stopped.
     Check {
         /// The brick directory.
         dir: PathBuf,
+        /// Whether what can be mended without a loss is mended; else nothing is changed.
+        #[serde(default)]
+        repair: bool,
     },
     /// Reads a brick's configuration and begins to serve it.
     AttachBrick {
@@ -287,8 +290,18 @@ pub struct Finding {
     pub kind: FindingKind,
     /// The image it is about, if it is known.
     pub gfid: Option<Gfid>,
-    /// For people: the object and what is wrong with it.
+    /// For people: the object, what is wrong with it, and what mends it.
     pub message: String,
+    /// Whether it was mended just now.
+    #[serde(default)]
+    pub repaired: bool,
+}
+
+impl Finding {
+    /// Whether it is out of order but harms nobody.
+    pub fn is_advice(&self) -> bool {
+        self.kind == FindingKind::Name
+    }
 }
 
 /// The kinds of finding.
@@ -305,6 +318,9 @@ pub enum FindingKind {
     TooSmall,
     /// The stub says another kind than the volume is of.
     Kind,
+    /// The volume of an image in the top image directory bears another name than the file; names
+    /// are for people only.
+    Name,
     /// The mark of a stub cannot be read.
     Mark,
     /// The destination of a clone or snapshot that was never finished.

@@ -116,7 +116,7 @@ impl Service {
                 Reply::Brick(brick::init(&spec, &*self.engines)?)
             }
             Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
-            Request::Check { dir } => Reply::Findings(self.check(&dir)?),
+            Request::Check { dir, repair } => Reply::Findings(self.check(&dir, repair)?),
             Request::AttachBrick { dir, volume, fresh } => {
                 let _alone = self.enter_doorway();
                 let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
@@ -216,12 +216,12 @@ impl Service {
         Ok(brick)
     }
 
-    fn check(&self, dir: &Path) -> Result<Vec<bd_proto::Finding>, Fault> {
+    fn check(&self, dir: &Path, repair: bool) -> Result<Vec<bd_proto::Finding>, Fault> {
         let dir = brick::canonical(dir)?;
         let _alone = self.enter_doorway();
         match self.attached_in(&dir) {
-            Some(brick) => brick.check(),
-            None => brick::check(&dir, &*self.engines),
+            Some(brick) => brick.check(repair),
+            None => brick::check(&dir, &*self.engines, repair),
         }
     }
 

@@ -154,10 +154,13 @@ fn examples() -> Vec<(&'static str, Value)> {
             "Findings of a check",
             to_value(super::check::Checked {
                 dir: Some("/srv/gluster-bd/vg0/brick".into()),
-                findings: vec![super::check::Finding {
-                    kind: "no_stub".into(),
-                    message: "volume vm1 of image 07070707-0707-0707-0707-070707070707 has no stub"
+                findings: vec![crate::health::Finding {
+                    kind: "too_small".into(),
+                    message: "/srv/gluster-bd/vg0/brick/.glusterfs/07/07/07070707-0707-0707-0707-\
+                              070707070707 has 9 bytes, but volume vm1 holds only 8"
                         .into(),
+                    advice: false,
+                    repaired: true,
                 }],
             })
             .unwrap(),

@@ -76,7 +76,7 @@ enum Command {
     /// Make and show bricks
     #[command(subcommand)]
     Brick(Brick),
-    /// Compare a brick's files with its volumes; exits 1 if something is wrong
+    /// Look for what is wrong with a brick or this host, and mend it; exits 1 if something is
     Check(check::Check),
     /// Print the completions for a shell
     Completions(completions::Completions),

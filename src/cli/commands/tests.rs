@@ -29,6 +29,8 @@ fn command_lines_are_taken_or_refused() {
         "info vms:lv1",
         "tree vms",
         "check",
+        "check --repair --json",
+        "check /d --repair",
         "storage list --free",
         "storage create vg0 /dev/sdb /dev/sdc --thinpool 50% --metadata 64M --raid1 --wipe",
         "brick create vg0 --pool pool --top images",

@@ -1,7 +1,7 @@
 //! Care for thin pools: when they are extended, and when nothing new is made in them.
 //!
 //! A [`Policy`] says so for each VG; [`Policies`] are those of the file, read again on SIGHUP.
-//! [`rules`] are the decisions, without I/O. The engine carries them out, and the [`Monitor`]
+//! `rules` are the decisions, without I/O. The engine carries them out, and the [`Monitor`]
 //! calls it when device-mapper tells of an event and from time to time.
 
 mod by;

@@ -11,6 +11,8 @@ mod init;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod support;
 
 /// A brick on the file engine, in the store beside it.

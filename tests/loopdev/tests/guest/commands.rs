@@ -95,6 +95,17 @@ fn storage_commands() {
         expect("check", 0, "this host: clean")?;
         sh(&format!("lvchange -q --setautoactivation y {vg}/pool"))?;
         expect("check", 1, "--setautoactivation n")?;
+        for bad in ["--zero n", "--errorwhenfull n"] {
+            sh(&format!("lvchange -q -y {bad} {vg}/pool"))?;
+        }
+        let found = expect("check", 1, "this host: 3 findings")?;
+        ensure!(found.stdout.contains("run: lvchange --zero y"), "{found}");
+        let repaired = expect("check --repair", 0, "ran: lvchange --zero y")?;
+        ensure!(
+            repaired.stdout.matches("repaired: pool").count() == 3,
+            "{repaired}"
+        );
+        expect("check", 0, "this host: clean")?;
 
         let (c, d) = (disk(rig, "c")?, disk(rig, "d")?);
         let mirrored = owned_group(rig, "raid");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use loopdev::{Bed, POOL, Place, Store, gluster_bd, run, wait_for};
+use loopdev::{Bed, POOL, Place, Store, gluster_bd, run, sh, wait_for};
 use nix::sys::signal::Signal;
 
 const MIB: u64 = 1 << 20;
@@ -30,7 +30,8 @@ fn pools_are_cared_for() {
             it_is_extended(&mut bed)?;
             nothing_new_is_made(&mut bed)?;
             no_extents_are_left(&mut bed)?;
-            metadata_are_extended(&mut bed)
+            metadata_are_extended(&mut bed)?;
+            the_host_is_checked(&mut bed)
         },
     );
 }
@@ -167,8 +168,6 @@ fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
         bed,
         "extend_at = 60\nextend_by = \"16M\"\nreserve = \"0%\"\nrefuse_at = 100",
     )?;
-    said(bed, "cannot extend the data of thin pool")?;
-
     let path = bed.at("a");
     let mut written = 49;
     let begun = Instant::now();
@@ -184,6 +183,7 @@ fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
         "measured: no space after {written} MiB, {:.1?}",
         begun.elapsed()
     );
+    said(bed, "cannot extend the data of thin pool")?;
     said(bed, "is full: writes get")?;
     let output = gluster_bd(&["check"])?.fails()?;
     ensure!(output.stdout.contains("100.0% full"), "{output}");
@@ -246,6 +246,50 @@ fn metadata_are_extended(bed: &mut Bed<'_>) -> Result<()> {
     said(bed, "extended the metadata of thin pool")?;
     wait_for("more metadata", || Ok(size()? == before + 4 * MIB))?;
     std::os::unix::fs::symlink("a", bed.at("last"))?;
-    bed.check()?;
-    bed.clear()
+    bed.check()
+}
+
+/// The host's check says who extends pools, and sees a guest's disk that the host's LVM sees.
+fn the_host_is_checked(bed: &mut Bed<'_>) -> Result<()> {
+    let check = |code: i32, words: &[&str]| -> Result<()> {
+        let output = gluster_bd(&["check"])?;
+        let told = words.iter().all(|word| output.stdout.contains(word));
+        ensure!(
+            output.code == code && told,
+            "expected {code}, {words:?}: {output}"
+        );
+        Ok(())
+    };
+    policy(bed, "extend_at = 77")?;
+    // The rig's pool is one that the host activates.
+    let repaired = gluster_bd(&["check", "--repair"])?.ok()?;
+    ensure!(
+        repaired
+            .stdout
+            .contains("ran: lvchange --setautoactivation n"),
+        "{repaired}"
+    );
+    check(0, &["note: ", "extended by gluster-bdd: its data at 77%"])?;
+    const CONFIG: &str = "/etc/lvm/lvmlocal.conf";
+    let before = fs::read(CONFIG).ok();
+    fs::write(CONFIG, "devices { scan_lvs = 1 }\n")?;
+    let scanned = || -> Result<()> {
+        sh(&format!("pvcreate -ff -y /dev/{}/a", bed.top()))?;
+        check(
+            1,
+            &["a guest has made on its image", "set devices/scan_lvs=0"],
+        )
+    }();
+    match before {
+        Some(text) => fs::write(CONFIG, text)?,
+        None => fs::remove_file(CONFIG)?,
+    }
+    scanned?;
+    check(0, &["this host: clean"])?;
+    bed.clear()?;
+    bed.server().stop()?;
+    check(
+        1,
+        &["gluster-bdd does not answer", "systemctl start gluster-bdd"],
+    )
 }
