@@ -263,9 +263,23 @@ impl Change {
         }
     }
 
+    /// The program that does it, as in `lvcreate`.
+    pub fn command(&self) -> &'static str {
+        self.words().0.split(' ').next().unwrap_or_default()
+    }
+
     /// The command and its object, for messages.
     pub(crate) fn title(&self, vg: &VgName) -> String {
-        let (command, name) = match self {
+        match (self, self.words()) {
+            (Change::Remove { uuid }, (command, _)) => format!("{command} {vg} {uuid}"),
+            (_, (command, Some(name))) => format!("{command} {vg}/{name}"),
+            (_, (command, None)) => format!("{command} {vg}"),
+        }
+    }
+
+    /// The command and the LV that it is about.
+    fn words(&self) -> (&'static str, Option<&LvName>) {
+        match self {
             Change::CreateThin { name, .. } | Change::CreateThick { name, .. } => {
                 ("lvcreate", Some(name))
             }
@@ -275,7 +289,7 @@ impl Change {
             Change::Extend { name, .. } => ("lvextend", Some(name)),
             Change::Reduce { name, .. } => ("lvreduce", Some(name)),
             Change::Rename { from, .. } => ("lvrename", Some(from)),
-            Change::Remove { uuid } => return format!("lvremove {vg} {uuid}"),
+            Change::Remove { .. } => ("lvremove", None),
             Change::Activate { name, .. } => ("lvchange -ay", Some(name)),
             Change::Deactivate { name, .. } => ("lvchange -an", Some(name)),
             Change::Retag { name, .. } => ("lvchange --addtag", Some(name)),
@@ -286,10 +300,6 @@ impl Change {
             Change::ExtendPoolMetadata { pool, .. } => ("lvextend --poolmetadatasize", Some(pool)),
             Change::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
             Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
-        };
-        match name {
-            Some(name) => format!("{command} {vg}/{name}"),
-            None => format!("{command} {vg}"),
         }
     }
 

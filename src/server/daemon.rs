@@ -1,6 +1,7 @@
 //! The running server: its socket, its lock, its signals.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
 use crate::lock_file::{LockError, LockFile};
+use crate::metrics::{Commands, Listener, ListenerError, Token};
 use crate::service::Service;
 
 /// How often what had to wait is tried again.
@@ -28,6 +30,19 @@ pub struct Options {
     pub socket: PathBuf,
     /// The state folder; one server at a time uses it.
     pub state: PathBuf,
+    /// Where metrics are served, and to whom.
+    pub metrics: Option<(SocketAddr, Token)>,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct Parts {
+    /// Answers requests.
+    pub service: Arc<Service>,
+    /// Say what is done about pools.
+    pub policies: Arc<Policies>,
+    /// Measures LVM.
+    pub commands: Commands,
 }
 
 /// Why the server cannot run.
@@ -58,6 +73,9 @@ pub enum DaemonError {
     /// The thread that looks after pools could not be started.
     #[error("cannot start to look after pools: {0}")]
     Monitor(io::Error),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] ListenerError),
     /// Signals cannot be received.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -65,12 +83,13 @@ pub enum DaemonError {
 
 /// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
 ///
-/// SIGHUP reads `policies` again; a file with a mistake changes nothing.
-pub async fn run(
-    options: &Options,
-    service: Arc<Service>,
-    policies: &Policies,
-) -> Result<(), DaemonError> {
+/// SIGHUP reads the policies again; a file with a mistake changes nothing.
+pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
+    let Parts {
+        service,
+        policies,
+        commands,
+    } = parts;
     make_folder(&options.state, 0o700)?;
     if let Some(parent) = options.socket.parent() {
         make_folder(parent, 0o755)?;
@@ -81,7 +100,15 @@ pub async fn run(
     let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
-    announce(&options.socket);
+    let metrics = match options.metrics {
+        None => None,
+        Some((address, token)) => {
+            let service = Arc::clone(&service);
+            Some(Listener::open(address, token, service, commands).await?)
+        }
+    };
+    announce(&options.socket, metrics.as_ref());
+    let metrics = metrics.map(|listener| tokio::spawn(listener.serve()));
 
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -113,7 +140,7 @@ pub async fn run(
                 }
             }
             _ = hangup.recv() => {
-                reload(policies);
+                reload(&policies);
                 monitor.wake();
             }
             _ = terminate.recv() => break,
@@ -128,6 +155,9 @@ pub async fn run(
     }
     // Nobody is left to hear it only if no connection is left.
     stop.send_replace(true);
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
     while tasks.join_next().await.is_some() {}
     drop(monitor);
     drop(lock);
@@ -176,7 +206,10 @@ async fn listen(socket: &Path) -> Result<UnixListener, DaemonError> {
 }
 
 /// Says that requests are answered from now on.
-fn announce(socket: &Path) {
+fn announce(socket: &Path, metrics: Option<&Listener>) {
+    if let Some(Ok(address)) = metrics.map(Listener::address) {
+        tracing::info!("metrics are at http://{address}/metrics");
+    }
     #[expect(clippy::print_stderr, reason = "scripts wait for exactly this line")]
     {
         eprintln!("gluster-bdd: ready on {}", socket.display());

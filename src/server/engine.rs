@@ -174,6 +174,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// How many images it has, where it knows that without asking anybody.
+    fn count(&self) -> Option<u64> {
+        None
+    }
+
     /// Total and free bytes.
     fn space(&self) -> Result<Space, EngineError>;
 }

@@ -12,6 +12,7 @@ use crate::care::Policies;
 use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
 use crate::engine_lvm::LvmEngine;
+use crate::metrics::{Commands, Measured};
 
 /// Opens engines.
 pub trait Engines: fmt::Debug + Send + Sync {
@@ -26,6 +27,7 @@ pub trait Engines: fmt::Debug + Send + Sync {
 #[derive(Debug, Default)]
 pub struct Installed {
     policies: Arc<Policies>,
+    commands: Commands,
     state: Mutex<State>,
 }
 
@@ -36,10 +38,12 @@ struct State {
 }
 
 impl Installed {
-    /// Engines whose pools are looked after by `policies`.
-    pub fn new(policies: Arc<Policies>) -> Installed {
+    /// Engines whose pools are looked after by `policies`, and whose use of LVM is measured by
+    /// `commands`.
+    pub fn new(policies: Arc<Policies>, commands: Commands) -> Installed {
         Installed {
             policies,
+            commands,
             state: Mutex::default(),
         }
     }
@@ -51,7 +55,7 @@ impl Engines for Installed {
         state.open.retain(|engine| engine.strong_count() > 0);
         let engine = match spec {
             EngineSpec::File { store } => state.file(store)?,
-            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref(), &self.policies)?,
+            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref(), self)?,
         };
         state.open.push(Arc::downgrade(&engine));
         Ok(engine)
@@ -74,7 +78,7 @@ impl State {
         &mut self,
         vg: &VgName,
         pool: Option<&LvName>,
-        policies: &Arc<Policies>,
+        settings: &Installed,
     ) -> Result<Arc<dyn Engine>, EngineError> {
         let same_vg =
             |spec: &EngineSpec| matches!(spec, EngineSpec::Lvm { vg: other, .. } if other == vg);
@@ -96,13 +100,15 @@ impl State {
                 ),
             ));
         }
-        let lvm = self.door()?;
+        let lvm = self.door(&settings.commands)?;
         let engine = LvmEngine::open(lvm, vg, pool)?;
-        Ok(Arc::new(engine.with_policies(Arc::clone(policies))))
+        Ok(Arc::new(
+            engine.with_policies(Arc::clone(&settings.policies)),
+        ))
     }
 
     /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.
-    fn door(&mut self) -> Result<Arc<dyn Lvm>, EngineError> {
+    fn door(&mut self, commands: &Commands) -> Result<Arc<dyn Lvm>, EngineError> {
         if let Some(lvm) = &self.lvm {
             return Ok(Arc::clone(lvm));
         }
@@ -111,7 +117,7 @@ impl State {
             message: "cannot open LVM".into(),
             source: Some(Box::new(error)),
         })?;
-        let lvm: Arc<dyn Lvm> = Arc::new(door);
+        let lvm: Arc<dyn Lvm> = Arc::new(Measured::new(Arc::new(door), commands.clone()));
         self.lvm = Some(Arc::clone(&lvm));
         Ok(lvm)
     }

@@ -19,6 +19,7 @@ pub mod engine_lvm;
 pub mod engines;
 pub mod failpoint;
 mod lock_file;
+pub mod metrics;
 pub mod service;
 mod wire;
 

@@ -1,13 +1,15 @@
 //! The LVM storage server of a host. Runs in the foreground until SIGTERM or SIGINT.
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use bd_server::care::Policies;
-use bd_server::daemon::{self, Options};
+use bd_server::daemon::{self, Options, Parts};
 use bd_server::engines::Installed;
+use bd_server::metrics::{Commands, Token};
 use bd_server::service::Service;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -32,6 +34,12 @@ struct Arguments {
     /// Policies of thin pools [default: /etc/gluster-bd/policy.toml, if that exists]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Serve metrics for Prometheus on this loopback address, as in 127.0.0.1:9465
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "metrics_token")]
+    metrics: Option<SocketAddr>,
+    /// File with the token that a client of the metrics must send
+    #[arg(long, value_name = "FILE", requires = "metrics")]
+    metrics_token: Option<PathBuf>,
     /// What to log on standard error: error, warn, info, debug, trace or a filter
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -60,13 +68,24 @@ fn main() -> ExitCode {
         Ok(policies) => Arc::new(policies),
         Err(error) => return fail(&error.to_string()),
     };
+    let token = arguments.metrics_token.as_deref().map(Token::read);
+    let token = match token.transpose() {
+        Ok(token) => token,
+        Err(error) => return fail(&error.to_string()),
+    };
     let options = Options {
         socket: arguments.socket,
         state: arguments.state_dir,
+        metrics: arguments.metrics.zip(token),
     };
-    let engines = Installed::new(Arc::clone(&policies));
-    let service = Arc::new(Service::new(Box::new(engines)));
-    match runtime.block_on(daemon::run(&options, service, &policies)) {
+    let commands = Commands::default();
+    let engines = Installed::new(Arc::clone(&policies), commands.clone());
+    let parts = Parts {
+        service: Arc::new(Service::new(Box::new(engines))),
+        policies,
+        commands,
+    };
+    match runtime.block_on(daemon::run(options, parts)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, Opened, PoolCare, Reply, Request};
+use bd_proto::{Fault, FaultKind, Opened, PoolCare, Reply, Request, Space};
+use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
 use crate::care::Attention;
@@ -31,6 +32,19 @@ pub struct Service {
 pub struct Caller {
     /// When it was opened or attached a brick last, in the count of the service's attaches.
     epoch: AtomicU64,
+}
+
+/// A brick in figures.
+#[derive(Clone, Debug)]
+pub(crate) struct BrickFigures {
+    /// Its directory.
+    pub(crate) dir: PathBuf,
+    /// The Gluster volume it belongs to.
+    pub(crate) volume: Option<Uuid>,
+    /// Total and free bytes, if they can be told.
+    pub(crate) space: Option<Space>,
+    /// How many images it has, if that is known.
+    pub(crate) images: Option<u64>,
 }
 
 /// An answer: a message, and the descriptor that goes with it.
@@ -103,6 +117,18 @@ impl Service {
         }
         pools.sort_by(|a, b| (&a.vg, &a.pool).cmp(&(&b.vg, &b.pool)));
         Ok(pools)
+    }
+
+    /// What there is to say of each brick without asking LVM.
+    pub(crate) fn figures(&self) -> Vec<BrickFigures> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let figures = bricks.iter().map(|brick| BrickFigures {
+            dir: brick.dir().to_owned(),
+            volume: brick.info().volume,
+            space: brick.space().ok(),
+            images: brick.engine().count(),
+        });
+        figures.collect()
     }
 
     fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {

@@ -314,6 +314,10 @@ impl Engine for LvmEngine {
         self.pool_care()
     }
 
+    fn count(&self) -> Option<u64> {
+        Some(self.model().images())
+    }
+
     fn space(&self) -> Result<Space, EngineError> {
         if let Some(pool) = &self.pool {
             return self.pool_space(pool);

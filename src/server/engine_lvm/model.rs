@@ -125,6 +125,11 @@ impl Model {
             .filter(|gfid| self.gfids.get(gfid) == Some(&lv.uuid))
     }
 
+    /// How many images there are.
+    pub(super) fn images(&self) -> u64 {
+        u64::try_from(self.gfids.len()).unwrap_or(u64::MAX)
+    }
+
     /// How many thin LVs a pool has, and their bytes together.
     pub(super) fn provisioned(&self, pool: &LvName) -> (u64, Bytes) {
         let of_pool = |lv: &&LvReport| lv.is_thin() && lv.pool.as_ref() == Some(pool);

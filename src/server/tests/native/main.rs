@@ -9,6 +9,10 @@ mod every_point;
 #[cfg(test)]
 mod init;
 #[cfg(test)]
+mod logged;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod repair;

@@ -1,11 +1,9 @@
 //! The policy file of a running server.
 
-use std::fs::File;
-use std::time::{Duration, Instant};
-
 use super::bed;
-use bd_proto::{Client, Reply, Request};
-use rustix::process::{Pid, Signal, kill_process};
+use super::logged::Logged;
+use bd_proto::{Reply, Request};
+use rustix::process::Signal;
 
 #[test]
 fn a_bad_policy_file_is_refused_at_the_start() {
@@ -37,35 +35,17 @@ fn a_hangup_reads_the_policies_again() {
     let bed = bed();
     let path = bed.path("policy.toml");
     std::fs::write(&path, "[default]\nextend_at = 70\n").unwrap();
-    let log = bed.path("log");
-    let mut command = bed.command("sock", "state");
-    command.arg("--policy").arg(&path);
-    command.stderr(File::create(&log).unwrap());
-    let mut child = command.spawn().unwrap();
-    let wait = |text: &str| {
-        let begun = Instant::now();
-        while !std::fs::read_to_string(&log).unwrap().contains(text) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "never said {text:?}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    let signal = |signal| kill_process(pid, signal).unwrap();
-    wait("gluster-bdd: ready");
-    signal(Signal::HUP);
-    wait("read the policies anew");
+    let server = Logged::start(&bed, &["--policy", &path.display().to_string()]);
+    server.signal(Signal::HUP);
+    server.wait("read the policies anew");
     std::fs::write(&path, "[default]\nextend_at = 70\nextend_buy = \"1G\"\n").unwrap();
-    signal(Signal::HUP);
-    wait("policy.toml, line 3, extend_buy: unknown field");
-    wait("the policies that were read before stay");
+    server.signal(Signal::HUP);
+    server.wait("policy.toml, line 3, extend_buy: unknown field");
+    server.wait("the policies that were read before stay");
     // A host without pools has none to tell of.
-    let mut client = Client::connect(&bed.path("sock"), "test").unwrap();
+    let mut client = server.client();
     client.call(&bed.init()).unwrap();
     client.call(&bed.attach(true)).unwrap();
     assert_eq!(client.call(&Request::Pools).unwrap(), Reply::Pools(vec![]));
-    signal(Signal::TERM);
-    assert!(child.wait().unwrap().success());
+    server.stop();
 }
