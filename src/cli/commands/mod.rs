@@ -30,7 +30,7 @@ use crate::{CliError, Exit};
 /// Serve logical volumes as files of a Gluster volume
 ///
 /// Images are named VOL:/PATH, or VOL:NAME in the volume's top image directory. Sizes are as LVM
-/// takes them (10G, 512MiB); a bare number is MiB, and b means bytes.
+/// takes them (10G, 512MiB, 1.5t); a bare number is MiB, and b means bytes.
 ///
 /// Exit status: 0 done, 1 failed (or a check found something), 2 usage, 3 not found, 4 gluster-bdd
 /// or the volume does not answer, 5 refused because the object is in use, exists already or belongs

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use loopdev::{Output, Place, Rig, cmd, run, sh};
 
+use crate::manual;
 use crate::typed::{self, Bed};
 
 fn bd(words: &str) -> Result<Output> {
@@ -124,7 +125,17 @@ fn storage_commands() {
             data.lines().iter().filter(|kind| **kind == "raid1").count() >= 2,
             "{data}"
         );
-        Ok(())
+
+        // The disks first, so that the group goes before them.
+        let disks = [disk(rig, "e")?, disk(rig, "f")?, disk(rig, "g")?];
+        let group = owned_group(rig, "manual");
+        let names: [(&str, &str); 4] = [
+            ("vg0", &group),
+            ("/dev/sdb", &disks[0]),
+            ("/dev/sdc", &disks[1]),
+            ("/dev/sdd", &disks[2]),
+        ];
+        manual::run_blocks(&manual::blocks()?, "guest", &names)
     });
 }
 

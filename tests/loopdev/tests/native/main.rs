@@ -2,6 +2,9 @@
 
 mod commands;
 mod layouts;
+#[path = "../commands/manual.rs"]
+mod manual;
+mod operations;
 mod plain;
 mod rig;
 #[path = "../commands/typed.rs"]
