@@ -5,6 +5,7 @@ mod brick_init;
 mod brick_show;
 mod check;
 mod clone;
+mod complete_names;
 mod completions;
 mod create;
 mod delete;
@@ -80,6 +81,9 @@ enum Command {
     Check(check::Check),
     /// Print the completions for a shell
     Completions(completions::Completions),
+    /// Print the names that the last word can become; completions run this
+    #[command(hide = true)]
+    CompleteNames(complete_names::CompleteNames),
     /// Put the translators into a volfile; glusterd runs this
     VolfileFilter(volfile_filter::VolfileFilter),
 }
@@ -143,6 +147,7 @@ impl Arguments {
             Command::Brick(Brick::Show(command)) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Completions(command) => command.run(),
+            Command::CompleteNames(command) => command.run(context),
             Command::VolfileFilter(command) => command.run(),
         }
     }

@@ -10,6 +10,7 @@ use crate::{CliError, Exit};
 #[derive(Debug, Args)]
 pub(super) struct StorageCreate {
     /// The new volume group
+    #[arg(value_name = "NAME")]
     vg: VgName,
     /// The disks, partitions or loop devices that it takes
     #[arg(required = true)]

@@ -86,7 +86,10 @@ fn pages(command: clap::Command, prefix: &str) -> Vec<(String, Vec<u8>)> {
         prefix => format!("{prefix}-{}", command.get_name()),
     };
     let mut all = Vec::new();
-    for below in command.get_subcommands().filter(|c| c.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|c| c.get_name() != "help" && !c.is_hide_set())
+    {
         all.extend(pages(below.clone(), &name));
     }
     let leaked: &'static str = name.clone().leak();
