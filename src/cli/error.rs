@@ -138,7 +138,9 @@ fn connect_hint(error: &gfapi::ConnectError) -> &'static str {
 /// The next step, where the errno tells it.
 fn file_hint(error: &gfapi::FileError) -> &'static str {
     match error.errno() {
-        libc::ENOSPC => "; see how full the pool is (lvs) and extend it (lvextend)",
+        libc::ENOSPC => {
+            "; see how full the pool is (gluster-bd pool status) and extend it (gluster-bd pool extend)"
+        }
         libc::EHOSTDOWN => {
             "; is gluster-bdd running on the brick's host? (systemctl status gluster-bdd)"
         }

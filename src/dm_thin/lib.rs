@@ -8,6 +8,7 @@
 
 mod device;
 mod dump;
+mod events;
 mod kernel;
 mod pool;
 mod table;
@@ -15,6 +16,7 @@ mod thin;
 
 pub use device::{DmDevice, DmError};
 pub use dump::{Spans, mapped_spans};
+pub use events::{Events, Waker};
 pub use kernel::Dm;
 pub use pool::{Discard, PoolMode, PoolState, PoolStatus, Use, WhenFull};
 pub use table::ThinTable;

@@ -116,6 +116,20 @@ pub enum Change {
         /// The pool.
         pool: LvName,
     },
+    /// Gives a thin pool more extents for data.
+    ExtendPool {
+        /// The pool.
+        pool: LvName,
+        /// How many more.
+        by: Extents,
+    },
+    /// Gives a thin pool more metadata; the spare copy grows with them where there is room.
+    ExtendPoolMetadata {
+        /// The pool.
+        pool: LvName,
+        /// How much more; LVM rounds up to whole extents.
+        by: Bytes,
+    },
     /// Deactivates the parts of a thin pool that is not active itself. A command that was killed
     /// in the middle of an activation leaves them, and LVM then refuses to activate the pool.
     DeactivatePoolParts {
@@ -237,6 +251,10 @@ impl Change {
                 line
             }
             Change::ActivatePool { pool } => format!("lvchange -ay -K {vg}/{pool}"),
+            Change::ExtendPool { pool, by } => format!("lvextend -l +{} {vg}/{pool}", by.0),
+            Change::ExtendPoolMetadata { pool, by } => {
+                format!("lvextend --poolmetadatasize +{}b {vg}/{pool}", by.0)
+            }
             Change::DeactivatePoolParts { pool } => {
                 format!("lvchange -an -y {vg}/{pool}_tmeta {vg}/{pool}_tdata")
             }
@@ -245,9 +263,23 @@ impl Change {
         }
     }
 
+    /// The program that does it, as in `lvcreate`.
+    pub fn command(&self) -> &'static str {
+        self.words().0.split(' ').next().unwrap_or_default()
+    }
+
     /// The command and its object, for messages.
     pub(crate) fn title(&self, vg: &VgName) -> String {
-        let (command, name) = match self {
+        match (self, self.words()) {
+            (Change::Remove { uuid }, (command, _)) => format!("{command} {vg} {uuid}"),
+            (_, (command, Some(name))) => format!("{command} {vg}/{name}"),
+            (_, (command, None)) => format!("{command} {vg}"),
+        }
+    }
+
+    /// The command and the LV that it is about.
+    fn words(&self) -> (&'static str, Option<&LvName>) {
+        match self {
             Change::CreateThin { name, .. } | Change::CreateThick { name, .. } => {
                 ("lvcreate", Some(name))
             }
@@ -257,19 +289,17 @@ impl Change {
             Change::Extend { name, .. } => ("lvextend", Some(name)),
             Change::Reduce { name, .. } => ("lvreduce", Some(name)),
             Change::Rename { from, .. } => ("lvrename", Some(from)),
-            Change::Remove { uuid } => return format!("lvremove {vg} {uuid}"),
+            Change::Remove { .. } => ("lvremove", None),
             Change::Activate { name, .. } => ("lvchange -ay", Some(name)),
             Change::Deactivate { name, .. } => ("lvchange -an", Some(name)),
             Change::Retag { name, .. } => ("lvchange --addtag", Some(name)),
             Change::RetagVg { .. } => ("vgchange --addtag", None),
             Change::RefreshVg => ("vgchange --refresh", None),
             Change::ActivatePool { pool } => ("lvchange -ay", Some(pool)),
+            Change::ExtendPool { pool, .. } => ("lvextend", Some(pool)),
+            Change::ExtendPoolMetadata { pool, .. } => ("lvextend --poolmetadatasize", Some(pool)),
             Change::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
             Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
-        };
-        match name {
-            Some(name) => format!("{command} {vg}/{name}"),
-            None => format!("{command} {vg}"),
         }
     }
 
@@ -385,6 +415,20 @@ mod tests {
             (
                 Change::DeactivatePoolParts { pool: name("pool") },
                 "lvchange -an -y vg0/pool_tmeta vg0/pool_tdata".to_owned(),
+            ),
+            (
+                Change::ExtendPool {
+                    pool: name("pool"),
+                    by: Extents(7),
+                },
+                "lvextend -l +7 vg0/pool".to_owned(),
+            ),
+            (
+                Change::ExtendPoolMetadata {
+                    pool: name("pool"),
+                    by: Bytes(8 << 20),
+                },
+                "lvextend --poolmetadatasize +8388608b vg0/pool".to_owned(),
             ),
             (
                 Change::ErrorWhenFull { pool: name("pool") },

@@ -288,6 +288,14 @@ impl FakeVg {
                 let uuid = self.need(title, pool)?.uuid.clone();
                 self.active.insert(uuid);
             }
+            Change::ExtendPool { pool, by } => {
+                let size = self.need(title, pool)?.size.0 / EXTENT.0;
+                self.resize(title, pool, Extents(size + by.0))?;
+            }
+            Change::ExtendPoolMetadata { pool, by } => {
+                self.need(title, pool)?;
+                self.take(title, Extents(by.0.div_ceil(EXTENT.0)))?;
+            }
             Change::ErrorWhenFull { pool } => {
                 self.need(title, pool)?;
                 if let Some(report) = &mut self.pool {

@@ -65,16 +65,19 @@ impl Bytes {
         Sectors(self.0.div_ceil(SECTOR))
     }
 
-    /// Parses a size as lvcreate(8) takes it: `10G`, `10g`, `512MiB`; the units are powers of
-    /// 1024 in either case, `b` is bytes, `s` is sectors, and a bare number is in `bare_unit`.
+    /// Parses a size as lvcreate(8) takes it: `10G`, `10g`, `512MiB`, `1.5t`; the units are powers
+    /// of 1024 in either case, `b` is bytes, `s` is sectors, and a bare number is in `bare_unit`.
+    /// A fraction is rounded up to whole bytes.
     pub fn parse_with_unit(text: &str, bare_unit: Bytes) -> Result<Bytes, SizeError> {
         let trimmed = text.trim();
         let digits = trimmed
-            .find(|c: char| !c.is_ascii_digit())
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
-        if number.is_empty() {
-            return Err(SizeError::NotANumber(text.to_owned()));
+        let (number, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let no_number = || SizeError::NotANumber(text.to_owned());
+        if number.is_empty() || fraction.is_empty() || fraction.contains('.') {
+            return Err(no_number());
         }
         let number: u64 = number
             .parse()
@@ -84,11 +87,25 @@ impl Bytes {
         } else {
             unit_factor(text, unit)?
         };
+        let part = fraction_of(fraction, factor).ok_or_else(no_number)?;
         number
             .checked_mul(factor)
+            .and_then(|whole| whole.checked_add(part))
             .map(Bytes)
             .ok_or_else(|| SizeError::TooLarge(text.to_owned()))
     }
+}
+
+/// The digits behind a point, of `factor` bytes, rounded up; `None` for too many digits.
+fn fraction_of(digits: &str, factor: u64) -> Option<u64> {
+    // More digits say nothing about bytes.
+    let digits = digits.trim_end_matches('0');
+    if digits.is_empty() {
+        return Some(0);
+    }
+    let scale = 10_u128.checked_pow(u32::try_from(digits.len()).ok().filter(|n| *n <= 18)?)?;
+    let numerator: u128 = digits.parse().ok()?;
+    u64::try_from((numerator * u128::from(factor)).div_ceil(scale)).ok()
 }
 
 fn unit_factor(text: &str, unit: &str) -> Result<u64, SizeError> {
@@ -177,6 +194,12 @@ mod tests {
             ("7B", 7),
             ("3s", 1536),
             ("0", 0),
+            ("1.5G", 3 << 29),
+            ("0.5k", 512),
+            ("1.50MiB", 3 << 19),
+            ("2.0", 2),
+            ("0.0001k", 1),
+            ("15.999999999999999999E", u64::MAX),
         ] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
@@ -185,7 +208,24 @@ mod tests {
 
     #[test]
     fn bad_sizes_say_why() {
-        assert!(matches!("".parse::<Bytes>(), Err(SizeError::NotANumber(_))));
+        for text in [
+            "",
+            ".5G",
+            "1.G",
+            "1..5G",
+            "1.5.5G",
+            "0.1234567890123456789G",
+        ] {
+            let error = text.parse::<Bytes>().unwrap_err();
+            assert!(
+                matches!(error, SizeError::NotANumber(_)),
+                "{text:?}: {error}"
+            );
+        }
+        assert!(matches!(
+            "16.5E".parse::<Bytes>(),
+            Err(SizeError::TooLarge(_))
+        ));
         assert!(matches!(
             "-1M".parse::<Bytes>(),
             Err(SizeError::NotANumber(_))

@@ -29,11 +29,14 @@ pub enum Request {
     },
     /// Compares a brick's stubs, volumes and intents, and answers [`Reply::Findings`].
     ///
-    /// Changes nothing. Operations that are between two requests show as findings, so the
-    /// answer means most while the brick is quiet or stopped.
+    /// Operations that are between two requests show as findings, so the answer means most while
+    /// the brick is quiet or stopped.
     Check {
         /// The brick directory.
         dir: PathBuf,
+        /// Whether what can be mended without a loss is mended; else nothing is changed.
+        #[serde(default)]
+        repair: bool,
     },
     /// Reads a brick's configuration and begins to serve it.
     AttachBrick {
@@ -189,6 +192,8 @@ pub enum Request {
         /// The image it becomes.
         gfid: Gfid,
     },
+    /// How the thin pools of all attached bricks are, and what is done about them.
+    Pools,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -260,6 +265,8 @@ pub enum Reply {
     Mapped(Option<Vec<(Bytes, Bytes)>>),
     /// LVs that should appear as files.
     Foreign(Vec<Foreign>),
+    /// How thin pools are.
+    Pools(Vec<PoolCare>),
     /// Space of a brick.
     Space(Space),
     /// What a check found wrong; empty if all is well.
@@ -294,8 +301,18 @@ pub struct Finding {
     pub kind: FindingKind,
     /// The image it is about, if it is known.
     pub gfid: Option<Gfid>,
-    /// For people: the object and what is wrong with it.
+    /// For people: the object, what is wrong with it, and what mends it.
     pub message: String,
+    /// Whether it was mended just now.
+    #[serde(default)]
+    pub repaired: bool,
+}
+
+impl Finding {
+    /// Whether it is out of order but harms nobody.
+    pub fn is_advice(&self) -> bool {
+        self.kind == FindingKind::Name
+    }
 }
 
 /// The kinds of finding.
@@ -312,6 +329,9 @@ pub enum FindingKind {
     TooSmall,
     /// The stub says another kind than the volume is of.
     Kind,
+    /// The volume of an image in the top image directory bears another name than the file; names
+    /// are for people only.
+    Name,
     /// The mark of a stub cannot be read.
     Mark,
     /// The destination of a clone or snapshot that was never finished.
@@ -337,6 +357,51 @@ pub struct ImageInfo {
     pub pool: Option<LvName>,
     /// The LV that it is a snapshot of.
     pub origin: Option<LvName>,
+}
+
+/// How a thin pool is, and from when on gluster-bdd extends it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolCare {
+    /// Its volume group.
+    pub vg: VgName,
+    /// Its name.
+    pub pool: LvName,
+    /// Whether it takes writes.
+    pub health: PoolHealth,
+    /// Bytes of data in use; zero if the pool has failed.
+    pub data_used: Bytes,
+    /// Bytes for data; zero if the pool has failed.
+    pub data_size: Bytes,
+    /// Bytes of metadata in use; zero if the pool has failed.
+    pub metadata_used: Bytes,
+    /// Bytes of metadata; zero if the pool has failed.
+    pub metadata_size: Bytes,
+    /// How many thin LVs it has.
+    pub images: u64,
+    /// Bytes of its thin LVs together.
+    pub provisioned: Bytes,
+    /// All bytes of the volume group.
+    pub group_size: Bytes,
+    /// Bytes of the volume group that belong to no LV.
+    pub group_free: Bytes,
+    /// Percent of the data in use from which on it is extended; 100 means never.
+    pub extend_at: u64,
+    /// Percent of the metadata in use from which on they are extended; 100 means never.
+    pub metadata_extend_at: u64,
+}
+
+/// Whether a thin pool takes writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolHealth {
+    /// It does.
+    Good,
+    /// It has no free chunk: writes that need one fail.
+    Full,
+    /// Its metadata cannot be changed.
+    ReadOnly,
+    /// It has failed.
+    Failed,
 }
 
 /// How to use the descriptor of an opened image.

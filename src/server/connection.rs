@@ -86,8 +86,15 @@ impl Connection {
             let message = "gluster-bdd failed in the middle of the request; see its log";
             Reply::Fault(Fault::new(FaultKind::Failed, message)).into()
         });
-        if let Reply::Fault(fault) = &answer.reply {
-            tracing::debug!("{}: {:?}: {fault}", self.name(), fault.kind);
+        match &answer.reply {
+            // The client's user sees an errno; the figures are here.
+            Reply::Fault(fault) if fault.kind == FaultKind::NoSpace => {
+                tracing::warn!("{}: {fault}", self.name());
+            }
+            Reply::Fault(fault) => {
+                tracing::debug!("{}: {:?}: {fault}", self.name(), fault.kind);
+            }
+            _ => {}
         }
         self.send(answer).await
     }

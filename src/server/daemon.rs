@@ -1,6 +1,7 @@
 //! The running server: its socket, its lock, its signals.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
 use crate::lock_file::{LockError, LockFile};
+use crate::metrics::{Commands, Listener, ListenerError, Token};
 use crate::service::Service;
 
 /// How often what had to wait is tried again.
@@ -27,6 +30,19 @@ pub struct Options {
     pub socket: PathBuf,
     /// The state folder; one server at a time uses it.
     pub state: PathBuf,
+    /// Where metrics are served, and to whom.
+    pub metrics: Option<(SocketAddr, Token)>,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct Parts {
+    /// Answers requests.
+    pub service: Arc<Service>,
+    /// Say what is done about pools.
+    pub policies: Arc<Policies>,
+    /// Measures LVM.
+    pub commands: Commands,
 }
 
 /// Why the server cannot run.
@@ -54,13 +70,26 @@ pub enum DaemonError {
         /// What the system said.
         source: io::Error,
     },
+    /// The thread that looks after pools could not be started.
+    #[error("cannot start to look after pools: {0}")]
+    Monitor(io::Error),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] ListenerError),
     /// Signals cannot be received.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
 }
 
 /// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
-pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonError> {
+///
+/// SIGHUP reads the policies again; a file with a mistake changes nothing.
+pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
+    let Parts {
+        service,
+        policies,
+        commands,
+    } = parts;
     make_folder(&options.state, 0o700)?;
     if let Some(parent) = options.socket.parent() {
         make_folder(parent, 0o755)?;
@@ -68,8 +97,18 @@ pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonE
     let lock = LockFile::acquire(&options.state.join("lock")).map_err(DaemonError::State)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
-    announce(&options.socket);
+    let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
+    let metrics = match options.metrics {
+        None => None,
+        Some((address, token)) => {
+            let service = Arc::clone(&service);
+            Some(Listener::open(address, token, service, commands).await?)
+        }
+    };
+    announce(&options.socket, metrics.as_ref());
+    let metrics = metrics.map(|listener| tokio::spawn(listener.serve()));
 
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -100,6 +139,10 @@ pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonE
                     tracing::error!("a connection failed: {panic}");
                 }
             }
+            _ = hangup.recv() => {
+                reload(&policies);
+                monitor.wake();
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -112,9 +155,22 @@ pub async fn run(options: &Options, service: Arc<Service>) -> Result<(), DaemonE
     }
     // Nobody is left to hear it only if no connection is left.
     stop.send_replace(true);
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
     while tasks.join_next().await.is_some() {}
+    drop(monitor);
     drop(lock);
     Ok(())
+}
+
+fn reload(policies: &Policies) {
+    notify(&[sd_notify::NotifyState::Reloading]);
+    match policies.reload() {
+        Ok(()) => tracing::info!("read the policies anew: {}", policies.path().display()),
+        Err(error) => tracing::error!("{error}; the policies that were read before stay"),
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
 }
 
 fn make_folder(path: &Path, mode: u32) -> Result<(), DaemonError> {
@@ -150,7 +206,10 @@ async fn listen(socket: &Path) -> Result<UnixListener, DaemonError> {
 }
 
 /// Says that requests are answered from now on.
-fn announce(socket: &Path) {
+fn announce(socket: &Path, metrics: Option<&Listener>) {
+    if let Some(Ok(address)) = metrics.map(Listener::address) {
+        tracing::info!("metrics are at http://{address}/metrics");
+    }
     #[expect(clippy::print_stderr, reason = "scripts wait for exactly this line")]
     {
         eprintln!("gluster-bdd: ready on {}", socket.display());

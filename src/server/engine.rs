@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 
 use bd_dm_thin::Spans;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, Fault, FaultKind, Space};
+use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
+
+use crate::care::Attention;
 
 /// A volume of an engine: an LV, or a file of a store.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +173,22 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Gives up what [`Engine::reserve_mappings`], of this or an earlier process, has reserved.
     fn release_mappings(&self) -> Result<(), EngineError>;
+
+    /// Looks after its thin pool: extends it where the policy says so, and logs what it did and
+    /// what it could not do.
+    fn tend(&self) -> Attention {
+        Attention::None
+    }
+
+    /// How its thin pool is; `None` without one, or while it is not active.
+    fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
+        Ok(None)
+    }
+
+    /// How many images it has, where it knows that without asking anybody.
+    fn count(&self) -> Option<u64> {
+        None
+    }
 
     /// Total and free bytes.
     fn space(&self) -> Result<Space, EngineError>;

@@ -8,9 +8,11 @@ use bd_lvm::{Door, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
+use crate::care::Policies;
 use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
 use crate::engine_lvm::LvmEngine;
+use crate::metrics::{Commands, Measured};
 
 /// Opens engines.
 pub trait Engines: fmt::Debug + Send + Sync {
@@ -24,6 +26,8 @@ pub trait Engines: fmt::Debug + Send + Sync {
 /// engine that is opened cleans up after crashes and remembers what it alone has changed.
 #[derive(Debug, Default)]
 pub struct Installed {
+    policies: Arc<Policies>,
+    commands: Commands,
     state: Mutex<State>,
 }
 
@@ -33,13 +37,25 @@ struct State {
     open: Vec<Weak<dyn Engine>>,
 }
 
+impl Installed {
+    /// Engines whose pools are looked after by `policies`, and whose use of LVM is measured by
+    /// `commands`.
+    pub fn new(policies: Arc<Policies>, commands: Commands) -> Installed {
+        Installed {
+            policies,
+            commands,
+            state: Mutex::default(),
+        }
+    }
+}
+
 impl Engines for Installed {
     fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open.retain(|engine| engine.strong_count() > 0);
         let engine = match spec {
             EngineSpec::File { store } => state.file(store)?,
-            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref())?,
+            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref(), self)?,
         };
         state.open.push(Arc::downgrade(&engine));
         Ok(engine)
@@ -58,7 +74,12 @@ impl State {
         Ok(self.opened(|other| *other == spec).unwrap_or(engine))
     }
 
-    fn lvm(&mut self, vg: &VgName, pool: Option<&LvName>) -> Result<Arc<dyn Engine>, EngineError> {
+    fn lvm(
+        &mut self,
+        vg: &VgName,
+        pool: Option<&LvName>,
+        settings: &Installed,
+    ) -> Result<Arc<dyn Engine>, EngineError> {
         let same_vg =
             |spec: &EngineSpec| matches!(spec, EngineSpec::Lvm { vg: other, .. } if other == vg);
         if let Some(engine) = self.opened(same_vg) {
@@ -79,12 +100,15 @@ impl State {
                 ),
             ));
         }
-        let lvm = self.door()?;
-        Ok(Arc::new(LvmEngine::open(lvm, vg, pool)?))
+        let lvm = self.door(&settings.commands)?;
+        let engine = LvmEngine::open(lvm, vg, pool)?;
+        Ok(Arc::new(
+            engine.with_policies(Arc::clone(&settings.policies)),
+        ))
     }
 
     /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.
-    fn door(&mut self) -> Result<Arc<dyn Lvm>, EngineError> {
+    fn door(&mut self, commands: &Commands) -> Result<Arc<dyn Lvm>, EngineError> {
         if let Some(lvm) = &self.lvm {
             return Ok(Arc::clone(lvm));
         }
@@ -93,7 +117,7 @@ impl State {
             message: "cannot open LVM".into(),
             source: Some(Box::new(error)),
         })?;
-        let lvm: Arc<dyn Lvm> = Arc::new(door);
+        let lvm: Arc<dyn Lvm> = Arc::new(Measured::new(Arc::new(door), commands.clone()));
         self.lvm = Some(Arc::clone(&lvm));
         Ok(lvm)
     }

@@ -1,11 +1,13 @@
 //! gluster-bdd: the one owner of LVM and dm-thin on a storage host.
 //!
 //! [`engine`] says what is needed of a place where images live; [`engine_file`] is one. A
-//! [`brick`] joins a directory of stubs to an engine and keeps the two in step. The [`service`]
+//! [`brick`] joins a directory of stubs to an engine and keeps the two in step; [`care`] keeps thin
+//! pools from being full. The [`service`]
 //! answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
 #![forbid(unsafe_code)]
 
 pub mod brick;
+pub mod care;
 mod connection;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -17,6 +19,7 @@ pub mod engine_lvm;
 pub mod engines;
 pub mod failpoint;
 mod lock_file;
+pub mod metrics;
 pub mod service;
 mod wire;
 

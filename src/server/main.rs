@@ -1,12 +1,15 @@
 //! The LVM storage server of a host. Runs in the foreground until SIGTERM or SIGINT.
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bd_server::daemon::{self, Options};
+use bd_server::care::Policies;
+use bd_server::daemon::{self, Options, Parts};
 use bd_server::engines::Installed;
+use bd_server::metrics::{Commands, Token};
 use bd_server::service::Service;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -15,7 +18,8 @@ use tracing_subscriber::EnvFilter;
 ///
 /// Runs in the foreground and writes `gluster-bdd: ready on SOCKET` to standard error when it
 /// answers; under systemd it notifies its readiness as well. SIGTERM and SIGINT stop it when the
-/// requests that are under way are finished. Open images go on while it is stopped.
+/// requests that are under way are finished. SIGHUP reads the policies of thin pools again. Open
+/// images go on while it is stopped.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bdd", version, max_term_width = 100)]
 struct Arguments {
@@ -27,6 +31,15 @@ struct Arguments {
     /// Folder of the server's state
     #[arg(long, value_name = "DIR", default_value = "/var/lib/gluster-bd")]
     state_dir: PathBuf,
+    /// Policies of thin pools [default: /etc/gluster-bd/policy.toml, if that exists]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Serve metrics for Prometheus on this loopback address, as in 127.0.0.1:9465
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "metrics_token")]
+    metrics: Option<SocketAddr>,
+    /// File with the token that a client of the metrics must send
+    #[arg(long, value_name = "FILE", requires = "metrics")]
+    metrics_token: Option<PathBuf>,
     /// What to log on standard error: error, warn, info, debug, trace or a filter
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -51,12 +64,28 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
+    let policies = match Policies::load(arguments.policy) {
+        Ok(policies) => Arc::new(policies),
+        Err(error) => return fail(&error.to_string()),
+    };
+    let token = arguments.metrics_token.as_deref().map(Token::read);
+    let token = match token.transpose() {
+        Ok(token) => token,
+        Err(error) => return fail(&error.to_string()),
+    };
     let options = Options {
         socket: arguments.socket,
         state: arguments.state_dir,
+        metrics: arguments.metrics.zip(token),
     };
-    let service = Arc::new(Service::new(Box::new(Installed::default())));
-    match runtime.block_on(daemon::run(&options, service)) {
+    let commands = Commands::default();
+    let engines = Installed::new(Arc::clone(&policies), commands.clone());
+    let parts = Parts {
+        service: Arc::new(Service::new(Box::new(engines))),
+        policies,
+        commands,
+    };
+    match runtime.block_on(daemon::run(options, parts)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }

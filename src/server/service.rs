@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, Opened, Reply, Request};
+use bd_proto::{Fault, FaultKind, Opened, PoolCare, Reply, Request, Space};
+use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
+use crate::care::Attention;
 use crate::engine::OpenVolume;
 use crate::engines::Engines;
 
@@ -30,6 +32,19 @@ pub struct Service {
 pub struct Caller {
     /// When it was opened or attached a brick last, in the count of the service's attaches.
     epoch: AtomicU64,
+}
+
+/// A brick in figures.
+#[derive(Clone, Debug)]
+pub(crate) struct BrickFigures {
+    /// Its directory.
+    pub(crate) dir: PathBuf,
+    /// The Gluster volume it belongs to.
+    pub(crate) volume: Option<Uuid>,
+    /// Total and free bytes, if they can be told.
+    pub(crate) space: Option<Space>,
+    /// How many images it has, if that is known.
+    pub(crate) images: Option<u64>,
 }
 
 /// An answer: a message, and the descriptor that goes with it.
@@ -86,6 +101,36 @@ impl Service {
         }
     }
 
+    /// Looks after the thin pools of all bricks; answers how soon they must be looked at again.
+    pub fn tend(&self) -> Attention {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let each = bricks.iter().map(|brick| brick.engine().tend());
+        each.max().unwrap_or(Attention::None)
+    }
+
+    /// How the thin pools of all bricks are.
+    pub fn pools(&self) -> Result<Vec<PoolCare>, Fault> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let mut pools = Vec::new();
+        for brick in bricks {
+            pools.extend(brick.engine().pool()?);
+        }
+        pools.sort_by(|a, b| (&a.vg, &a.pool).cmp(&(&b.vg, &b.pool)));
+        Ok(pools)
+    }
+
+    /// What there is to say of each brick without asking LVM.
+    pub(crate) fn figures(&self) -> Vec<BrickFigures> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let figures = bricks.iter().map(|brick| BrickFigures {
+            dir: brick.dir().to_owned(),
+            volume: brick.info().volume,
+            space: brick.space().ok(),
+            images: brick.engine().count(),
+        });
+        figures.collect()
+    }
+
     fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {
         let reply = match request {
             Request::Hello { .. } => {
@@ -97,7 +142,7 @@ impl Service {
                 Reply::Brick(brick::init(&spec, &*self.engines)?)
             }
             Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
-            Request::Check { dir } => Reply::Findings(self.check(&dir)?),
+            Request::Check { dir, repair } => Reply::Findings(self.check(&dir, repair)?),
             Request::AttachBrick { dir, volume, fresh } => {
                 let _alone = self.enter_doorway();
                 let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
@@ -158,6 +203,7 @@ impl Service {
             Request::Adopt { brick, lv, gfid } => {
                 self.image(caller, brick, |b| b.adopt(&lv, gfid))?
             }
+            Request::Pools => Reply::Pools(self.pools()?),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())
@@ -199,12 +245,12 @@ impl Service {
         Ok(brick)
     }
 
-    fn check(&self, dir: &Path) -> Result<Vec<bd_proto::Finding>, Fault> {
+    fn check(&self, dir: &Path, repair: bool) -> Result<Vec<bd_proto::Finding>, Fault> {
         let dir = brick::canonical(dir)?;
         let _alone = self.enter_doorway();
         match self.attached_in(&dir) {
-            Some(brick) => brick.check(),
-            None => brick::check(&dir, &*self.engines),
+            Some(brick) => brick.check(repair),
+            None => brick::check(&dir, &*self.engines, repair),
         }
     }
 

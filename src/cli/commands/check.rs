@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::health;
+use crate::health::{self, Finding};
 use crate::server::{absolute, ask, out_of_turn};
 use crate::{CliError, Exit};
 
@@ -13,6 +13,10 @@ use crate::{CliError, Exit};
 pub(super) struct Check {
     /// The brick directory; without it, this host is checked: its pools, translators and LVM
     dir: Option<PathBuf>,
+    /// Mend what can be mended without a loss: settings of pools and images; of a brick, sizes,
+    /// names, marks and handles
+    #[arg(long)]
+    repair: bool,
 }
 
 /// What a check found.
@@ -23,27 +27,23 @@ pub(super) struct Checked {
     pub(super) findings: Vec<Finding>,
 }
 
-/// One thing that is wrong.
-#[derive(Debug, Serialize)]
-pub(super) struct Finding {
-    /// For programs.
-    pub(super) kind: String,
-    /// For people: the object, what is wrong with it and, where one is known, the cure.
-    pub(super) message: String,
-}
-
 impl Check {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let checked = match &self.dir {
             Some(dir) => {
                 let dir = absolute(dir)?;
-                let request = Request::Check { dir: dir.clone() };
+                let request = Request::Check {
+                    dir: dir.clone(),
+                    repair: self.repair,
+                };
                 let findings = match ask(&context.socket, &request)? {
                     Reply::Findings(findings) => findings,
                     other => return Err(out_of_turn(&other)),
                 };
                 let findings = findings.into_iter().map(|finding| Finding {
                     kind: kind(finding.kind),
+                    advice: finding.is_advice(),
+                    repaired: finding.repaired,
                     message: finding.message,
                 });
                 Checked {
@@ -53,34 +53,40 @@ impl Check {
             }
             None => Checked {
                 dir: None,
-                findings: health::host()?
-                    .into_iter()
-                    .map(|(kind, message)| Finding {
-                        kind: kind.to_owned(),
-                        message,
-                    })
-                    .collect(),
+                findings: health::host(&context.socket, self.repair)?,
             },
         };
         context.print(&checked, describe)?;
-        Ok(match checked.findings.is_empty() {
-            true => Exit::Done,
-            false => Exit::Failed,
+        Ok(match checked.wrong() {
+            0 => Exit::Done,
+            _ => Exit::Failed,
         })
     }
 }
 
+impl Checked {
+    /// How many findings are wrong still.
+    fn wrong(&self) -> usize {
+        let wrong = |finding: &&Finding| !finding.advice && !finding.repaired;
+        self.findings.iter().filter(wrong).count()
+    }
+}
+
 fn describe(checked: &Checked) -> String {
-    let mut text: String = checked
-        .findings
-        .iter()
-        .map(|finding| format!("{}\n", finding.message))
-        .collect();
+    let mut text = String::new();
+    for finding in &checked.findings {
+        let start = match (finding.repaired, finding.advice) {
+            (true, _) => "repaired: ",
+            (false, true) => "note: ",
+            (false, false) => "",
+        };
+        text.push_str(&format!("{start}{}\n", finding.message));
+    }
     let what = match &checked.dir {
         Some(dir) => dir.display().to_string(),
         None => "this host".to_owned(),
     };
-    text.push_str(&match checked.findings.len() {
+    text.push_str(&match checked.wrong() {
         0 => format!("{what}: clean\n"),
         1 => format!("{what}: 1 finding\n"),
         n => format!("{what}: {n} findings\n"),

@@ -120,6 +120,15 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         ("Pools", to_value([pool()]).unwrap()),
+        (
+            "An extended pool",
+            to_value(super::pool_extend::Extended {
+                pool: pool(),
+                size_before: 85_899_345_920,
+                metadata_size_before: 1 << 30,
+            })
+            .unwrap(),
+        ),
         ("A brick", to_value(brick()).unwrap()),
         (
             "A new volume",
@@ -145,10 +154,13 @@ fn examples() -> Vec<(&'static str, Value)> {
             "Findings of a check",
             to_value(super::check::Checked {
                 dir: Some("/srv/gluster-bd/vg0/brick".into()),
-                findings: vec![super::check::Finding {
-                    kind: "no_stub".into(),
-                    message: "volume vm1 of image 07070707-0707-0707-0707-070707070707 has no stub"
+                findings: vec![crate::health::Finding {
+                    kind: "too_small".into(),
+                    message: "/srv/gluster-bd/vg0/brick/.glusterfs/07/07/07070707-0707-0707-0707-\
+                              070707070707 has 9 bytes, but volume vm1 holds only 8"
                         .into(),
+                    advice: false,
+                    repaired: true,
                 }],
             })
             .unwrap(),

@@ -5,11 +5,13 @@ mod brick_init;
 mod brick_show;
 mod check;
 mod clone;
+mod complete_names;
 mod completions;
 mod create;
 mod delete;
 mod info;
 mod list;
+mod pool_extend;
 mod pool_status;
 mod rename;
 mod resize;
@@ -29,7 +31,7 @@ use crate::{CliError, Exit};
 /// Serve logical volumes as files of a Gluster volume
 ///
 /// Images are named VOL:/PATH, or VOL:NAME in the volume's top image directory. Sizes are as LVM
-/// takes them (10G, 512MiB); a bare number is MiB, and b means bytes.
+/// takes them (10G, 512MiB, 1.5t); a bare number is MiB, and b means bytes.
 ///
 /// Exit status: 0 done, 1 failed (or a check found something), 2 usage, 3 not found, 4 gluster-bdd
 /// or the volume does not answer, 5 refused because the object is in use, exists already or belongs
@@ -66,7 +68,7 @@ enum Command {
     /// Look for disks and make volume groups of this host
     #[command(subcommand)]
     Storage(Storage),
-    /// Show thin pools of this host
+    /// Show and extend thin pools of this host
     #[command(subcommand)]
     Pool(PoolCommand),
     /// Make volumes of bricks on volume groups
@@ -75,10 +77,13 @@ enum Command {
     /// Make and show bricks
     #[command(subcommand)]
     Brick(Brick),
-    /// Compare a brick's files with its volumes; exits 1 if something is wrong
+    /// Look for what is wrong with a brick or this host, and mend it; exits 1 if something is
     Check(check::Check),
     /// Print the completions for a shell
     Completions(completions::Completions),
+    /// Print the names that the last word can become; completions run this
+    #[command(hide = true)]
+    CompleteNames(complete_names::CompleteNames),
     /// Put the translators into a volfile; glusterd runs this
     VolfileFilter(volfile_filter::VolfileFilter),
 }
@@ -95,6 +100,8 @@ enum Storage {
 enum PoolCommand {
     /// Show how full thin pools are
     Status(pool_status::PoolStatus),
+    /// Give a thin pool more of its volume group
+    Extend(pool_extend::PoolExtend),
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +139,7 @@ impl Arguments {
             Command::Storage(Storage::List(command)) => command.run(context),
             Command::Storage(Storage::Create(command)) => command.run(context),
             Command::Pool(PoolCommand::Status(command)) => command.run(context),
+            Command::Pool(PoolCommand::Extend(command)) => command.run(context),
             Command::Volume(Volume::Create(command)) => command.run(context),
             Command::Volume(Volume::SetVirt(command)) => command.run(context),
             Command::Brick(Brick::Create(command)) => command.run(context),
@@ -139,6 +147,7 @@ impl Arguments {
             Command::Brick(Brick::Show(command)) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Completions(command) => command.run(),
+            Command::CompleteNames(command) => command.run(context),
             Command::VolfileFilter(command) => command.run(),
         }
     }

@@ -10,11 +10,13 @@ use crate::{CliError, Exit};
 #[derive(Debug, Args)]
 pub(super) struct StorageCreate {
     /// The new volume group
+    #[arg(value_name = "NAME")]
     vg: VgName,
     /// The disks, partitions or loop devices that it takes
     #[arg(required = true)]
     devices: Vec<String>,
-    /// Space of the thin pool, or percent of the room for it [default: 90%, so that it can grow]
+    /// Space of the thin pool, or percent of the room for it, as in 50% or 50%FREE [default: 90%,
+    /// so that it can grow]
     #[arg(long, value_name = "SIZE|PCT")]
     thinpool: Option<Share>,
     /// Space of the pool's metadata [default: 1 GiB where that fits]

@@ -29,6 +29,8 @@ fn command_lines_are_taken_or_refused() {
         "info vms:lv1",
         "tree vms",
         "check",
+        "check --repair --json",
+        "check /d --repair",
         "storage list --free",
         "storage create vg0 /dev/sdb /dev/sdc --thinpool 50% --metadata 64M --raid1 --wipe",
         "brick create vg0 --pool pool --top images",
@@ -36,6 +38,9 @@ fn command_lines_are_taken_or_refused() {
         "volume create vms device vg h1:/vg0",
         "volume set-virt vms",
         "pool status vg0 --json",
+        "pool extend vg0/pool +10G",
+        "pool extend vg0/pool +100%FREE --metadata 1G --json",
+        "pool extend vg0/pool --metadata +64M",
         "completions bash",
     ] {
         let words = std::iter::once("gluster-bd").chain(line.split(' '));
@@ -52,6 +57,10 @@ fn command_lines_are_taken_or_refused() {
         "storage create -x /dev/sdb",
         "storage create vg0 /dev/sdb --thinpool 0%",
         "volume create vms",
+        "pool extend vg0/pool",
+        "pool extend pool +10G",
+        "pool extend vg0/pool -10G",
+        "pool extend vg0/pool 50%FREE",
         "completions sh",
         "create vms:/vg0/lv1",
         "create /vg0/lv1 4MB",
@@ -77,7 +86,10 @@ fn pages(command: clap::Command, prefix: &str) -> Vec<(String, Vec<u8>)> {
         prefix => format!("{prefix}-{}", command.get_name()),
     };
     let mut all = Vec::new();
-    for below in command.get_subcommands().filter(|c| c.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|c| c.get_name() != "help" && !c.is_hide_set())
+    {
         all.extend(pages(below.clone(), &name));
     }
     let leaked: &'static str = name.clone().leak();

@@ -8,6 +8,7 @@ use crate::{CliError, Exit};
 #[derive(Debug, Args)]
 pub(super) struct SetVirt {
     /// The volume
+    #[arg(value_name = "VOL")]
     name: String,
 }
 

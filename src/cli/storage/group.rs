@@ -82,7 +82,7 @@ fn zeroes<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     ))
 }
 
-fn set<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+pub(super) fn set<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(matches!(
         String::deserialize(from)?.as_str(),
         "enabled" | "1" | "yes"

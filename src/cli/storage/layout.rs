@@ -17,7 +17,9 @@ impl FromStr for Share {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Share, SizeError> {
-        match text.strip_suffix('%') {
+        // As LVM writes shares of what is free.
+        let share = text.to_ascii_uppercase();
+        match share.strip_suffix("%FREE").or(share.strip_suffix('%')) {
             None => Ok(Share::Bytes(Bytes::parse_with_unit(text, Bytes::MIB)?)),
             Some(number) => match number.parse() {
                 Ok(percent @ 1..=100) => Ok(Share::Percent(percent)),
@@ -77,8 +79,10 @@ mod tests {
     #[test]
     fn shares_are_sizes_or_percents() {
         assert_eq!("50%".parse(), Ok(Share::Percent(50)));
+        assert_eq!("100%FREE".parse(), Ok(Share::Percent(100)));
+        assert_eq!("1.5g".parse(), Ok(Share::Bytes(Bytes(3 * GIB / 2))));
         assert_eq!("10g".parse(), Ok(Share::Bytes(Bytes(10 * GIB))));
-        for text in ["0%", "101%", "x%", "", "%"] {
+        for text in ["0%", "101%", "x%", "", "%", "%FREE", "50%VG"] {
             assert!(text.parse::<Share>().is_err(), "{text:?}");
         }
     }

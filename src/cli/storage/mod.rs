@@ -1,18 +1,22 @@
 //! Disks, volume groups and bricks of this host.
 //!
 //! This is the one place that runs LVM's programs: making a volume group and its pool is done
-//! before gluster-bdd has anything to do with it.
+//! before gluster-bdd has anything to do with it, and growing and checking them must do without.
 
 mod brick;
 mod disk;
+mod extend;
 mod group;
 mod layout;
 mod mount;
 mod program;
+mod view;
 
 pub(crate) use brick::{BrickSource, prepare};
 pub(crate) use disk::{Disk, disks, inspect, unseen_members};
-pub(crate) use group::{Group, NewGroup, Pool, find_group, make_group, pools};
+pub(crate) use extend::{Growth, PoolPath, extend};
+pub(crate) use group::{Group, NewGroup, Pool, find_group, groups, make_group, pools};
 pub(crate) use layout::Share;
 pub use program::ProgramError;
-pub(crate) use program::run;
+pub(crate) use program::{lvm, run};
+pub(crate) use view::{ImageVolume, dmeventd, image_volumes, own_view, scans_volumes};

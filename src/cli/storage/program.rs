@@ -70,7 +70,7 @@ pub(crate) fn run_json<T: DeserializeOwned>(
     read_json(program, &run(program, args)?)
 }
 
-fn read_json<T: DeserializeOwned>(program: &str, text: &str) -> Result<T, ProgramError> {
+pub(crate) fn read_json<T: DeserializeOwned>(program: &str, text: &str) -> Result<T, ProgramError> {
     let text = match text.trim() {
         "" => "null",
         text => text,

@@ -117,6 +117,11 @@ impl Brick {
         self.config.id
     }
 
+    /// Where its images live.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -149,15 +154,7 @@ impl Brick {
 
     /// The name that an image's volume should bear.
     fn name_for(&self, file: Option<&str>, gfid: Gfid) -> LvName {
-        let store = "store".parse::<VgName>();
-        let vg = match &self.config.engine {
-            EngineSpec::Lvm { vg, .. } => Ok(vg.clone()),
-            EngineSpec::File { .. } => store,
-        };
-        vg.map_or_else(
-            |_| LvName::for_gfid(gfid),
-            |vg| LvName::for_file(file, gfid, &vg),
-        )
+        lv_name(&self.config.engine, file, gfid)
     }
 
     /// The volume of an image that must have one.
@@ -187,6 +184,18 @@ impl BrickConfig {
             }
         }
     }
+}
+
+/// The name that the volume of an image should bear in an engine.
+fn lv_name(engine: &EngineSpec, file: Option<&str>, gfid: Gfid) -> LvName {
+    let vg = match engine {
+        EngineSpec::Lvm { vg, .. } => Ok(vg.clone()),
+        EngineSpec::File { .. } => "store".parse::<VgName>(),
+    };
+    vg.map_or_else(
+        |_| LvName::for_gfid(gfid),
+        |vg| LvName::for_file(file, gfid, &vg),
+    )
 }
 
 fn of_another_volume(dir: &Path, volume: Option<Uuid>) -> Fault {

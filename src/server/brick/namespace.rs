@@ -160,6 +160,27 @@ impl Namespace {
         Ok(())
     }
 
+    /// Calls `see` with each regular file right in a directory of the brick, and its gfid; names
+    /// that are no text are left out.
+    pub(crate) fn each_file_in(
+        &self,
+        folder: &str,
+        mut see: impl FnMut(Gfid, &str),
+    ) -> Result<(), Fault> {
+        for path in entries(&self.dir.join(folder))? {
+            let Ok(about) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if about.is_file()
+                && let Some(name) = path.file_name().and_then(|name| name.to_str())
+                && let Some(gfid) = gfid_of(&path)?
+            {
+                see(gfid, name);
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `see` with each file that has its last name but no handle, and its gfid.
     ///
     /// The posix translator unlinks the handle of a file before its last name, or moves it to

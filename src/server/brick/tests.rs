@@ -78,7 +78,7 @@ impl Bed {
     }
 
     fn check(&self) -> Vec<(FindingKind, Gfid)> {
-        check(&self.dir(), &Installed::default())
+        check(&self.dir(), &Installed::default(), false)
             .unwrap()
             .into_iter()
             .map(|finding| (finding.kind, finding.gfid.unwrap()))

@@ -40,7 +40,7 @@ impl LvmEngine {
                 let turn = self.turn();
                 self.must_be_new(&what, gfid)?;
                 let pool = self.pool.as_ref().ok_or_else(|| self.no_pool(&what))?;
-                self.check_room(&what, pool)?;
+                self.check_new(&what, pool, self.bytes(extents))?;
                 let plan = Plan {
                     thin: true,
                     size: self.bytes(extents),
@@ -125,7 +125,7 @@ impl LvmEngine {
         name: &LvName,
     ) -> Result<LvReport, EngineError> {
         if let Some(pool) = &self.pool {
-            self.check_room(what, pool)?;
+            self.check_new(what, pool, origin.size)?;
         }
         let plan = Plan {
             thin: true,

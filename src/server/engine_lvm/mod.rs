@@ -8,6 +8,7 @@
 //! Two kinds of lock: `turn` goes around an LVM command and the change in memory that follows
 //! from it; `busy` holds an image during long work (zeroing, copying), when others take turns.
 
+mod care;
 mod change;
 mod copy;
 mod create;
@@ -28,9 +29,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use bd_dm_thin::{Spans, ThinState};
 use bd_lvm::{LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
-use bd_proto::{EngineSpec, FaultKind, Space};
+use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
 use crate::brick::busy::Busy;
+use crate::care::{Attention, Policies};
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use kernel::Kernel;
 use model::{Model, visible_size};
@@ -47,6 +49,8 @@ pub struct LvmEngine {
     model: RwLock<Model>,
     turn: Mutex<()>,
     busy: Busy,
+    policies: Arc<Policies>,
+    watch: Mutex<care::Watch>,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -55,6 +59,11 @@ struct Turn<'a> {
 }
 
 impl LvmEngine {
+    /// Lets `policies` say when its pool is extended, and when nothing new is made in it.
+    pub fn with_policies(self, policies: Arc<Policies>) -> LvmEngine {
+        LvmEngine { policies, ..self }
+    }
+
     fn turn(&self) -> Turn<'_> {
         Turn {
             _guard: self.turn.lock().unwrap_or_else(PoisonError::into_inner),
@@ -308,6 +317,18 @@ impl Engine for LvmEngine {
 
     fn release_mappings(&self) -> Result<(), EngineError> {
         self.release_metadata()
+    }
+
+    fn tend(&self) -> Attention {
+        self.tend_pool()
+    }
+
+    fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
+        self.pool_care()
+    }
+
+    fn count(&self) -> Option<u64> {
+        Some(self.model().images())
     }
 
     fn space(&self) -> Result<Space, EngineError> {

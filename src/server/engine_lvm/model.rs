@@ -125,6 +125,22 @@ impl Model {
             .filter(|gfid| self.gfids.get(gfid) == Some(&lv.uuid))
     }
 
+    /// How many images there are.
+    pub(super) fn images(&self) -> u64 {
+        u64::try_from(self.gfids.len()).unwrap_or(u64::MAX)
+    }
+
+    /// How many thin LVs a pool has, and their bytes together.
+    pub(super) fn provisioned(&self, pool: &LvName) -> (u64, Bytes) {
+        let of_pool = |lv: &&LvReport| lv.is_thin() && lv.pool.as_ref() == Some(pool);
+        self.lvs
+            .values()
+            .filter(of_pool)
+            .fold((0, Bytes(0)), |(count, sum), lv| {
+                (count + 1, Bytes(sum.0.saturating_add(lv.size.0)))
+            })
+    }
+
     /// A copy-on-write snapshot of an LV.
     pub(super) fn cow_of(&self, origin: &LvName) -> Option<&LvReport> {
         self.lvs

@@ -5,12 +5,14 @@ use bd_lvm::{Change, Health, LvState, LvType, LvmErrorKind, PoolReport, dm_pool_
 use bd_model::{Bytes, LvName};
 use bd_proto::{FaultKind, Space};
 
+use super::care::Fills;
 use super::{LvmEngine, Turn, fault};
+use crate::care::rules;
 use crate::engine::EngineError;
 
-/// Percentage of pool metadata in use from which on nothing new is made: a pool without free
-/// metadata turns read-only for everybody.
-const METADATA_LIMIT: u64 = 95;
+/// Percentage of pool metadata in use from which on nothing is made or grown, whatever the policy
+/// says: a pool without free metadata turns read-only for everybody.
+const METADATA_LIMIT: u64 = 97;
 
 /// The thin pool that images come from.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub(super) struct Pool {
     pub(super) name: LvName,
     /// The device-mapper UUID of the layer that serves thin LVs.
     pub(super) uuid: String,
-    chunk: Bytes,
+    pub(super) chunk: Bytes,
 }
 
 impl LvmEngine {
@@ -105,11 +107,69 @@ impl LvmEngine {
         Ok(())
     }
 
-    /// Refuses to make something new in a pool that has no room for it.
-    pub(super) fn check_room(&self, what: &str, pool: &Pool) -> Result<(), EngineError> {
+    /// Refuses to make something new of `size` bytes where the policy does not allow it.
+    pub(super) fn check_new(
+        &self,
+        what: &str,
+        pool: &Pool,
+        size: Bytes,
+    ) -> Result<(), EngineError> {
+        let Some(fills) = self.check_room(what, pool)? else {
+            return Ok(());
+        };
+        let (policy, _) = self.policies.of(&self.vg);
+        if let Some(why) = rules::refusal(fills.data, fills.metadata, &policy) {
+            return Err(self.refused(what, pool, &why));
+        }
+        self.check_promise(what, pool, fills, size)
+    }
+
+    /// Refuses to let an image of the pool grow by `more` bytes.
+    pub(super) fn check_growth(
+        &self,
+        what: &str,
+        pool: &Pool,
+        more: Bytes,
+    ) -> Result<(), EngineError> {
+        match self.check_room(what, pool)? {
+            Some(fills) => self.check_promise(what, pool, fills, more),
+            None => Ok(()),
+        }
+    }
+
+    fn check_promise(
+        &self,
+        what: &str,
+        pool: &Pool,
+        fills: Fills,
+        more: Bytes,
+    ) -> Result<(), EngineError> {
+        let (policy, _) = self.policies.of(&self.vg);
+        let (_, provisioned) = self.model().provisioned(&pool.name);
+        match rules::too_much(provisioned, more, fills.data.total, &policy) {
+            Some(why) => Err(self.refused(what, pool, &why)),
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&self, what: &str, pool: &Pool, why: &str) -> EngineError {
+        let path = self.path(&pool.name);
+        let free = self.bytes(self.model().vg.free);
+        EngineError::new(
+            FaultKind::NoSpace,
+            format!(
+                "cannot {what}: thin pool {path}: {why}; {free} free in {}: extend the pool \
+                 (gluster-bd pool extend {path}), or remove images",
+                self.vg
+            ),
+        )
+    }
+
+    /// Refuses what needs metadata in a pool that can take nothing; `None` if it is not active.
+    fn check_room(&self, what: &str, pool: &Pool) -> Result<Option<Fills>, EngineError> {
         let path = self.path(&pool.name);
         let Some(status) = self.working(pool)? else {
-            return Ok(());
+            return Ok(None);
         };
         if status.needs_check || status.mode == PoolMode::ReadOnly {
             return Err(needs_repair(&path));
@@ -117,17 +177,18 @@ impl LvmEngine {
         let full = |text: String| Err(EngineError::new(FaultKind::NoSpace, text));
         if status.mode == PoolMode::OutOfDataSpace || status.data.free() == 0 {
             return full(format!(
-                "cannot {what}: thin pool {path} is full; extend it with lvextend, or remove images"
+                "cannot {what}: thin pool {path} is full; extend it (gluster-bd pool extend {path} \
+                 +SIZE), or remove images"
             ));
         }
         if status.metadata.percent() >= METADATA_LIMIT {
             return full(format!(
-                "cannot {what}: the metadata of thin pool {path} are {}% full; extend them with \
-                 lvextend --poolmetadatasize",
+                "cannot {what}: the metadata of thin pool {path} are {}% full; extend them \
+                 (gluster-bd pool extend {path} --metadata +SIZE)",
                 status.metadata.percent()
             ));
         }
-        Ok(())
+        Ok(Some(Fills::new(&status, pool)))
     }
 
     pub(super) fn pool_space(&self, pool: &Pool) -> Result<Space, EngineError> {

@@ -62,7 +62,8 @@ impl LvmEngine {
         if lv.is_thin() {
             let turn = self.turn();
             if let Some(pool) = &self.pool {
-                self.check_room(what, pool)?;
+                let more = Bytes(size.0.saturating_sub(lv.size.0));
+                self.check_growth(what, pool, more)?;
             }
             return self.extend(&turn, what, gfid, size);
         }

@@ -46,6 +46,8 @@ impl LvmEngine {
             model: RwLock::new(Model::new(report)),
             turn: Mutex::new(()),
             busy: Busy::default(),
+            policies: Arc::default(),
+            watch: Mutex::default(),
         };
         // A VG that no brick has taken stays as it is.
         if claimed {

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use super::kernel::Node;
 use super::*;
 
+mod care;
+
 const MIB: u64 = 1 << 20;
 
 /// A kernel whose devices are files, for the active LVs of the fake.
@@ -431,12 +433,8 @@ fn pools_that_leak_or_are_broken_are_refused() {
     says("1 10/1024 8192/8192 - out_of_data_space discard_passdown error_if_no_space - 256");
     refused(make(), FaultKind::NoSpace, "vg0/pool is full");
     assert_eq!(bench.engine.space().unwrap().free, Bytes(0));
-    says("1 980/1024 100/8192 - rw discard_passdown error_if_no_space - 256");
-    refused(
-        make(),
-        FaultKind::NoSpace,
-        "metadata of thin pool vg0/pool are 95% full",
-    );
+    says("1 990/1024 100/8192 - rw discard_passdown error_if_no_space - 256");
+    refused(make(), FaultKind::NoSpace, "96% of its metadata");
     says("Fail");
     refused(make(), FaultKind::Failed, "lvconvert --repair");
     says(POOL);

@@ -52,6 +52,7 @@ fn a_check_exits_1_if_it_finds_something() {
         kind: FindingKind::NoVolume,
         gfid: None,
         message: "a stub has no volume".into(),
+        repaired: false,
     }]));
     let output = gluster_bd(&server, &["check", "/d"]);
     assert_eq!(output.status.code(), Some(1));

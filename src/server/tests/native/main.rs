@@ -9,6 +9,14 @@ mod every_point;
 #[cfg(test)]
 mod init;
 #[cfg(test)]
+mod logged;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod support;
 
 /// A brick on the file engine, in the store beside it.

@@ -70,6 +70,7 @@ impl Bed {
     pub(crate) fn check(&self) -> Request {
         Request::Check {
             dir: self.path("brick"),
+            repair: false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use loopdev::{Output, Place, Rig, cmd, run, sh};
 
+use crate::manual;
 use crate::typed::{self, Bed};
 
 fn bd(words: &str) -> Result<Output> {
@@ -91,9 +92,21 @@ fn storage_commands() {
         )?;
         expect("pool status", 0, &format!("{vg}/pool"))?;
         expect("pool status nothere", 3, "no thin pool")?;
+        pools_grow(&vg)?;
         expect("check", 0, "this host: clean")?;
         sh(&format!("lvchange -q --setautoactivation y {vg}/pool"))?;
         expect("check", 1, "--setautoactivation n")?;
+        for bad in ["--zero n", "--errorwhenfull n"] {
+            sh(&format!("lvchange -q -y {bad} {vg}/pool"))?;
+        }
+        let found = expect("check", 1, "this host: 3 findings")?;
+        ensure!(found.stdout.contains("run: lvchange --zero y"), "{found}");
+        let repaired = expect("check --repair", 0, "ran: lvchange --zero y")?;
+        ensure!(
+            repaired.stdout.matches("repaired: pool").count() == 3,
+            "{repaired}"
+        );
+        expect("check", 0, "this host: clean")?;
 
         let (c, d) = (disk(rig, "c")?, disk(rig, "d")?);
         let mirrored = owned_group(rig, "raid");
@@ -112,8 +125,69 @@ fn storage_commands() {
             data.lines().iter().filter(|kind| **kind == "raid1").count() >= 2,
             "{data}"
         );
-        Ok(())
+
+        // The disks first, so that the group goes before them.
+        let disks = [disk(rig, "e")?, disk(rig, "f")?, disk(rig, "g")?];
+        let group = owned_group(rig, "manual");
+        let names: [(&str, &str); 4] = [
+            ("vg0", &group),
+            ("/dev/sdb", &disks[0]),
+            ("/dev/sdc", &disks[1]),
+            ("/dev/sdd", &disks[2]),
+        ];
+        manual::run_blocks(&manual::blocks()?, "guest", &names)
     });
+}
+
+/// A pool grows by sizes and shares, and what it cannot have is refused with the figures.
+fn pools_grow(vg: &str) -> Result<()> {
+    let pool = format!("{vg}/pool");
+    let sizes = || -> Result<Vec<u64>> {
+        let fields = "lv_size,lv_metadata_size,vg_free";
+        let args = ["--noheadings", "--nosuffix", "--units", "m", "-o", fields];
+        let output = cmd("lvs", &[&args[..], &[pool.as_str()]].concat())?.ok()?;
+        let mib = |word: &str| Ok(word.split('.').next().unwrap_or(word).parse()?);
+        output.stdout.split_whitespace().map(mib).collect()
+    };
+    let before = sizes()?;
+    let [data, metadata, free] = before[..] else {
+        anyhow::bail!("{before:?}");
+    };
+    expect(&format!("pool extend {vg}/nopool +4M"), 3, "no thin pool")?;
+    expect(&format!("pool extend {pool} 4M"), 5, "cannot shrink")?;
+    expect(&format!("pool extend {pool} +0"), 5, "already")?;
+    expect(&format!("pool extend {pool} +1T"), 1, "free in")?;
+    expect(&format!("pool extend {pool} --metadata +1T"), 1, "vgextend")?;
+    ensure!(sizes()? == before, "a refusal changed {before:?}");
+    expect(&format!("pool extend {pool} +8M"), 0, "(was ")?;
+    // LVM lets the spare copy of the metadata grow with them.
+    expect(
+        &format!("pool extend {pool} +4M --metadata +4M"),
+        0,
+        "metadata: ",
+    )?;
+    let after = sizes()?;
+    ensure!(
+        after[..2] == [data + 12, metadata + 4],
+        "{before:?} {after:?}"
+    );
+    expect(
+        &format!("pool extend {pool} +50%FREE --json"),
+        0,
+        "\"size_before\"",
+    )?;
+    let half = sizes()?;
+    ensure!(
+        half[0] > after[0] && half[2] + 4 >= after[2] / 2 && half[2] < free,
+        "{after:?} {half:?}"
+    );
+    expect(
+        &format!("pool extend {pool} +100%FREE"),
+        0,
+        "vg free:    0 B",
+    )?;
+    expect(&format!("pool extend {pool} +100%FREE"), 1, "0 B free in")?;
+    Ok(())
 }
 
 #[test]

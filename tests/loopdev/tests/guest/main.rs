@@ -4,7 +4,10 @@ mod commands;
 mod engine_lvm;
 #[path = "../images/mod.rs"]
 mod images;
+#[path = "../commands/manual.rs"]
+mod manual;
 mod plain;
+mod pool_care;
 mod refuse;
 mod thick;
 mod thin;

@@ -3,6 +3,9 @@
 mod commands;
 mod io_engine;
 mod layouts;
+#[path = "../commands/manual.rs"]
+mod manual;
+mod operations;
 mod plain;
 mod rig;
 #[path = "../commands/typed.rs"]

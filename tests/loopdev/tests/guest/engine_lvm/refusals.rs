@@ -135,7 +135,11 @@ fn full_groups_and_pools_say_so() {
             drop(file);
             assert_eq!(done(engine.space())?.free, Bytes(0));
             let more = engine.create(Gfid::random(), &name("more"), ImageKind::Thin, Bytes(MIB));
-            refused(more, FaultKind::NoSpace, &["pool is full", "lvextend"]);
+            refused(
+                more,
+                FaultKind::NoSpace,
+                &["pool is full", "gluster-bd pool extend"],
+            );
             let more = engine.snapshot(thin, Gfid::random(), &name("more"), None);
             refused(more, FaultKind::NoSpace, &["pool is full"]);
             assert_eq!(done(engine.remove(thin))?, Removed::Gone);

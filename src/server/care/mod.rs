@@ -1,0 +1,27 @@
+//! Care for thin pools: when they are extended, and when nothing new is made in them.
+//!
+//! A [`Policy`] says so for each VG; [`Policies`] are those of the file, read again on SIGHUP.
+//! `rules` are the decisions, without I/O. The engine carries them out, and the [`Monitor`]
+//! calls it when device-mapper tells of an event and from time to time.
+
+mod by;
+mod monitor;
+mod policies;
+mod policy;
+pub(crate) mod rules;
+
+pub use by::By;
+pub use monitor::Monitor;
+pub use policies::{DEFAULT_PATH, Policies};
+pub use policy::{Policy, PolicyError, PolicyFile};
+
+/// How soon a pool must be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attention {
+    /// There is no pool.
+    None,
+    /// It is far from any threshold.
+    Calm,
+    /// It comes near a threshold, or is above one.
+    Near,
+}

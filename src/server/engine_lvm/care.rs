@@ -1,0 +1,297 @@
+//! Care for the thin pool: extending it in time, and telling how it is.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use bd_dm_thin::{PoolMode, PoolState, PoolStatus};
+use bd_lvm::Change;
+use bd_model::{Bytes, Extents};
+use bd_proto::{PoolCare, PoolHealth};
+
+use super::pool::Pool;
+use super::{LvmEngine, Turn, fault};
+use crate::care::rules::{self, Fill, Part, Room, Step};
+use crate::care::{Attention, Policy};
+use crate::engine::EngineError;
+
+/// Bytes of a block of metadata (Linux, Documentation/admin-guide/device-mapper/
+/// thin-provisioning.rst).
+const METADATA_BLOCK: Bytes = Bytes(4096);
+
+/// After an extension that could not be done, it is tried again so much later, or when the
+/// policies are read anew: each try costs a report of LVM.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// What the care remembers between two looks, so that it neither tells nor tries anything twice.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    policies: u64,
+    held: HashMap<Part, Instant>,
+    told: HashSet<Part>,
+    health: Option<PoolHealth>,
+    error: Option<String>,
+}
+
+/// Both parts of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fills {
+    pub(super) data: Fill,
+    pub(super) metadata: Fill,
+}
+
+impl Fills {
+    pub(super) fn new(status: &PoolStatus, pool: &Pool) -> Fills {
+        Fills {
+            data: Fill::new(status.data, pool.chunk),
+            metadata: Fill::new(status.metadata, METADATA_BLOCK),
+        }
+    }
+
+    fn of(&self, part: Part) -> Fill {
+        match part {
+            Part::Data => self.data,
+            Part::Metadata => self.metadata,
+        }
+    }
+}
+
+impl LvmEngine {
+    /// Looks at the pool, and extends it where its policy says so.
+    pub(super) fn tend_pool(&self) -> Attention {
+        let Some(pool) = &self.pool else {
+            return Attention::None;
+        };
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.look(pool, &mut watch) {
+            Ok(attention) => {
+                watch.error = None;
+                attention
+            }
+            Err(error) => {
+                let text = bd_proto::Fault::from(error).to_string();
+                if watch.error.as_ref() != Some(&text) {
+                    tracing::error!("{text}");
+                    watch.error = Some(text);
+                }
+                Attention::Calm
+            }
+        }
+    }
+
+    fn look(&self, pool: &Pool, watch: &mut Watch) -> Result<Attention, EngineError> {
+        let path = self.path(&pool.name);
+        let (policy, policies) = self.policies.of(&self.vg);
+        if watch.policies != policies {
+            watch.policies = policies;
+            watch.held.clear();
+            watch.told.clear();
+        }
+        let state = self
+            .kernel
+            .pool(&pool.uuid)
+            .map_err(|e| fault::failed(&format!("read the state of thin pool {path}"), e))?;
+        let Some(state) = state else {
+            return Ok(Attention::Calm);
+        };
+        self.tell_health(pool, watch, &state);
+        let PoolState::Working(status) = state else {
+            return Ok(Attention::Calm);
+        };
+        if status.needs_check || status.mode == PoolMode::ReadOnly {
+            return Ok(Attention::Calm);
+        }
+        let fills = Fills::new(&status, pool);
+        // Full metadata are worse than full data.
+        for part in [Part::Metadata, Part::Data] {
+            if rules::step(part, fills.of(part), self.room(), &policy) == Step::Rest {
+                watch.held.remove(&part);
+                watch.told.remove(&part);
+            } else if watch
+                .held
+                .get(&part)
+                .is_none_or(|since| since.elapsed() >= HOLD)
+            {
+                self.extend_part(pool, part, &policy, watch)?;
+            }
+        }
+        Ok(rules::attention(fills.data, fills.metadata, &policy))
+    }
+
+    fn extend_part(
+        &self,
+        pool: &Pool,
+        part: Part,
+        policy: &Policy,
+        watch: &mut Watch,
+    ) -> Result<(), EngineError> {
+        let path = self.path(&pool.name);
+        let what = format!("extend the {} of thin pool {path}", part.name());
+        watch.held.insert(part, Instant::now());
+        let turn = self.turn();
+        self.refresh(&turn)?;
+        // An admin or dmeventd may have extended it since.
+        let Some(status) = self.working(pool)? else {
+            return Ok(());
+        };
+        let fill = Fills::new(&status, pool).of(part);
+        let room = self.room();
+        let by = match rules::step(part, fill, room, policy) {
+            Step::Rest => return Ok(()),
+            Step::Extend(by) => by,
+            Step::NoRoom => {
+                if watch.told.insert(part) {
+                    self.tell_no_room(&path, part, fill, policy);
+                }
+                return Ok(());
+            }
+        };
+        self.extend_pool(&turn, &what, pool, part, by)?;
+        watch.held.remove(&part);
+        watch.told.remove(&part);
+        let free = self.bytes(self.model().vg.free);
+        tracing::info!(
+            "extended the {} of thin pool {path} by {}: {}% were in use ({} of {}), and {free} are \
+             left in {}",
+            part.name(),
+            self.bytes(by),
+            fill.percent(),
+            fill.used,
+            fill.total,
+            self.vg
+        );
+        Ok(())
+    }
+
+    fn extend_pool(
+        &self,
+        turn: &Turn<'_>,
+        what: &str,
+        pool: &Pool,
+        part: Part,
+        by: Extents,
+    ) -> Result<(), EngineError> {
+        let name = pool.name.clone();
+        let change = match part {
+            Part::Data => Change::ExtendPool { pool: name, by },
+            Part::Metadata => Change::ExtendPoolMetadata {
+                pool: name,
+                by: self.bytes(by),
+            },
+        };
+        let extended = self.lvm.change(&self.vg, &change);
+        // The spare copy of the metadata may have grown as well.
+        self.refresh(turn)?;
+        extended.map(drop).map_err(|e| fault::lvm(what, e))
+    }
+
+    fn tell_no_room(&self, path: &str, part: Part, fill: Fill, policy: &Policy) {
+        let model = self.model();
+        let free = self.bytes(model.vg.free);
+        let reserve = policy.reserve.of(self.bytes(model.vg.extents));
+        let kept = match part {
+            Part::Data if reserve.0 > 0 => format!(" ({reserve} of the group are its reserve)"),
+            Part::Data | Part::Metadata => String::new(),
+        };
+        tracing::warn!(
+            "cannot extend the {} of thin pool {path}, of which {}% are in use ({} of {}): {free} \
+             free in {vg}{kept}; add a disk (vgextend {vg} DEVICE) or remove images",
+            part.name(),
+            fill.percent(),
+            fill.used,
+            fill.total,
+            vg = self.vg,
+        );
+    }
+
+    /// Tells when the pool gets better or worse.
+    fn tell_health(&self, pool: &Pool, watch: &mut Watch, state: &PoolState) {
+        let health = health(state);
+        let before = watch.health.replace(health);
+        if before == Some(health) {
+            return;
+        }
+        let path = self.path(&pool.name);
+        match health {
+            PoolHealth::Good if before.is_none() => {}
+            PoolHealth::Good => tracing::info!("thin pool {path} takes writes again"),
+            PoolHealth::Full => tracing::error!(
+                "thin pool {path} is full: writes get \"no space left on device\" until it is \
+                 extended (gluster-bd pool extend {path} +SIZE) or images are removed"
+            ),
+            PoolHealth::ReadOnly => tracing::error!(
+                "thin pool {path} is read-only: its metadata are full or damaged; stop its users \
+                 and run lvconvert --repair {path}"
+            ),
+            PoolHealth::Failed => tracing::error!(
+                "thin pool {path} has failed; stop its users and run lvconvert --repair {path}"
+            ),
+        }
+    }
+
+    pub(super) fn room(&self) -> Room {
+        let model = self.model();
+        Room {
+            free: model.vg.free,
+            all: model.vg.extents,
+            extent: self.extent,
+        }
+    }
+
+    /// How the pool is, for whoever asks; `None` without a pool, or while it is not active.
+    pub(super) fn pool_care(&self) -> Result<Option<PoolCare>, EngineError> {
+        let Some(pool) = &self.pool else {
+            return Ok(None);
+        };
+        let path = self.path(&pool.name);
+        let state = self
+            .kernel
+            .pool(&pool.uuid)
+            .map_err(|e| fault::failed(&format!("read the state of thin pool {path}"), e))?;
+        let Some(state) = state else {
+            return Ok(None);
+        };
+        let nothing = Fill {
+            used: Bytes(0),
+            total: Bytes(0),
+        };
+        let fills = match &state {
+            PoolState::Working(status) => Fills::new(status, pool),
+            PoolState::Failed => Fills {
+                data: nothing,
+                metadata: nothing,
+            },
+        };
+        let (policy, _) = self.policies.of(&self.vg);
+        let model = self.model();
+        let (images, provisioned) = model.provisioned(&pool.name);
+        Ok(Some(PoolCare {
+            vg: self.vg.clone(),
+            pool: pool.name.clone(),
+            health: health(&state),
+            data_used: fills.data.used,
+            data_size: fills.data.total,
+            metadata_used: fills.metadata.used,
+            metadata_size: fills.metadata.total,
+            images,
+            provisioned,
+            group_size: self.bytes(model.vg.extents),
+            group_free: self.bytes(model.vg.free),
+            extend_at: policy.extend_at,
+            metadata_extend_at: policy.metadata_extend_at,
+        }))
+    }
+}
+
+fn health(state: &PoolState) -> PoolHealth {
+    match state {
+        PoolState::Failed => PoolHealth::Failed,
+        PoolState::Working(status) if status.needs_check => PoolHealth::ReadOnly,
+        PoolState::Working(status) => match status.mode {
+            PoolMode::ReadOnly => PoolHealth::ReadOnly,
+            PoolMode::OutOfDataSpace => PoolHealth::Full,
+            PoolMode::ReadWrite if status.data.free() == 0 => PoolHealth::Full,
+            PoolMode::ReadWrite => PoolHealth::Good,
+        },
+    }
+}

@@ -1,0 +1,216 @@
+//! What monitoring can see: pools, bricks, and how long LVM's commands take.
+//!
+//! The text is OpenMetrics. There are only gauges and histograms, so that it is Prometheus' own
+//! text format as well. Gauges are read when they are asked for: nothing of a pool that has gone
+//! lingers.
+
+mod listener;
+mod measured;
+mod token;
+
+use std::fmt::Write;
+
+use bd_proto::{PoolCare, PoolHealth};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::service::{BrickFigures, Service};
+pub use listener::{Listener, ListenerError};
+pub use measured::Commands;
+pub(crate) use measured::Measured;
+pub use token::{Token, TokenError};
+
+/// The media type of [`text`].
+pub(crate) const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPool {
+    vg: String,
+    pool: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfHealth {
+    vg: String,
+    pool: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfGroup {
+    vg: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfBrick {
+    brick: String,
+    volume: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVersion {
+    version: &'static str,
+}
+
+/// A family of gauges in bytes or plain numbers.
+type Gauges<L> = Family<L, Gauge<u64, std::sync::atomic::AtomicU64>>;
+
+fn gauges<L>(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> Gauges<L>
+where
+    L: Clone + std::fmt::Debug + std::hash::Hash + Eq + EncodeLabelSet + Send + Sync + 'static,
+{
+    let family = Gauges::<L>::default();
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, family.clone()),
+        None => registry.register(name, help, family.clone()),
+    }
+    family
+}
+
+/// All there is to see now.
+pub(crate) fn text(service: &Service, commands: &Commands) -> String {
+    let mut registry = Registry::with_prefix("gluster_bd");
+    let version = env!("CARGO_PKG_VERSION");
+    gauges(
+        &mut registry,
+        "build_info",
+        "The version of gluster-bdd",
+        None,
+    )
+    .get_or_create(&OfVersion { version })
+    .set(1);
+    let pools = service.pools();
+    let failed = Gauge::<u64, std::sync::atomic::AtomicU64>::default();
+    failed.set(u64::from(pools.is_err()));
+    let help = "Whether the state of a pool could not be read";
+    registry.register("pools_unreadable", help, failed);
+    show_pools(&mut registry, &pools.unwrap_or_default());
+    show_bricks(&mut registry, &service.figures());
+    commands.register(&mut registry);
+    let mut text = String::new();
+    if text::encode(&mut text, &registry).is_err() {
+        // Only a writer that fails makes it fail, and a text does not.
+        let _ = writeln!(text, "# EOF");
+    }
+    text
+}
+
+fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
+    let mut bytes = |name, help| gauges::<OfPool>(registry, name, help, Some(Unit::Bytes));
+    let size = bytes("pool_data_size", "Data that the pool can hold");
+    let used = bytes("pool_data_used", "Data in use");
+    let metadata_size = bytes("pool_metadata_size", "Metadata that the pool can hold");
+    let metadata_used = bytes("pool_metadata_used", "Metadata in use");
+    let provisioned = bytes("pool_provisioned", "Sizes of the pool's images together");
+    let images = gauges::<OfPool>(registry, "pool_images", "Thin volumes of the pool", None);
+    let mut percent = |name, help| gauges::<OfPool>(registry, name, help, None);
+    let at = percent(
+        "pool_extend_at_percent",
+        "Data in use from which on the pool is extended; 100 means never",
+    );
+    let help = "Whether the pool is in this state: good, full, read_only or failed";
+    let health = gauges::<OfHealth>(registry, "pool_state", help, None);
+    let mut group = |name, help| gauges::<OfGroup>(registry, name, help, Some(Unit::Bytes));
+    let group_size = group("vg_size", "All of the volume group");
+    let group_free = group("vg_free", "What of the volume group belongs to no volume");
+    for pool in pools {
+        let labels = OfPool {
+            vg: pool.vg.to_string(),
+            pool: pool.pool.to_string(),
+        };
+        for (family, value) in [
+            (&size, pool.data_size.0),
+            (&used, pool.data_used.0),
+            (&metadata_size, pool.metadata_size.0),
+            (&metadata_used, pool.metadata_used.0),
+            (&provisioned, pool.provisioned.0),
+            (&images, pool.images),
+            (&at, pool.extend_at),
+        ] {
+            family.get_or_create(&labels).set(value);
+        }
+        for (state, name) in [
+            (PoolHealth::Good, "good"),
+            (PoolHealth::Full, "full"),
+            (PoolHealth::ReadOnly, "read_only"),
+            (PoolHealth::Failed, "failed"),
+        ] {
+            let OfPool { vg, pool: name_of } = labels.clone();
+            let labels = OfHealth {
+                vg,
+                pool: name_of,
+                state: name,
+            };
+            let here = u64::from(pool.health == state);
+            health.get_or_create(&labels).set(here);
+        }
+        let vg = OfGroup { vg: labels.vg };
+        group_size.get_or_create(&vg).set(pool.group_size.0);
+        group_free.get_or_create(&vg).set(pool.group_free.0);
+    }
+}
+
+fn show_bricks(registry: &mut Registry, bricks: &[BrickFigures]) {
+    let mut bytes = |name, help| gauges::<OfBrick>(registry, name, help, Some(Unit::Bytes));
+    let size = bytes(
+        "brick_size",
+        "Space for images, of the pool, group or store",
+    );
+    let free = bytes("brick_free", "Free space for images");
+    let images = gauges::<OfBrick>(registry, "brick_images", "Images of the brick", None);
+    for brick in bricks {
+        let labels = OfBrick {
+            brick: brick.dir.display().to_string(),
+            volume: brick.volume.map(|id| id.to_string()).unwrap_or_default(),
+        };
+        if let Some(space) = brick.space {
+            size.get_or_create(&labels).set(space.total.0);
+            free.get_or_create(&labels).set(space.free.0);
+        }
+        if let Some(count) = brick.images {
+            images.get_or_create(&labels).set(count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bd_model::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_pool_is_shown_in_base_units() {
+        let pool = PoolCare {
+            vg: "vg0".parse().unwrap(),
+            pool: "pool".parse().unwrap(),
+            health: PoolHealth::Full,
+            data_used: Bytes(1 << 20),
+            data_size: Bytes(2 << 20),
+            metadata_used: Bytes(3),
+            metadata_size: Bytes(4),
+            images: 5,
+            provisioned: Bytes(6),
+            group_size: Bytes(7),
+            group_free: Bytes(8),
+            extend_at: 80,
+            metadata_extend_at: 70,
+        };
+        let mut registry = Registry::with_prefix("gluster_bd");
+        show_pools(&mut registry, &[pool]);
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "gluster_bd_pool_data_used_bytes{vg=\"vg0\",pool=\"pool\"} 1048576",
+            "gluster_bd_pool_metadata_size_bytes{vg=\"vg0\",pool=\"pool\"} 4",
+            "gluster_bd_pool_images{vg=\"vg0\",pool=\"pool\"} 5",
+            "gluster_bd_pool_state{vg=\"vg0\",pool=\"pool\",state=\"full\"} 1",
+            "gluster_bd_pool_state{vg=\"vg0\",pool=\"pool\",state=\"good\"} 0",
+            "gluster_bd_vg_free_bytes{vg=\"vg0\"} 8",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! docs/operations.md, as far as it needs no disks.
+
+use anyhow::{Result, ensure};
+use loopdev::{Place, cmd, run, sh};
+
+use crate::manual;
+
+#[test]
+fn the_manual_can_be_typed() {
+    run("native::the_manual_can_be_typed", Place::Native, |rig| {
+        let blocks = manual::blocks()?;
+        ensure!(blocks.len() > 10, "{blocks:?}");
+        let disk = rig.filesystem("disk", 1024)?;
+        let (brick, store) = (disk.join("b1"), disk.join("vg0"));
+        let (mount, backup) = (disk.join("mnt"), disk.join("backup"));
+        for folder in [&brick, &store, &mount, &backup] {
+            std::fs::create_dir(folder)?;
+        }
+        rig.bdd()?;
+        let text = |path: &std::path::Path| path.display().to_string();
+        let words = [
+            "brick",
+            "init",
+            &text(&brick),
+            "--engine",
+            "file",
+            "--store",
+        ];
+        cmd("gluster-bd", &[&words[..], &[&text(&store)]].concat())?.ok()?;
+        rig.glusterd()?;
+        let volume = rig.volume("vol", std::slice::from_ref(&brick))?;
+        volume.set("user.bd", "on")?;
+        volume.start()?;
+        let mounted = text(&mount);
+        let at = mounted.clone();
+        rig.on_teardown("the mount of the manual", move || {
+            let there = sh("cat /proc/self/mounts")?
+                .stdout
+                .contains(&format!(" {at} "));
+            if there {
+                cmd("umount", &[at.as_str()])?.ok()?;
+            }
+            Ok(())
+        });
+        let host = rig.host()?;
+        let names: [(&str, &str); 5] = [
+            ("/srv/gluster-bd/vg0/brick", &text(&brick)),
+            ("server1", &host),
+            ("/mnt", &mounted),
+            ("/backup/", &format!("{}/", text(&backup))),
+            ("vms", volume.name()),
+        ];
+        let result: Result<()> = manual::run_blocks(&blocks, "native", &names);
+        result?;
+        completions(volume.name())?;
+        ensure!(backup.join("vm1.qcow2").exists(), "there is no backup");
+        Ok(())
+    });
+}
+
+/// What bash proposes for the last word of a line, as far as bash completes it.
+fn proposed(line: &str) -> Result<Vec<String>> {
+    let script = r#"source <(gluster-bd completions bash)
+        read -ra COMP_WORDS <<<"$1"
+        COMP_LINE=$1 COMP_POINT=${#1} COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        COMP_WORDBREAKS=$' \t\n:'
+        _gluster_bd_names gluster-bd "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let output = cmd("bash", &["-c", script, "bash", line])?.ok()?;
+    Ok(output.lines().into_iter().map(str::to_owned).collect())
+}
+
+/// Names of volumes and images complete what is typed.
+fn completions(volume: &str) -> Result<()> {
+    let begun = &volume[..volume.len() - 1];
+    ensure!(proposed(&format!("gluster-bd list {begun}"))? == [volume]);
+    ensure!(proposed(&format!("gluster-bd info {begun}"))? == [format!("{volume}:")]);
+    // Bash completes what follows the colon.
+    let path = proposed(&format!("gluster-bd info {volume}:/vg0/v"))?;
+    ensure!(path == ["/vg0/vm1"], "{path:?}");
+    let name = proposed(&format!("gluster-bd resize {volume}:before"))?;
+    ensure!(name == ["before-upgrade"], "{name:?}");
+    let command = proposed("gluster-bd pool ext")?;
+    ensure!(command == ["extend"], "{command:?}");
+    Ok(())
+}
