@@ -6,6 +6,11 @@ pub const DIR: &str = "user.glusterfs.bd.dir";
 pub const CLONE: &str = "glusterfs.bd.clone";
 /// Virtual, set on the source: snapshot it into the stub whose gfid is the value (text form).
 pub const SNAPSHOT: &str = "glusterfs.bd.snapshot";
+/// Virtual, set on a snapshot: its origin, whose gfid is the value (text form), takes its content,
+/// and the snapshot is gone.
+pub const MERGE: &str = "glusterfs.bd.merge";
+/// Virtual, read: the gfid (text form) of the image that an image is a snapshot of.
+pub const ORIGIN: &str = "glusterfs.bd.origin";
 /// Virtual, read: what the server knows of an image, as JSON.
 pub const INFO: &str = "glusterfs.bd.info";
 /// Prefix of every attribute of gluster-bd in the user namespace.
@@ -40,3 +45,5 @@ pub mod caps {
 pub const OLD_CLONE: &str = "clone";
 /// Virtual, set on the source, as in GlusterFS 5: as [`OLD_CLONE`], for a snapshot.
 pub const OLD_SNAPSHOT: &str = "snapshot";
+/// Virtual, set on a snapshot, as in GlusterFS 5: merge it into its origin. Any value will do.
+pub const OLD_MERGE: &str = "merge";

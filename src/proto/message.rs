@@ -118,6 +118,30 @@ pub enum Request {
         /// The image.
         gfid: Gfid,
     },
+    /// Gives a snapshot's content to its origin: their LVs change places, under an intent. From
+    /// then on the origin's stub is `size` bytes long for every later start, and the snapshot's is
+    /// gone; the brick sees to both, and then asks for [`Request::Remove`] of the snapshot, which
+    /// removes the LV that was the origin's.
+    ///
+    /// Nobody has the snapshot open, and the brick holds all I/O on the origin.
+    Merge {
+        /// The brick.
+        brick: BrickId,
+        /// The snapshot.
+        snapshot: Gfid,
+        /// The image it is a snapshot of.
+        origin: Gfid,
+        /// Bytes of the snapshot's file.
+        size: Bytes,
+    },
+    /// What became of a merge whose answer was lost: answers [`Reply::Merged`]. If it was not
+    /// done, it is not done later.
+    SettleMerge {
+        /// The brick.
+        brick: BrickId,
+        /// The snapshot.
+        snapshot: Gfid,
+    },
     /// Activates the image's LV and answers [`Reply::Opened`] with a descriptor of its device,
     /// open for reading, writing and direct I/O.
     Open {
@@ -251,6 +275,8 @@ pub enum Reply {
     Foreign(Vec<Foreign>),
     /// Space of a brick.
     Space(Space),
+    /// Whether a merge was done.
+    Merged(bool),
     /// What a check found wrong; empty if all is well.
     Findings(Vec<Finding>),
     /// It could not be done, and nothing has changed.
@@ -326,6 +352,9 @@ pub struct ImageInfo {
     pub pool: Option<LvName>,
     /// The LV that it is a snapshot of.
     pub origin: Option<LvName>,
+    /// The image that it is a snapshot of.
+    #[serde(default)]
+    pub origin_image: Option<Gfid>,
 }
 
 /// How to use the descriptor of an opened image.

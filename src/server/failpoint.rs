@@ -11,7 +11,7 @@ use rustix::process::{Signal, getpid, kill_process};
 pub const VARIABLE: &str = "GLUSTER_BDD_FAILPOINT";
 
 /// All points: before or after which step the server dies.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 19] = [
     "init.configured",
     "init.claimed",
     "intent.written",
@@ -22,6 +22,9 @@ pub const NAMES: [&str; 16] = [
     "create.made",
     "copy.intended",
     "copy.made",
+    "merge.intended",
+    "merge.committed",
+    "merge.swapped",
     "abort.removed",
     "remove.begun",
     "remove.removed",

@@ -135,6 +135,15 @@ impl Service {
             Request::Condemn { brick, gfid } => self.done(caller, brick, |b| b.condemn(gfid))?,
             Request::Spare { brick, gfid } => self.done(caller, brick, |b| b.spare(gfid))?,
             Request::Remove { brick, gfid } => self.done(caller, brick, |b| b.remove(gfid))?,
+            Request::Merge {
+                brick,
+                snapshot,
+                origin,
+                size,
+            } => self.image(caller, brick, |b| b.merge(snapshot, origin, size))?,
+            Request::SettleMerge { brick, snapshot } => {
+                Reply::Merged(self.with(caller, brick, |b| b.settle_merge(snapshot))?)
+            }
             Request::Open { brick, gfid } => {
                 return self.with(caller, brick, |b| b.open(gfid).map(|v| opened(gfid, v)));
             }

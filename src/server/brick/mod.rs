@@ -11,6 +11,7 @@ mod foreign;
 mod images;
 mod init;
 mod intent;
+mod merge;
 mod namespace;
 mod reconcile;
 mod removal;
@@ -157,7 +158,8 @@ impl Brick {
 
     /// The volume of an image that must have one.
     fn volume(&self, gfid: Gfid) -> Result<Volume, Fault> {
-        self.engine.find(gfid)?.ok_or_else(|| {
+        let found = self.engine.find(gfid)?.filter(|volume| !volume.outgoing);
+        found.ok_or_else(|| {
             Fault::new(
                 FaultKind::NotFound,
                 format!(
@@ -218,6 +220,7 @@ pub(crate) fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
         allocated: volume.allocated,
         pool: volume.pool,
         origin: volume.origin,
+        origin_image: volume.origin_image,
     }
 }
 

@@ -8,6 +8,7 @@
 mod attributes;
 mod copy;
 mod error;
+mod merge;
 mod store;
 
 use std::sync::Mutex;
@@ -36,14 +37,17 @@ pub struct FileEngine {
 impl FileEngine {
     /// Opens a folder; it must be on a file system with user attributes and `O_TMPFILE`.
     pub fn open(folder: &std::path::Path) -> Result<FileEngine, EngineError> {
-        Ok(FileEngine {
+        let engine = FileEngine {
             store: Store::open(folder)?,
             naming: Mutex::new(()),
-        })
+        };
+        engine.finish_merges()?;
+        Ok(engine)
     }
 
     fn known(&self, gfid: Gfid) -> Result<Volume, EngineError> {
-        self.find(gfid)?.ok_or_else(|| {
+        let found = self.find(gfid)?.filter(|volume| !volume.outgoing);
+        found.ok_or_else(|| {
             EngineError::new(
                 FaultKind::NotFound,
                 format!("no file in {} belongs to image {gfid}", self.store),
@@ -73,6 +77,8 @@ impl FileEngine {
             gfid: Some(gfid),
             kind,
             origin,
+            merged: None,
+            outgoing: false,
         }
         .write(&file)
         .map_err(|errno| failed(what(), errno))?;
@@ -161,6 +167,8 @@ impl Engine for FileEngine {
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        // Not in the middle of a merge, when two files may have one image.
+        let _naming = self.naming.lock();
         self.store.volumes()
     }
 
@@ -194,6 +202,11 @@ impl Engine for FileEngine {
 
     fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
         self.copy_image(source, dest, name, None)
+    }
+
+    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+        let _naming = self.naming.lock();
+        self.merge_snapshot(snapshot)
     }
 
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {

@@ -4,7 +4,7 @@ use bd_lvm::{Change, LvReport, LvmErrorKind, LvmUuid, Tag};
 use bd_model::{Bytes, Extents, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
 
-use super::model::visible_size;
+use super::model::{is_outgoing, visible_size};
 use super::{LvmEngine, Turn, fault};
 use crate::engine::{EngineError, Volume};
 
@@ -325,8 +325,13 @@ impl Plan {
     }
 }
 
-/// Refuses the destination of a copy which a crash has cut short.
+/// Refuses the destination of a copy which a crash has cut short, and what a merge has left.
 pub(super) fn complete(what: &str, lv: &LvReport) -> Result<(), EngineError> {
+    if is_outgoing(lv) {
+        let name = &lv.name;
+        let message = format!("cannot {what}: {name} holds what an image was before a merge");
+        return Err(EngineError::new(FaultKind::NotFound, message));
+    }
     if !lv.tags.contains(&Tag::Unfinished) {
         return Ok(());
     }

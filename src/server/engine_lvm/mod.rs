@@ -13,6 +13,7 @@ mod copy;
 mod create;
 mod fault;
 mod kernel;
+mod merge;
 mod model;
 mod open;
 mod pool;
@@ -32,7 +33,7 @@ use bd_proto::{EngineSpec, FaultKind, Space};
 use crate::brick::busy::Busy;
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use kernel::Kernel;
-use model::{Model, visible_size};
+use model::{Model, is_outgoing, visible_size};
 
 /// The images of one VG.
 #[derive(Debug)]
@@ -146,7 +147,9 @@ impl LvmEngine {
                 size
             },
             pool: lv.pool.clone(),
-            origin: lv.origin.clone(),
+            origin: model.origin_name(lv),
+            origin_image: model.origin_image(lv),
+            outgoing: is_outgoing(lv),
         }
     }
 
@@ -262,6 +265,10 @@ impl Engine for LvmEngine {
 
     fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
         self.make_clone(source, dest, name)
+    }
+
+    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+        self.merge_snapshot(snapshot)
     }
 
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
