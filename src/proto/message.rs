@@ -27,6 +27,14 @@ pub enum Request {
         /// The brick directory.
         dir: PathBuf,
     },
+    /// Gives up a brick's claim of its VG or store and removes its configuration; answers
+    /// [`Reply::Released`]. No LV is removed. A brick that is attached is refused.
+    ReleaseBrick {
+        /// The brick directory.
+        dir: PathBuf,
+        /// Images stay as LVs; else a brick that has any is refused.
+        keep: bool,
+    },
     /// Compares a brick's stubs, volumes and intents, and answers [`Reply::Findings`].
     ///
     /// Changes nothing. Operations that are between two requests show as findings, so the
@@ -275,6 +283,8 @@ pub enum Reply {
     Foreign(Vec<Foreign>),
     /// Space of a brick.
     Space(Space),
+    /// A brick is one no more.
+    Released(Released),
     /// Whether a merge was done.
     Merged(bool),
     /// What a check found wrong; empty if all is well.
@@ -300,6 +310,15 @@ pub struct BrickInfo {
     pub adopt: bool,
     /// The Gluster volume that it belongs to, once that has attached it.
     pub volume: Option<Uuid>,
+}
+
+/// A brick that is one no more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Released {
+    /// What it was.
+    pub brick: BrickInfo,
+    /// LVs of its images, which are still there.
+    pub kept: Vec<LvName>,
 }
 
 /// Something that a check found wrong.

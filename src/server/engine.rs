@@ -135,7 +135,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
         size: Bytes,
     ) -> Result<Volume, EngineError>;
 
-    /// Makes a snapshot of an image; `cow_size` matters to thick images only.
+    /// Makes a snapshot of an image.
+    ///
+    /// `cow_size` is the space of a copy-on-write snapshot, which is lost when more than that is
+    /// written to either side; one that cannot overflow is chosen when not given. Other snapshots
+    /// have no size of their own, and are refused with one.
     fn snapshot(
         &self,
         source: Gfid,

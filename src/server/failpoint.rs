@@ -11,7 +11,7 @@ use rustix::process::{Signal, getpid, kill_process};
 pub const VARIABLE: &str = "GLUSTER_BDD_FAILPOINT";
 
 /// All points: before or after which step the server dies.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "init.configured",
     "init.claimed",
     "intent.written",
@@ -31,6 +31,7 @@ pub const NAMES: [&str; 19] = [
     "resize.done",
     "rename.done",
     "adopt.done",
+    "release.released",
 ];
 
 /// Dies here if the point `name` was chosen.

@@ -19,11 +19,10 @@ impl Brick {
         let intent = Intent::Merge { origin, size };
         match self.intents.get(snapshot) {
             None => {}
-            Some(begun) if begun == intent => {
-                if self.is_merged(snapshot)? {
-                    return self.image(origin);
-                }
+            Some(begun) if begun == intent && self.is_merged(snapshot)? => {
+                return self.image(origin);
             }
+            Some(begun) if begun == intent => {}
             Some(other) => return Err(under_way(snapshot, other)),
         }
         if let Some(other) = self.intents.get(origin) {
@@ -39,9 +38,15 @@ impl Brick {
             }
             Err(error) => {
                 let mut fault = Fault::from(error);
-                if !self.is_merged(snapshot)?
-                    && let Err(also) = self.intents.end(snapshot)
-                {
+                // Afresh: an engine that has failed may not know what it has done.
+                let looked = self.engine.volumes().map_err(Fault::from);
+                let ended = match looked.and_then(|_| self.is_merged(snapshot)) {
+                    Ok(true) => return self.image(origin),
+                    Ok(false) => self.intents.end(snapshot),
+                    // Unknown: the intent stays until it is.
+                    Err(also) => Err(also),
+                };
+                if let Err(also) = ended {
                     fault.message = format!("{}; besides, {also}", fault.message);
                 }
                 Err(fault)
@@ -72,11 +77,16 @@ impl Brick {
     pub fn settle_merge(&self, snapshot: Gfid) -> Result<bool, Fault> {
         let _hold = self.busy.hold(&[snapshot]);
         match self.intents.get(snapshot) {
-            None => Ok(false),
             Some(Intent::Remove) => Ok(true),
-            Some(Intent::Merge { .. }) if self.is_merged(snapshot)? => Ok(true),
-            Some(Intent::Merge { .. }) => self.intents.end(snapshot).map(|()| false),
-            Some(other) => Err(under_way(snapshot, other)),
+            Some(Intent::Merge { .. }) => {
+                self.engine.volumes()?;
+                if self.is_merged(snapshot)? {
+                    return Ok(true);
+                }
+                self.intents.end(snapshot).map(|()| false)
+            }
+            // No merge of it was begun, or it has been settled.
+            None | Some(_) => Ok(false),
         }
     }
 

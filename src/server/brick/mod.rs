@@ -14,6 +14,7 @@ mod intent;
 mod merge;
 mod namespace;
 mod reconcile;
+mod release;
 mod removal;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use namespace::Namespace;
 pub use check::check;
 pub use config::{BrickConfig, FOLDER};
 pub use init::init;
+pub use release::release;
 
 /// A brick that is served.
 #[derive(Debug)]

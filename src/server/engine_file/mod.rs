@@ -195,8 +195,15 @@ impl Engine for FileEngine {
         source: Gfid,
         dest: Gfid,
         name: &LvName,
-        _cow_size: Option<Bytes>,
+        cow_size: Option<Bytes>,
     ) -> Result<Volume, EngineError> {
+        if cow_size.is_some() {
+            let message = format!(
+                "cannot snapshot image {source}: snapshots in {} have no size of their own",
+                self.store
+            );
+            return Err(EngineError::new(FaultKind::Invalid, message));
+        }
         self.copy_image(source, dest, name, Some(source))
     }
 

@@ -87,6 +87,15 @@ impl LvmEngine {
         let origin = self.image_in_step(&turn, &what, source)?;
         complete(&what, &origin)?;
         if origin.is_thin() {
+            if cow_size.is_some() {
+                return Err(EngineError::new(
+                    FaultKind::Invalid,
+                    format!(
+                        "cannot {what}: {} is thin, and its snapshots have no size of their own",
+                        self.path(&origin.name)
+                    ),
+                ));
+            }
             self.snapshot_thin(&turn, &what, &origin, dest, name)?;
         } else {
             if origin.is_cow() {
@@ -99,7 +108,10 @@ impl LvmEngine {
                 ));
             }
             let extents = match cow_size {
-                Some(size) => self.extents(&what, size)?,
+                // More than can be needed would be of no use; LVM says so and takes less.
+                Some(size) => self
+                    .extents(&what, size)?
+                    .min(cow_extents(origin.size, self.extent)),
                 None => cow_extents(origin.size, self.extent),
             };
             // LVM makes it in several steps, and a kill between them leaves a plain LV with old

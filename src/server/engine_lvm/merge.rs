@@ -19,6 +19,7 @@ impl LvmEngine {
         let what = format!("merge image {snapshot} into its origin");
         let origin = {
             let lv = self.image_in_step(&self.turn(), &what, snapshot)?;
+            complete(&what, &lv)?;
             self.origin_of(&what, &lv)?
         };
         let _hold = self.busy.hold(&[snapshot, origin]);
@@ -66,15 +67,18 @@ impl LvmEngine {
             add: add.clone(),
             del: del.clone(),
         });
-        // A command that says it has failed may have done it all the same.
-        self.refresh(turn)?;
-        let model = self.model();
-        match model.image(origin) {
-            Some(lv) if lv.uuid == new.uuid => Ok(()),
-            _ => Err(match made {
-                Err(error) => error,
-                Ok(_) => self.unknown(what, snapshot),
-            }),
+        match made {
+            Ok(_) => {
+                self.model_mut().retag_and_read(&new.uuid, &add, &del);
+                Ok(())
+            }
+            Err(error) => {
+                // A command that says it has failed may have done it all the same.
+                self.refresh(turn)?;
+                let model = self.model();
+                let done = model.image(origin).is_some_and(|lv| lv.uuid == new.uuid);
+                if done { Ok(()) } else { Err(error) }
+            }
         }
     }
 

@@ -103,6 +103,14 @@ impl Model {
         }
     }
 
+    /// Changes tags that may say what other LVs are.
+    pub(super) fn retag_and_read(&mut self, uuid: &LvmUuid, add: &[Tag], del: &[Tag]) {
+        self.retag(uuid, add, del);
+        let mut vg = self.vg.clone();
+        vg.lvs = self.lvs.values().cloned().collect();
+        *self = Model::new(vg);
+    }
+
     /// Takes extents out of the free ones.
     pub(super) fn take(&mut self, extents: Extents) {
         self.vg.free.0 = self.vg.free.0.saturating_sub(extents.0);
@@ -136,7 +144,14 @@ impl Model {
             return self.image(told).map(|_| told);
         }
         let origin = lv.origin.as_ref().and_then(|name| self.named(name))?;
-        self.owner(origin).filter(|_| !is_outgoing(origin))
+        let owner = self.owner(origin)?;
+        if !is_outgoing(origin) {
+            return Some(owner);
+        }
+        // In the middle of a merge: its snapshots belong to what it was.
+        let mut lvs = self.lvs.values();
+        let new = lvs.find(|lv| lv.tags.contains(&Tag::Merged(owner)))?;
+        self.owner(new)
     }
 
     /// The LV that an LV is a snapshot of, by its name.
