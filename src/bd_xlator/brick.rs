@@ -14,6 +14,7 @@ use glusterfs::{
 use uuid::Uuid;
 
 use crate::core::{Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
+use crate::fops::merge::Merge;
 use crate::keeper::Keeper;
 
 /// Threads for reading and writing open images.
@@ -34,6 +35,10 @@ pub struct Brick {
     pending: Mutex<HashMap<Gfid, PendingStub>>,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
+    /// One merge at a time: it holds two images.
+    merging: Mutex<()>,
+    /// Merges whose end is not known yet.
+    merges: Mutex<Vec<Merge>>,
     control: Workers,
     data: Workers,
     keeper: Mutex<Option<Keeper>>,
@@ -97,6 +102,8 @@ impl Brick {
             top_is_there: AtomicBool::new(false),
             pending: Mutex::default(),
             unsaved: Mutex::default(),
+            merging: Mutex::default(),
+            merges: Mutex::default(),
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
             keeper: Mutex::default(),
@@ -298,6 +305,16 @@ impl Brick {
     /// Stubs that wait for their LV.
     pub(crate) fn pending(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
         lock(&self.pending)
+    }
+
+    /// The turn to merge, which one thread has at a time.
+    pub(crate) fn merging(&self) -> MutexGuard<'_, ()> {
+        lock(&self.merging)
+    }
+
+    /// Merges whose end is not known yet.
+    pub(crate) fn merges(&self) -> MutexGuard<'_, Vec<Merge>> {
+        lock(&self.merges)
     }
 
     /// Notes a write, so that the stub's mtime follows.

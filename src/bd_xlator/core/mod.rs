@@ -9,7 +9,7 @@ mod node;
 mod times;
 mod workers;
 
-pub(crate) use image::{Failure, Image, WriteAt};
+pub(crate) use image::{Failure, Image, Standstill, WriteAt};
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;

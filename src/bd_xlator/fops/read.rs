@@ -30,10 +30,10 @@ fn read(
     image: &Image,
 ) -> Result<ReadvReply<'static>, Errno> {
     let offset = u64::try_from(args.offset).map_err(|_| Errno::EINVAL)?;
+    let io = image.begin_io();
     let device = image
         .device(&brick.link)
         .map_err(|error| brick.told("open", image.gfid(), &error))?;
-    let io = image.begin_io();
     let data = match image.plan_read(offset, args.size as u64, device.block_size()) {
         None => Payload::empty(),
         Some(plan) => {
