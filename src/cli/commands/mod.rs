@@ -2,14 +2,17 @@
 
 mod brick_create;
 mod brick_init;
+mod brick_remove;
 mod brick_show;
 mod check;
 mod clone;
 mod completions;
+mod copy;
 mod create;
 mod delete;
 mod info;
 mod list;
+mod merge;
 mod pool_status;
 mod rename;
 mod resize;
@@ -53,6 +56,8 @@ enum Command {
     Clone(clone::Clone),
     /// Make a snapshot of an image
     Snapshot(snapshot::Snapshot),
+    /// Give the content of a snapshot back to the image it was taken of
+    Merge(merge::Merge),
     /// Make an image larger or smaller
     Resize(resize::ResizeImage),
     /// Give an image another name
@@ -72,7 +77,7 @@ enum Command {
     /// Make volumes of bricks on volume groups
     #[command(subcommand)]
     Volume(Volume),
-    /// Make and show bricks
+    /// Make, show and release bricks
     #[command(subcommand)]
     Brick(Brick),
     /// Compare a brick's files with its volumes; exits 1 if something is wrong
@@ -113,6 +118,8 @@ enum Brick {
     Init(brick_init::Init),
     /// Show what a brick is made of
     Show(brick_show::Show),
+    /// Release a brick's volume group or store; no volume is removed
+    Remove(brick_remove::Remove),
 }
 
 impl Arguments {
@@ -124,6 +131,7 @@ impl Arguments {
             Command::Delete(command) => command.run(context),
             Command::Clone(command) => command.run(context),
             Command::Snapshot(command) => command.run(context),
+            Command::Merge(command) => command.run(context),
             Command::Resize(command) => command.run(context),
             Command::Rename(command) => command.run(context),
             Command::List(command) => command.run(context),
@@ -137,6 +145,7 @@ impl Arguments {
             Command::Brick(Brick::Create(command)) => command.run(context),
             Command::Brick(Brick::Init(command)) => command.run(context),
             Command::Brick(Brick::Show(command)) => command.run(context),
+            Command::Brick(Brick::Remove(command)) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Completions(command) => command.run(),
             Command::VolfileFilter(command) => command.run(),
