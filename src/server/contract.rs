@@ -264,6 +264,10 @@ fn merges(engine: &dyn Engine, kind: ImageKind) {
     }
     assert_eq!(done(engine.merge(second)).size, extent);
     assert_eq!(read(engine, a, 0, 8), b"second..");
+    // What the origin was can be an image again, if somebody finds it without one.
+    let left = done(engine.find(second)).expect("the old volume");
+    assert!(!done(engine.adopt(&left.name, second)).outgoing);
+    assert_eq!(read(engine, second, 0, 8), b"firs1111");
     assert_eq!(done(engine.remove(second)), Removed::Gone);
     assert_eq!(origin(below), Some((Some(a), Some(name("merge-a")))));
     assert_eq!(read(engine, below, 0, 8), b"first...");

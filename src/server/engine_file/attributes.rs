@@ -65,8 +65,9 @@ impl Attributes {
             Some(origin) => set(ORIGIN, origin.to_string())?,
             None => remove(file, ORIGIN)?,
         }
-        if self.outgoing {
-            set(OUTGOING, "1".to_owned())?;
+        match self.outgoing {
+            true => set(OUTGOING, "1".to_owned())?,
+            false => remove(file, OUTGOING)?,
         }
         if let Some(gfid) = self.gfid {
             set(GFID, gfid.to_string())?;

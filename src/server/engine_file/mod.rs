@@ -276,7 +276,11 @@ impl Engine for FileEngine {
         let _naming = self.naming.lock();
         if let Some(volume) = self.find(gfid)? {
             if volume.name == *name {
-                return Ok(volume);
+                if volume.outgoing {
+                    // Found again without its image, it is one.
+                    self.store.claim_outgoing(name)?;
+                }
+                return self.known(gfid);
             }
             return Err(EngineError::new(
                 FaultKind::Exists,

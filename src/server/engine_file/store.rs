@@ -290,6 +290,19 @@ impl Store {
         Ok(())
     }
 
+    /// Makes what a merge has left an image again.
+    pub(super) fn claim_outgoing(&self, name: &LvName) -> Result<(), EngineError> {
+        let about = Attributes {
+            outgoing: false,
+            ..self.attributes(name)?
+        };
+        let file = self.open_file(name)?;
+        about
+            .write(&file)
+            .and_then(|()| rustix::fs::fsync(&file))
+            .map_err(|errno| failed(format!("cannot adopt {self}/{name}"), errno))
+    }
+
     /// Opens for direct I/O where the file system has it.
     pub(super) fn open_volume(&self, volume: Volume) -> Result<OpenVolume, EngineError> {
         let what = || format!("cannot open {self}/{}", volume.name);
