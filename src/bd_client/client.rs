@@ -14,11 +14,11 @@ use glusterfs::{
     Xlator, gf_warn,
 };
 
-use crate::copy;
 use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::target::Roots;
 use crate::workers::Workers;
+use crate::{copy, merge};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -258,11 +258,19 @@ impl Translator for BdClient {
         if self.is_phantom(&call.args.loc) {
             return call.fail(Errno::ESTALE);
         }
-        if BdClient::is_internal(&call) || copy::old_wish(&call.args.dict).is_none() {
+        if BdClient::is_internal(&call) {
             return call.pass();
         }
-        let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || copy::setxattr(&this, call));
+        let this = self.clone();
+        if merge::is_wish(&call.args.dict) {
+            let call = call.detach();
+            self.workers.run(move || merge::setxattr(&this, call));
+        } else if copy::old_wish(&call.args.dict).is_some() {
+            let call = call.detach();
+            self.workers.run(move || copy::setxattr(&this, call));
+        } else {
+            call.pass();
+        }
     }
 
     fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {

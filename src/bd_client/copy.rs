@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 
-use bd_model::{DirPolicy, Gfid, ImageMark, LinkMeans, xattr};
+use bd_model::{Bytes, DirPolicy, Gfid, ImageMark, LinkMeans, xattr};
 use glusterfs::fops::{
     Getxattr, GetxattrArgs, Link, LinkReply, Setxattr, SetxattrReply, Symlink, SymlinkReply,
 };
@@ -60,10 +60,12 @@ fn copyable(who: &Credentials, source: &Found) -> Result<bool, Errno> {
     }
 }
 
-/// The copy that is asked for in the way of GlusterFS 5, and the text that says into which file.
+/// The copy that is asked for by an attribute, and the text that says into which file.
 pub(crate) fn old_wish(dict: &Dict<'_>) -> Option<(Wish, String)> {
     let asked = |key, wish| dict.get_str(key).map(|text| (wish, text));
-    asked(xattr::OLD_CLONE, Wish::Clone).or_else(|| asked(xattr::OLD_SNAPSHOT, Wish::Snapshot))
+    asked(xattr::OLD_CLONE, Wish::Clone)
+        .or_else(|| asked(xattr::OLD_SNAPSHOT, Wish::Snapshot(None)))
+        .or_else(|| asked(xattr::SNAPSHOT_AS, Wish::Snapshot(None)))
 }
 
 /// A setxattr for which [`old_wish`] has found something.
@@ -76,7 +78,24 @@ pub(crate) fn setxattr(client: &BdClient, call: Call<'static, Setxattr>) {
 
 fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno> {
     let (wish, text) = old_wish(&call.args.dict).ok_or(Errno::EINVAL)?;
-    let gfid = text.split(':').next().unwrap_or_default();
+    if call.args.dict.contains(xattr::SNAPSHOT_AS) {
+        return snapshot_as(client, call, &text);
+    }
+    let (gfid, space) = match text.split_once(':') {
+        Some((gfid, space)) => (gfid, Some(space)),
+        None => (text.as_str(), None),
+    };
+    let wish = match (wish, space) {
+        (Wish::Snapshot(_), Some(space)) => {
+            // As in GlusterFS 5, a bare number is bytes.
+            let space = Bytes::parse_with_unit(space, Bytes(1)).map_err(|error| {
+                gf_warn!("cannot make a snapshot with a space of {space:?}: {error}");
+                Errno::EINVAL
+            })?;
+            Wish::Snapshot(Some(space))
+        }
+        (wish, _) => wish,
+    };
     let dest: Gfid = gfid.parse().map_err(|_| {
         gf_warn!("cannot copy into {text:?}: the value is the gfid of an empty file");
         Errno::EINVAL
@@ -105,6 +124,45 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
         name: c"",
     }
     .copy_into(wish, dest)
+}
+
+/// Makes a snapshot with a space of so many bytes, at a path from the volume's root.
+fn snapshot_as(client: &BdClient, call: &Call<'static, Setxattr>, text: &str) -> Result<(), Errno> {
+    let wrong = || {
+        gf_warn!("cannot make a snapshot as {text:?}: that is no size and path");
+        Errno::EINVAL
+    };
+    let (space, path) = text.split_once(' ').ok_or_else(wrong)?;
+    let space: u64 = space.parse().map_err(|_| wrong())?;
+    let (above, name) = path.rsplit_once('/').ok_or_else(wrong)?;
+    let name = CString::new(name).map_err(|_| wrong())?;
+    let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
+    let who = call.frame.credentials();
+    let stack = client.stack(&who);
+    let parent = walk::directory(&stack, &who, &inode.root(), above.as_bytes())?;
+    if !links_copy(client, &parent)? {
+        gf_warn!("cannot make a snapshot as {text:?}: it is in no image directory");
+        return Err(Errno::EINVAL);
+    }
+    let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
+    if !copyable(&who, &source)? {
+        return Err(Errno::EINVAL);
+    }
+    let recipe = Recipe {
+        node: client.node(),
+        stack: &stack,
+        who: &who,
+        source: &source,
+        parent: &parent,
+        name: &name,
+    };
+    let made = recipe.make(Wish::Snapshot(Some(Bytes(space))), &parent.fresh())?;
+    gf_info!(
+        "{path} is a snapshot of {:?}: {}",
+        source.inode,
+        Gfid::from_bytes(made.iatt.gfid())
+    );
+    Ok(())
 }
 
 enum Plan<T> {
@@ -223,10 +281,10 @@ fn try_symlink(
         name,
     };
     let made = if client.fuse() {
-        recipe.make(Wish::Snapshot, &parent.fresh())?
+        recipe.make(Wish::Snapshot(None), &parent.fresh())?
     } else {
         // libgfapi takes a file where it asked for a symbolic link.
-        recipe.make(Wish::Snapshot, &inode)?
+        recipe.make(Wish::Snapshot(None), &inode)?
     };
     gf_info!(
         "{} is a snapshot of {:?}",

@@ -17,6 +17,7 @@
 mod client;
 mod copy;
 mod guard;
+mod merge;
 mod notifier;
 mod permission;
 mod recipe;

@@ -1,9 +1,9 @@
 use std::ffi::{CStr, CString};
 
-use bd_model::{Gfid, ImageMark, xattr};
+use bd_model::{Bytes, Gfid, ImageMark, xattr};
 use glusterfs::fops::{
-    Create, CreateArgs, Fsync, FsyncArgs, Inodelk, InodelkArgs, Lookup, LookupArgs, Mknod,
-    MknodArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
+    Create, CreateArgs, Fsync, FsyncArgs, Getxattr, GetxattrArgs, Inodelk, InodelkArgs, Lookup,
+    LookupArgs, Mknod, MknodArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
 };
 use glusterfs::{
     Credentials, Dict, Errno, Fd, FileType, Flock, Iatt, Inode, Loc, Node, Stack, gf_error, gf_warn,
@@ -11,20 +11,31 @@ use glusterfs::{
 
 use crate::walk::Found;
 
+/// [`xattr::ORIGIN`].
+pub(crate) const ORIGIN: &CStr = c"glusterfs.bd.origin";
+
 /// What to make of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// A full clone.
     Clone,
-    /// A snapshot.
-    Snapshot,
+    /// A snapshot; the bytes of its space, if it is a copy-on-write snapshot.
+    Snapshot(Option<Bytes>),
 }
 
 impl Wish {
     fn key(self) -> &'static str {
         match self {
             Wish::Clone => xattr::CLONE,
-            Wish::Snapshot => xattr::SNAPSHOT,
+            Wish::Snapshot(_) => xattr::SNAPSHOT,
+        }
+    }
+
+    /// The value that asks for it in the file `dest`.
+    fn value(self, dest: Gfid) -> String {
+        match self {
+            Wish::Snapshot(Some(Bytes(space))) => format!("{dest}:{space}"),
+            Wish::Clone | Wish::Snapshot(None) => dest.to_string(),
         }
     }
 }
@@ -60,7 +71,7 @@ pub(crate) struct Made {
 impl Recipe<'_> {
     /// Makes the copy; `inode` is the fresh inode which then stands for it.
     pub(crate) fn make(&self, wish: Wish, inode: &Inode<'_>) -> Result<Made, Errno> {
-        self.settle()?;
+        self.settle(&self.source.inode)?;
         let home = self.home()?;
         let gfid = Gfid::random();
         let (preparent, postparent) = self.destination(gfid, &home)?;
@@ -82,9 +93,99 @@ impl Recipe<'_> {
 
     /// Copies into a file that exists, empty, in the same part of the volume.
     pub(crate) fn copy_into(&self, wish: Wish, dest: Gfid) -> Result<(), Errno> {
-        self.settle()?;
+        self.settle(&self.source.inode)?;
         let home = self.home()?;
         self.copy(wish, dest, &home)
+    }
+
+    /// Lets the source take the content of `snapshot`, which is then gone.
+    pub(crate) fn merge(&self, snapshot: &Found) -> Result<(), Errno> {
+        self.settle(&self.source.inode)?;
+        self.settle(&snapshot.inode)?;
+        let home = self.home()?;
+        if home.part.find_kind("cluster/disperse").is_some() {
+            gf_warn!("images in pieces (disperse) cannot be merged");
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let origin = Gfid::from_bytes(self.source.iatt.gfid()).to_string();
+        let replicas = home.part.find_kind("cluster/replicate");
+        let replicas = replicas.map(|node| node.children()).unwrap_or_default();
+        self.locked(&home, |stack| {
+            // Heal knows nothing of a merge that a replica has missed.
+            for replica in &replicas {
+                self.must_be_whole(stack, *replica, snapshot, &origin)?;
+            }
+            let merged = self.ask(stack, None, &snapshot.inode, xattr::MERGE, &origin);
+            for replica in &replicas {
+                let loc = Loc::by_gfid(&snapshot.inode.fresh(), snapshot.iatt.gfid());
+                let look = LookupArgs { loc, xdata: None };
+                if stack.ask_node::<Lookup>(*replica, look).is_err() {
+                    continue;
+                }
+                // It is there still. Where no replica has merged, this one does not either.
+                merged?;
+                self.ask(
+                    stack,
+                    Some(*replica),
+                    &snapshot.inode,
+                    xattr::MERGE,
+                    &origin,
+                )
+                .inspect_err(|_| {
+                    gf_error!(
+                        "replica {} of {origin} has not merged what the others have; remove \
+                             its copy and heal",
+                        replica.name()
+                    );
+                })?;
+            }
+            merged
+        })
+    }
+
+    /// Makes sure that a replica answers, has the snapshot of that origin, and misses nothing of
+    /// it. An arbiter has none.
+    fn must_be_whole(
+        &self,
+        stack: &Stack,
+        replica: Node,
+        snapshot: &Found,
+        origin: &str,
+    ) -> Result<(), Errno> {
+        let ask = |name: Option<&'static CStr>| {
+            let loc = Loc::by_gfid(&snapshot.inode.fresh(), snapshot.iatt.gfid());
+            let args = GetxattrArgs {
+                loc,
+                name: name.map(Into::into),
+                xdata: None,
+            };
+            let answer = stack.ask_node::<Getxattr>(replica, args);
+            answer
+                .map(|reply| reply.dict)
+                .map_err(|failure| failure.errno)
+        };
+        let told = match ask(Some(ORIGIN)) {
+            Ok(told) => told.and_then(|dict| dict.get_str(xattr::ORIGIN)),
+            Err(Errno::ENODATA) => None,
+            Err(errno) => return Err(errno),
+        };
+        if told.as_deref() != Some(origin) {
+            gf_warn!(
+                "{:?} is no snapshot of {origin} on {}: not merged",
+                snapshot.inode,
+                replica.name()
+            );
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let notes = ask(None)?;
+        let noted = |(name, value): (String, Vec<u8>)| {
+            name.starts_with("trusted.afr.") && value.iter().any(|byte| *byte != 0)
+        };
+        if notes.iter().flat_map(Dict::entries).any(noted) {
+            gf_warn!("{:?} is to be healed first: not merged", snapshot.inode);
+            return Err(Errno::EBUSY);
+        }
+        Ok(())
     }
 
     /// Waits until the server has what this client wrote to the source: write-behind answers
@@ -92,9 +193,9 @@ impl Recipe<'_> {
     ///
     /// `last-fsync` lets AFR give its own lock back at once, and not a second later: ours would
     /// have to wait for it.
-    fn settle(&self) -> Result<(), Errno> {
+    fn settle(&self, file: &Inode<'_>) -> Result<(), Errno> {
         let root = Stack::new(self.node, &Credentials::root());
-        let fd = Fd::anonymous(&self.source.inode);
+        let fd = Fd::anonymous(file);
         let xdata = Dict::new();
         xdata.set_i32("last-fsync", 1)?;
         root.ask::<Fsync>(FsyncArgs {
@@ -186,38 +287,62 @@ impl Recipe<'_> {
         Ok((reply.preparent, reply.postparent))
     }
 
-    /// Lets the server copy. All replicas must copy the same bytes: so no writer may be between
-    /// them, which AFR's own lock for data keeps out.
     fn copy(&self, wish: Wish, gfid: Gfid, home: &Home) -> Result<(), Errno> {
+        self.locked(home, |stack| {
+            self.ask(
+                stack,
+                None,
+                &self.source.inode,
+                wish.key(),
+                &wish.value(gfid),
+            )
+        })
+    }
+
+    /// Works in root's name, and with AFR's own lock for the source's data: all replicas must do
+    /// the same with the same bytes, so no writer may be between them.
+    fn locked<T>(
+        &self,
+        home: &Home,
+        work: impl FnOnce(&Stack) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         let mut who = Credentials::root();
         who.pid = self.who.pid;
         let stack = Stack::new(self.node, &who);
         let replicas = home.part.find_kind("cluster/replicate");
-        let lock = match replicas {
+        let _lock = match replicas {
             Some(replicas) => Some(DataLock::take(&stack, &self.source.inode, replicas)?),
             None => None,
         };
+        work(&stack)
+    }
+
+    /// Lets the server, or one replica, copy or merge.
+    fn ask(
+        &self,
+        stack: &Stack,
+        replica: Option<Node>,
+        file: &Inode<'_>,
+        key: &str,
+        value: &str,
+    ) -> Result<(), Errno> {
         let dict = Dict::new();
-        dict.set_str(wish.key(), &gfid.to_string())?;
-        let loc = Loc::by_gfid(&self.source.inode, self.source.iatt.gfid());
-        let answer = stack.ask::<Setxattr>(SetxattrArgs {
-            loc,
+        dict.set_str(key, value)?;
+        let args = SetxattrArgs {
+            loc: Loc::by_gfid(file, file.gfid()),
             dict,
             flags: 0,
             xdata: None,
-        });
-        drop(lock);
-        answer.map_err(|failure| {
-            gf_warn!(
-                "{:?} of {} into {:?} failed: {}",
-                wish,
-                Gfid::from_bytes(self.source.iatt.gfid()),
-                self.name,
-                failure.errno
-            );
+        };
+        let answer = match replica {
+            Some(replica) => stack.ask_node::<Setxattr>(replica, args),
+            None => stack.ask::<Setxattr>(args),
+        };
+        answer.map(|_| ()).map_err(|failure| {
+            let file = Gfid::from_bytes(file.gfid());
+            gf_warn!("{key} of {file}, {value} failed: {}", failure.errno);
             failure.errno
-        })?;
-        Ok(())
+        })
     }
 
     /// Looks the copy up, by gfid: md-cache remembers the empty file that was made first, and

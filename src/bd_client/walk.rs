@@ -124,6 +124,27 @@ pub(crate) fn follow(
     Ok(None)
 }
 
+/// Walks down from the volume's root to a directory, through directories only.
+pub(crate) fn directory(
+    stack: &Stack,
+    who: &Credentials,
+    root: &Inode<'_>,
+    path: &[u8],
+) -> Result<Inode<'static>, Errno> {
+    let mut here = root.share();
+    for name in path.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        let found = by_name(stack, &here, name)?;
+        if found.iatt.file_type() != FileType::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if !allowed(who, &found.iatt, Want::Search) {
+            return Err(Errno::EACCES);
+        }
+        here = found.inode;
+    }
+    Ok(here)
+}
+
 fn splice(mut first: VecDeque<Vec<u8>>, mut rest: VecDeque<Vec<u8>>) -> VecDeque<Vec<u8>> {
     first.append(&mut rest);
     first

@@ -15,6 +15,7 @@ use glusterfs::{
 use uuid::Uuid;
 
 use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
+use crate::fops::merge::Merge;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
 
@@ -36,6 +37,10 @@ pub struct Brick {
     pending: Mutex<HashMap<Gfid, PendingStub>>,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
+    /// One merge at a time: it holds two images.
+    merging: Mutex<()>,
+    /// Merges whose end is not known yet.
+    merges: Mutex<Vec<Merge>>,
     control: Workers,
     data: Workers,
     /// Reads and writes whole blocks of open images, where the kernel allows it.
@@ -106,6 +111,8 @@ impl Brick {
             top_is_there: AtomicBool::new(false),
             pending: Mutex::default(),
             unsaved: Mutex::default(),
+            merging: Mutex::default(),
+            merges: Mutex::default(),
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
             keeper: Mutex::default(),
@@ -312,6 +319,16 @@ impl Brick {
     /// Stubs that wait for their LV.
     pub(crate) fn pending(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
         lock(&self.pending)
+    }
+
+    /// The turn to merge, which one thread has at a time.
+    pub(crate) fn merging(&self) -> MutexGuard<'_, ()> {
+        lock(&self.merging)
+    }
+
+    /// Merges whose end is not known yet.
+    pub(crate) fn merges(&self) -> MutexGuard<'_, Vec<Merge>> {
+        lock(&self.merges)
     }
 
     /// Notes a write, so that the stub's mtime follows.

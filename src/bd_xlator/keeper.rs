@@ -13,7 +13,7 @@ use glusterfs::fops::{
 };
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
 
-use crate::fops::sync;
+use crate::fops::{merge, sync};
 use crate::{Brick, names};
 
 /// How long stubs may not know when their images were written.
@@ -65,6 +65,7 @@ fn take_turn(brick: &Arc<Brick>, turn: u64) {
     save(brick);
     // While gluster-bdd is away, whoever needs it says so.
     let _settled = brick.link.settle();
+    merge::settle_all(brick);
     if turn.is_multiple_of(SWEEP_TURNS) {
         brick.images.sweep();
     }

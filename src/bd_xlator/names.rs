@@ -6,6 +6,8 @@ use glusterfs::Dict;
 
 /// [`bd_model::xattr::DIR`].
 pub(crate) const DIR: &CStr = c"user.glusterfs.bd.dir";
+/// `GFID2PATH_VIRT_XATTR_KEY`: where posix says a file is.
+pub(crate) const PATH: &CStr = c"glusterfs.gfidtopath";
 /// `GF_CONTENT_KEY`: the bytes of a small file along with its lookup.
 pub(crate) const CONTENT: &str = "glusterfs.content";
 /// `GLUSTERFS_INTERNAL_FOP_KEY`: a fop that a translator made for its own purposes, as DHT's

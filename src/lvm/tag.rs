@@ -20,6 +20,13 @@ pub enum Tag {
     Unfinished,
     /// On a copy-on-write LV: it serves a copy and goes when that ends.
     Temporary,
+    /// On an LV: a merge has made this snapshot's LV that of its origin, and the LV that was the
+    /// origin's before may not say so yet.
+    Merged(Gfid),
+    /// On an LV: it holds what an image was before a merge, and goes.
+    Outgoing,
+    /// On an LV: the image it is a snapshot of, whatever LVM's own origin is.
+    Origin(Gfid),
     /// A tag of somebody else.
     Other(String),
 }
@@ -55,6 +62,8 @@ impl FromStr for Tag {
         };
         Ok(match ours.split_once('=') {
             Some(("gfid", id)) => id.parse().map_or_else(|_| other(), Tag::Gfid),
+            Some(("merged", id)) => id.parse().map_or_else(|_| other(), Tag::Merged),
+            Some(("origin", id)) => id.parse().map_or_else(|_| other(), Tag::Origin),
             Some(("brick", id)) => id.parse().map_or_else(|_| other(), Tag::Brick),
             Some(("zeroing", from)) => from
                 .parse()
@@ -62,6 +71,7 @@ impl FromStr for Tag {
             None if ours == "hidden" => Tag::Hidden,
             None if ours == "unfinished" => Tag::Unfinished,
             None if ours == "temporary" => Tag::Temporary,
+            None if ours == "outgoing" => Tag::Outgoing,
             _ => other(),
         })
     }
@@ -76,6 +86,9 @@ impl fmt::Display for Tag {
             Tag::Zeroing(from) => write!(f, "{PREFIX}zeroing={}", from.0),
             Tag::Unfinished => write!(f, "{PREFIX}unfinished"),
             Tag::Temporary => write!(f, "{PREFIX}temporary"),
+            Tag::Merged(gfid) => write!(f, "{PREFIX}merged={gfid}"),
+            Tag::Outgoing => write!(f, "{PREFIX}outgoing"),
+            Tag::Origin(gfid) => write!(f, "{PREFIX}origin={gfid}"),
             Tag::Other(text) => f.write_str(text),
         }
     }
@@ -95,6 +108,9 @@ mod tests {
             Tag::Zeroing(Bytes(4 << 20)),
             Tag::Unfinished,
             Tag::Temporary,
+            Tag::Merged(gfid),
+            Tag::Outgoing,
+            Tag::Origin(gfid),
             Tag::Other("backup".to_owned()),
             Tag::Other("gluster_bd.later=1".to_owned()),
         ] {

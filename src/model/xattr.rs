@@ -4,8 +4,17 @@ pub const IMAGE: &str = "user.glusterfs.bd";
 pub const DIR: &str = "user.glusterfs.bd.dir";
 /// Virtual, set on the source: clone it into the stub whose gfid is the value (text form).
 pub const CLONE: &str = "glusterfs.bd.clone";
-/// Virtual, set on the source: snapshot it into the stub whose gfid is the value (text form).
+/// Virtual, set on the source: snapshot it into the stub whose gfid is the value (text form). For
+/// a copy-on-write snapshot the bytes of its space may follow behind a colon.
 pub const SNAPSHOT: &str = "glusterfs.bd.snapshot";
+/// Virtual, set on the source of a copy-on-write snapshot: the value is the bytes of its space, a
+/// blank, and the path of the new file from the volume's root. `bd-client` does it.
+pub const SNAPSHOT_AS: &str = "glusterfs.bd.snapshot-as";
+/// Virtual, set on a snapshot: its origin, whose gfid is the value (text form), takes its content,
+/// and the snapshot is gone.
+pub const MERGE: &str = "glusterfs.bd.merge";
+/// Virtual, read: the gfid (text form) of the image that an image is a snapshot of.
+pub const ORIGIN: &str = "glusterfs.bd.origin";
 /// Virtual, read: what the server knows of an image, as JSON.
 pub const INFO: &str = "glusterfs.bd.info";
 /// Prefix of every attribute of gluster-bd in the user namespace.
@@ -36,7 +45,10 @@ pub mod caps {
 }
 
 /// Virtual, set on the source, as in GlusterFS 5: clone it into the empty file whose gfid is the
-/// value. A size behind a colon is taken and has no effect.
+/// value. A size behind a colon has no effect.
 pub const OLD_CLONE: &str = "clone";
-/// Virtual, set on the source, as in GlusterFS 5: as [`OLD_CLONE`], for a snapshot.
+/// Virtual, set on the source, as in GlusterFS 5: as [`OLD_CLONE`], for a snapshot. A size behind
+/// a colon is that of the space of a copy-on-write snapshot.
 pub const OLD_SNAPSHOT: &str = "snapshot";
+/// Virtual, set on a snapshot, as in GlusterFS 5: merge it into its origin. Any value will do.
+pub const OLD_MERGE: &str = "merge";

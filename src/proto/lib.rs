@@ -15,7 +15,7 @@ pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};
 pub use message::{
     BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo, Opened,
-    PoolCare, PoolHealth, Reply, Request, Space,
+    PoolCare, PoolHealth, Released, Reply, Request, Space,
 };
 
 use std::path::PathBuf;

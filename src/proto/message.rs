@@ -27,6 +27,14 @@ pub enum Request {
         /// The brick directory.
         dir: PathBuf,
     },
+    /// Gives up a brick's claim of its VG or store and removes its configuration; answers
+    /// [`Reply::Released`]. No LV is removed. A brick that is attached is refused.
+    ReleaseBrick {
+        /// The brick directory.
+        dir: PathBuf,
+        /// Images stay as LVs; else a brick that has any is refused.
+        keep: bool,
+    },
     /// Compares a brick's stubs, volumes and intents, and answers [`Reply::Findings`].
     ///
     /// Operations that are between two requests show as findings, so the answer means most while
@@ -120,6 +128,30 @@ pub enum Request {
         brick: BrickId,
         /// The image.
         gfid: Gfid,
+    },
+    /// Gives a snapshot's content to its origin: their LVs change places, under an intent. From
+    /// then on the origin's stub is `size` bytes long for every later start, and the snapshot's is
+    /// gone; the brick sees to both, and then asks for [`Request::Remove`] of the snapshot, which
+    /// removes the LV that was the origin's.
+    ///
+    /// Nobody has the snapshot open, and the brick holds all I/O on the origin.
+    Merge {
+        /// The brick.
+        brick: BrickId,
+        /// The snapshot.
+        snapshot: Gfid,
+        /// The image it is a snapshot of.
+        origin: Gfid,
+        /// Bytes of the snapshot's file.
+        size: Bytes,
+    },
+    /// What became of a merge whose answer was lost: answers [`Reply::Merged`]. If it was not
+    /// done, it is not done later.
+    SettleMerge {
+        /// The brick.
+        brick: BrickId,
+        /// The snapshot.
+        snapshot: Gfid,
     },
     /// Activates the image's LV and answers [`Reply::Opened`] with a descriptor of its device,
     /// open for reading, writing and direct I/O.
@@ -269,6 +301,10 @@ pub enum Reply {
     Pools(Vec<PoolCare>),
     /// Space of a brick.
     Space(Space),
+    /// A brick is one no more.
+    Released(Released),
+    /// Whether a merge was done.
+    Merged(bool),
     /// What a check found wrong; empty if all is well.
     Findings(Vec<Finding>),
     /// It could not be done, and nothing has changed.
@@ -292,6 +328,15 @@ pub struct BrickInfo {
     pub adopt: bool,
     /// The Gluster volume that it belongs to, once that has attached it.
     pub volume: Option<Uuid>,
+}
+
+/// A brick that is one no more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Released {
+    /// What it was.
+    pub brick: BrickInfo,
+    /// LVs of its images, which are still there.
+    pub kept: Vec<LvName>,
 }
 
 /// Something that a check found wrong.
@@ -357,6 +402,9 @@ pub struct ImageInfo {
     pub pool: Option<LvName>,
     /// The LV that it is a snapshot of.
     pub origin: Option<LvName>,
+    /// The image that it is a snapshot of.
+    #[serde(default)]
+    pub origin_image: Option<Gfid>,
 }
 
 /// How a thin pool is, and from when on gluster-bdd extends it.

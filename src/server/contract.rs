@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::FaultKind;
+use bd_proto::{EngineSpec, FaultKind};
 
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 
@@ -36,6 +36,7 @@ pub fn run(subject: &Subject<'_>) {
     for kind in kinds {
         life_of_an_image(subject.engine, kind);
         copies(subject.engine, kind);
+        merges(subject.engine, kind);
         names(subject.engine, kind);
     }
     unknown_images(subject.engine);
@@ -175,7 +176,14 @@ fn copies(engine: &dyn Engine, kind: ImageKind) {
     write(engine, a, 0, b"original");
     let made = done(engine.clone_image(a, clone, &name("copy-clone")));
     assert_eq!((made.gfid, made.kind), (Some(clone), kind));
-    let made = done(engine.snapshot(a, snapshot, &name("copy-snapshot"), None));
+    let space = Some(engine.extent_size());
+    let cow = matches!(engine.spec(), EngineSpec::Lvm { .. }) && kind == ImageKind::Thick;
+    if !cow {
+        let sized = engine.snapshot(a, snapshot, &name("copy-snapshot"), space);
+        refused(sized, FaultKind::Invalid);
+    }
+    let space = space.filter(|_| cow);
+    let made = done(engine.snapshot(a, snapshot, &name("copy-snapshot"), space));
     assert_eq!(made.gfid, Some(snapshot));
     assert_eq!(made.origin, Some(name("copy-a")));
     for gfid in [clone, snapshot] {
@@ -206,6 +214,70 @@ fn copies(engine: &dyn Engine, kind: ImageKind) {
     assert_eq!(volumes(engine), []);
 }
 
+/// Three snapshots of one image: one is merged and takes its own snapshot along, another one is
+/// merged after it.
+fn merges(engine: &dyn Engine, kind: ImageKind) {
+    let [a, first, second, below] = [(); 4].map(|()| Gfid::random());
+    done(engine.create(a, &name("merge-a"), kind, Bytes(1)));
+    refused(engine.merge(a), FaultKind::Invalid);
+    write(engine, a, 0, b"first...");
+    done(engine.snapshot(a, first, &name("merge-first"), None));
+    write(engine, a, 0, b"second..");
+    if let (EngineSpec::Lvm { .. }, ImageKind::Thick) = (engine.spec(), kind) {
+        refused(engine.merge(first), FaultKind::Unsupported);
+        assert_eq!(read(engine, a, 0, 8), b"second..");
+        assert_eq!(read(engine, first, 0, 8), b"first...");
+        done(engine.remove(first));
+        done(engine.remove(a));
+        return assert_eq!(volumes(engine), []);
+    }
+    done(engine.snapshot(a, second, &name("merge-second"), None));
+    done(engine.snapshot(first, below, &name("merge-below"), None));
+    write(engine, first, 4, b"1111");
+    let extent = engine.extent_size();
+    done(engine.resize(first, Bytes(2 * extent.0)));
+    write(engine, first, extent.0, b"more");
+    write(engine, a, 0, b"a.......");
+
+    let (before, _) = opened(engine, a);
+    let merged = done(engine.merge(first));
+    assert_eq!(merged.gfid, Some(a));
+    assert_eq!(merged.name, name("merge-a"));
+    assert_eq!((merged.size, merged.origin), (Bytes(2 * extent.0), None));
+    assert_eq!(read(engine, a, 0, 8), b"firs1111");
+    assert_eq!(read(engine, a, extent.0, 4), b"more");
+    // Who had it open goes on with the old bytes, until that volume is removed.
+    let mut old = [0; 8];
+    before.read_exact_at(&mut old, 0).expect("a read");
+    assert_eq!(&old, b"a.......");
+    drop(before);
+    let outgoing = done(engine.find(first)).expect("the old volume");
+    assert!(outgoing.outgoing, "{outgoing:?}");
+    refused(engine.open(first), FaultKind::NotFound);
+    refused(engine.merge(first), FaultKind::NotFound);
+    assert_eq!(done(engine.remove(first)), Removed::Gone);
+    assert_eq!(done(engine.find(first)), None);
+
+    let origin = |gfid| done(engine.find(gfid)).map(|v| (v.origin_image, v.origin));
+    for gfid in [second, below] {
+        assert_eq!(origin(gfid), Some((Some(a), Some(name("merge-a")))));
+    }
+    assert_eq!(done(engine.merge(second)).size, extent);
+    assert_eq!(read(engine, a, 0, 8), b"second..");
+    // What the origin was can be an image again, if somebody finds it without one.
+    let left = done(engine.find(second)).expect("the old volume");
+    assert!(!done(engine.adopt(&left.name, second)).outgoing);
+    assert_eq!(read(engine, second, 0, 8), b"firs1111");
+    assert_eq!(done(engine.remove(second)), Removed::Gone);
+    assert_eq!(origin(below), Some((Some(a), Some(name("merge-a")))));
+    assert_eq!(read(engine, below, 0, 8), b"first...");
+    assert_eq!(done(engine.remove(a)), Removed::Gone);
+    assert_eq!(origin(below).and_then(|(image, _)| image), None);
+    refused(engine.merge(below), FaultKind::Invalid);
+    assert_eq!(done(engine.remove(below)), Removed::Gone);
+    assert_eq!(volumes(engine), []);
+}
+
 fn names(engine: &dyn Engine, kind: ImageKind) {
     let (first, second) = (Gfid::random(), Gfid::random());
     let wanted = name("name.one");
@@ -233,6 +305,7 @@ fn unknown_images(engine: &dyn Engine) {
     refused(engine.open(gfid), kind);
     refused(engine.resize(gfid, Bytes(1)), kind);
     refused(engine.rename(gfid, &name("none")), kind);
+    refused(engine.merge(gfid), kind);
     refused(engine.snapshot(gfid, other, &name("none"), None), kind);
     refused(engine.clone_image(gfid, other, &name("none")), kind);
     refused(engine.adopt(&name("none"), gfid), kind);

@@ -26,6 +26,10 @@ pub struct Volume {
     pub pool: Option<LvName>,
     /// The volume it is a snapshot of.
     pub origin: Option<LvName>,
+    /// The image that it is a snapshot of.
+    pub origin_image: Option<Gfid>,
+    /// It holds what an image was before a merge; its own image, the snapshot, is gone or goes.
+    pub outgoing: bool,
 }
 
 /// A volume that is open for I/O.
@@ -134,7 +138,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
         size: Bytes,
     ) -> Result<Volume, EngineError>;
 
-    /// Makes a snapshot of an image; `cow_size` matters to thick images only.
+    /// Makes a snapshot of an image.
+    ///
+    /// `cow_size` is the space of a copy-on-write snapshot, which is lost when more than that is
+    /// written to either side; one that cannot overflow is chosen when not given. Other snapshots
+    /// have no size of their own, and are refused with one.
     fn snapshot(
         &self,
         source: Gfid,
@@ -145,6 +153,13 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Makes a full clone of an image, complete and independent for its user at once.
     fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError>;
+
+    /// Gives the volume of a snapshot to its origin, and the origin's to the snapshot, which is
+    /// then [`Volume::outgoing`]. Answers the origin's new volume.
+    ///
+    /// The change is made at one moment: a crash leaves all of it or nothing. Who has one of the
+    /// two open goes on with the bytes that were open. Copy-on-write snapshots are refused.
+    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError>;
 
     /// Grows or shrinks a volume to the fewest extents that hold `size`; new blocks read as zeros.
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError>;

@@ -11,7 +11,7 @@ use rustix::process::{Signal, getpid, kill_process};
 pub const VARIABLE: &str = "GLUSTER_BDD_FAILPOINT";
 
 /// All points: before or after which step the server dies.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 20] = [
     "init.configured",
     "init.claimed",
     "intent.written",
@@ -22,12 +22,16 @@ pub const NAMES: [&str; 16] = [
     "create.made",
     "copy.intended",
     "copy.made",
+    "merge.intended",
+    "merge.committed",
+    "merge.swapped",
     "abort.removed",
     "remove.begun",
     "remove.removed",
     "resize.done",
     "rename.done",
     "adopt.done",
+    "release.released",
 ];
 
 /// Dies here if the point `name` was chosen.

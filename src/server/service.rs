@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, Opened, PoolCare, Reply, Request, Space};
+use bd_proto::{Fault, FaultKind, Opened, PoolCare, Released, Reply, Request, Space};
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
@@ -25,6 +25,8 @@ pub struct Service {
     /// Held while a brick is made, attached or checked, so that no directory is two bricks.
     doorway: Mutex<()>,
     epoch: AtomicU64,
+    /// Bricks whose processes have a connection: each of those holds the other half.
+    served: Mutex<HashMap<BrickId, Weak<()>>>,
 }
 
 /// What the service knows of a connection.
@@ -32,6 +34,8 @@ pub struct Service {
 pub struct Caller {
     /// When it was opened or attached a brick last, in the count of the service's attaches.
     epoch: AtomicU64,
+    /// Says, as long as the connection lives, that the brick it has attached is served.
+    serves: Mutex<Option<Arc<()>>>,
 }
 
 /// A brick in figures.
@@ -76,6 +80,7 @@ impl Service {
             bricks: Mutex::default(),
             doorway: Mutex::new(()),
             epoch: AtomicU64::new(0),
+            served: Mutex::default(),
         }
     }
 
@@ -83,6 +88,7 @@ impl Service {
     pub fn caller(&self) -> Caller {
         Caller {
             epoch: AtomicU64::new(self.epoch.load(Ordering::SeqCst)),
+            serves: Mutex::default(),
         }
     }
 
@@ -142,6 +148,7 @@ impl Service {
                 Reply::Brick(brick::init(&spec, &*self.engines)?)
             }
             Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
+            Request::ReleaseBrick { dir, keep } => Reply::Released(self.release(&dir, keep)?),
             Request::Check { dir, repair } => Reply::Findings(self.check(&dir, repair)?),
             Request::AttachBrick { dir, volume, fresh } => {
                 let _alone = self.enter_doorway();
@@ -153,6 +160,7 @@ impl Service {
                 };
                 let brick = self.attach(&dir, how)?;
                 caller.epoch.store(epoch, Ordering::SeqCst);
+                *lock(&caller.serves) = Some(self.token(brick.id()));
                 Reply::Brick(brick.info())
             }
             Request::Create {
@@ -180,6 +188,15 @@ impl Service {
             Request::Condemn { brick, gfid } => self.done(caller, brick, |b| b.condemn(gfid))?,
             Request::Spare { brick, gfid } => self.done(caller, brick, |b| b.spare(gfid))?,
             Request::Remove { brick, gfid } => self.done(caller, brick, |b| b.remove(gfid))?,
+            Request::Merge {
+                brick,
+                snapshot,
+                origin,
+                size,
+            } => self.image(caller, brick, |b| b.merge(snapshot, origin, size))?,
+            Request::SettleMerge { brick, snapshot } => {
+                Reply::Merged(self.with(caller, brick, |b| b.settle_merge(snapshot))?)
+            }
             Request::Open { brick, gfid } => {
                 return self.with(caller, brick, |b| b.open(gfid).map(|v| opened(gfid, v)));
             }
@@ -254,6 +271,41 @@ impl Service {
         }
     }
 
+    fn release(&self, dir: &Path, keep: bool) -> Result<Released, Fault> {
+        let dir = brick::canonical(dir)?;
+        let _alone = self.enter_doorway();
+        let Some(brick) = self.attached_in(&dir) else {
+            return brick::release(&dir, keep, &*self.engines);
+        };
+        if lock(&self.served)
+            .get(&brick.id())
+            .is_some_and(|token| token.strong_count() > 0)
+        {
+            return Err(Fault::new(
+                FaultKind::InUse,
+                format!(
+                    "brick {} is served by a glusterfsd; stop its volume first (gluster volume \
+                     stop)",
+                    dir.display()
+                ),
+            ));
+        }
+        let released = brick.release(keep)?;
+        self.bricks().remove(&brick.id());
+        Ok(released)
+    }
+
+    /// What a connection holds that serves the brick.
+    fn token(&self, brick: BrickId) -> Arc<()> {
+        let mut served = lock(&self.served);
+        if let Some(token) = served.get(&brick).and_then(Weak::upgrade) {
+            return token;
+        }
+        let token = Arc::new(());
+        served.insert(brick, Arc::downgrade(&token));
+        token
+    }
+
     fn attached_in(&self, dir: &Path) -> Option<Arc<Brick>> {
         self.bricks().values().find(|b| b.dir() == dir).cloned()
     }
@@ -292,12 +344,16 @@ impl Service {
     }
 
     fn bricks(&self) -> MutexGuard<'_, HashMap<BrickId, Arc<Brick>>> {
-        self.bricks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.bricks)
     }
 
     fn enter_doorway(&self) -> MutexGuard<'_, ()> {
-        self.doorway.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.doorway)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn opened(gfid: bd_model::Gfid, open: OpenVolume) -> Answer {

@@ -52,6 +52,9 @@ pub(crate) struct Image {
     doomed: AtomicBool,
     /// The LV was grown in steps and may be larger than it has to be.
     untrimmed: AtomicBool,
+    /// Its device must not be opened: a merge may have given its LV to another image. Changed with
+    /// `device` held.
+    barred: AtomicBool,
 }
 
 /// Allocated bytes as gluster-bdd last told them.
@@ -108,6 +111,7 @@ impl Image {
             opens: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             untrimmed: AtomicBool::new(false),
+            barred: AtomicBool::new(false),
         }
     }
 
@@ -136,9 +140,12 @@ impl Image {
         if let Some(device) = read(&self.device).as_ref() {
             return Ok(Arc::clone(device));
         }
-        let mut slot = self.device.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.device_slot();
         if let Some(device) = slot.as_ref() {
             return Ok(Arc::clone(device));
+        }
+        if self.barred.load(Ordering::Acquire) {
+            return Err(LinkError::Barred);
         }
         let request = Request::Open {
             brick: link.id(),
@@ -161,20 +168,31 @@ impl Image {
 
     /// Closes the device; the next use opens it again.
     pub(crate) fn close_device(&self) {
-        *self.device.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.device_slot() = None;
+    }
+
+    /// Lets the device be opened again.
+    pub(crate) fn admit(&self) {
+        let _device = self.device_slot();
+        self.barred.store(false, Ordering::Release);
+    }
+
+    fn device_slot(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Device>>> {
+        self.device.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the device unless a descriptor is open.
     pub(crate) fn close_idle_device(&self) {
         // Whoever opens counts first and looks for the device then.
-        let mut device = self.device.write().unwrap_or_else(PoisonError::into_inner);
+        let mut device = self.device_slot();
         if !self.is_open() {
             *device = None;
             self.forget_mapping();
         }
     }
 
-    /// Keeps bytes from being taken away while the guard lives.
+    /// Keeps bytes from being taken away while the guard lives, and the device from becoming
+    /// another one: so the device for some I/O is looked up with the guard held.
     pub(crate) fn begin_io(&self) -> RwLockReadGuard<'_, RawRwLock, ()> {
         self.gate.read()
     }
@@ -188,6 +206,16 @@ impl Image {
     /// Waits until all I/O is over, and keeps new one away while the guard lives.
     pub(super) fn gate_alone(&self) -> RwLockWriteGuard<'_, RawRwLock, ()> {
         self.gate.write()
+    }
+
+    /// Waits for all I/O that is under way, and holds further I/O and changes of the size.
+    pub(crate) fn stand_still(&self) -> Standstill<'_> {
+        let growth = self.growth();
+        Standstill {
+            image: self,
+            growth,
+            _gate: self.gate.write(),
+        }
     }
 
     /// What to read for `len` bytes at `offset`; nothing at or past the end.
@@ -210,8 +238,8 @@ impl Image {
 
     /// Reads up to `len` bytes at `offset`; fewer at the end, none past it.
     pub(crate) fn read(&self, link: &Link, offset: u64, len: u64) -> Result<Vec<u8>, Failure> {
-        let device = self.device(link)?;
         let _io = self.begin_io();
+        let device = self.device(link)?;
         let end = offset.saturating_add(len).min(self.size());
         let len = usize::try_from(end.saturating_sub(offset))
             .map_err(|_| Failure::Errno(libc::EINVAL))?;
@@ -229,16 +257,17 @@ impl Image {
         set_stub_size: SetStubSize<'_>,
     ) -> Result<u64, Failure> {
         let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let device = self.device(link)?;
         if let WriteAt::Offset(offset) = at {
             let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
             let _io = self.begin_io();
             if end <= self.size() {
+                let device = self.device(link)?;
                 self.write_within(&device, offset, pieces)?;
                 return Ok(offset);
             }
         }
         let mut growth = self.growth();
+        let device = self.device(link)?;
         let old = self.size();
         let offset = match at {
             WriteAt::Offset(offset) => offset,
@@ -278,8 +307,8 @@ impl Image {
 
     /// Begins a write of whole blocks within the file, if it can be begun without waiting.
     pub(crate) fn begin_write(self: &Arc<Self>, offset: u64, len: u64) -> Option<WriteUnderWay> {
-        let device = self.device_now()?;
         let io = self.try_begin_io()?;
+        let device = self.device_now()?;
         if offset.checked_add(len)? > self.size() {
             return None;
         }
@@ -452,10 +481,10 @@ impl Image {
         span: Span,
         work: impl Fn(&Device, Span) -> std::io::Result<()>,
     ) -> Result<(), Failure> {
-        let device = self.device(link)?;
         // In slices, so that a truncate need not wait for all of them.
         for part in span.slices(CHANGE_SLICE) {
             let _io = self.begin_io();
+            let device = self.device(link)?;
             let part = Span {
                 start: part.start,
                 end: part.end.min(self.size()),
@@ -684,6 +713,49 @@ impl Changing {
 impl Drop for Changing {
     fn drop(&mut self) {
         self.image.stub.end(self.outcome);
+    }
+}
+
+/// An image whose I/O and size are held, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Standstill<'a> {
+    image: &'a Image,
+    growth: MutexGuard<'a, Option<u64>>,
+    _gate: RwLockWriteGuard<'a, RawRwLock, ()>,
+}
+
+impl Standstill<'_> {
+    /// Closes the device of an image that nobody has open, for good unless it is
+    /// [admitted](Image::admit) again. Says whether that was possible.
+    pub(crate) fn bar_idle(&self) -> bool {
+        // Whoever opens counts first and looks for the device then.
+        let mut device = self.image.device_slot();
+        if self.image.is_open() {
+            return false;
+        }
+        self.image.barred.store(true, Ordering::Release);
+        *device = None;
+        true
+    }
+
+    /// Closes the device until the image is [admitted](Image::admit) again.
+    pub(crate) fn bar(&self) {
+        let mut device = self.image.device_slot();
+        self.image.barred.store(true, Ordering::Release);
+        *device = None;
+    }
+
+    /// The image has other bytes from now on, on another device.
+    pub(crate) fn change(&mut self, size: u64) {
+        let image = self.image;
+        *image.device_slot() = None;
+        image.forget_mapping();
+        *self.growth = None;
+        image.size.store(size, Ordering::Release);
+        image.unflushed.store(false, Ordering::Release);
+        // Its LV may be larger than it has to be.
+        image.untrimmed.store(true, Ordering::Release);
+        image.allocation_changed();
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) enum LinkError {
     /// It refused or broke off.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The image is being merged, or what became of that is not known yet.
+    #[error("the image is being merged; try again when gluster-bdd runs")]
+    Barred,
 }
 
 impl LinkError {
@@ -26,6 +29,7 @@ impl LinkError {
         match self {
             LinkError::Connect(error) => errno::of_connect(error),
             LinkError::Call(error) => errno::of_call(error),
+            LinkError::Barred => libc::EBUSY,
         }
     }
 
@@ -45,7 +49,10 @@ impl LinkError {
 
     /// Whether gluster-bdd may not have heard of the request.
     fn is_unheard(&self) -> bool {
-        !matches!(self, LinkError::Call(CallError::Fault(_)))
+        !matches!(
+            self,
+            LinkError::Call(CallError::Fault(_)) | LinkError::Barred
+        )
     }
 
     fn outcome_unknown(&self) -> bool {

@@ -13,7 +13,7 @@ mod seek;
 mod times;
 mod workers;
 
-pub(crate) use image::{Changing, Failure, Image, ReadPlan, WriteAt};
+pub(crate) use image::{Changing, Failure, Image, ReadPlan, Standstill, WriteAt};
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;

@@ -1,11 +1,11 @@
 //! Where an image holds data, and where it has holes.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use bd_model::ImageKind;
 use bd_proto::{Reply, Request};
-use blockdev::{Media, Span};
+use blockdev::{Device, Media, Span};
 
 use super::image::{Failure, Image, lock};
 use super::link::Link;
@@ -14,26 +14,27 @@ use super::mapping::Mapping;
 impl Image {
     /// The first byte at or behind `from`, and before the end, that may hold data.
     pub(crate) fn next_data(&self, link: &Link, from: u64) -> Result<Option<u64>, Failure> {
-        let device = self.device(link)?;
-        let data = if device.media() == Media::File {
-            let _io = self.begin_io();
-            device.next_data(from)?
-        } else {
-            self.with_mapping(link, Some(from), |mapping| mapping.next_data(from))
+        let data = match self.file(link)? {
+            Some((_io, device)) => device.next_data(from)?,
+            None => self.with_mapping(link, Some(from), |mapping| mapping.next_data(from)),
         };
         Ok(data.filter(|data| *data < self.size()))
     }
 
     /// The first byte at or behind `from` that holds no data; the end of the file is such a one.
     pub(crate) fn next_hole(&self, link: &Link, from: u64) -> Result<u64, Failure> {
-        let device = self.device(link)?;
-        let hole = if device.media() == Media::File {
-            let _io = self.begin_io();
-            device.next_hole(from)?
-        } else {
-            self.with_mapping(link, u64::MAX, |mapping| mapping.next_hole(from))
+        let hole = match self.file(link)? {
+            Some((_io, device)) => device.next_hole(from)?,
+            None => self.with_mapping(link, u64::MAX, |mapping| mapping.next_hole(from)),
         };
         Ok(hole.min(self.size()))
+    }
+
+    /// Its device for some I/O, if that is a file; without the I/O's guard if it is not.
+    fn file(&self, link: &Link) -> Result<Option<(impl Drop, Arc<Device>)>, Failure> {
+        let io = self.begin_io();
+        let device = self.device(link)?;
+        Ok((device.media() == Media::File).then_some((io, device)))
     }
 
     /// What the mapping says; `else_` where there is none to be had, which means that all is data.

@@ -1,6 +1,6 @@
 use std::sync::{Arc, PoisonError};
 
-use bd_model::{Gfid, ImageMark, xattr};
+use bd_model::{Bytes, Gfid, ImageMark, xattr};
 use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
@@ -19,6 +19,7 @@ pub(crate) fn copy<F: Fop>(
     inode: &Inode<'_>,
     dest: Gfid,
     how: CopyHow,
+    cow_size: Option<Bytes>,
 ) -> Result<(), Errno> {
     let stub = inode
         .find(*dest.as_bytes())
@@ -42,7 +43,7 @@ pub(crate) fn copy<F: Fop>(
         dest,
         name,
         how,
-        cow_size: None,
+        cow_size,
     };
     // With the size at rest: the copy must have just the bytes that its size says.
     let (copied, size) = source.with_size_at_rest(|size| (brick.link.make(dest, &request), size));

@@ -9,6 +9,7 @@ mod health;
 pub(crate) mod link;
 pub(crate) mod lookup;
 pub(crate) mod map;
+pub(crate) mod merge;
 pub(crate) mod open;
 pub(crate) mod plain;
 pub(crate) mod read;

@@ -45,8 +45,8 @@ fn by_thread(brick: &Arc<Brick>, read: ReadUnderWay) {
 /// Reads by the ring; whatever it cannot do at once is for the threads.
 fn by_ring(brick: &Arc<Brick>, ring: &Ring, read: ReadUnderWay) {
     let begun = (|| {
-        let device = read.image.device_now()?;
         let io = read.image.try_begin_io()?;
+        let device = read.image.device_now()?;
         let offset = u64::try_from(read.args.offset).ok()?;
         let size = read.args.size as u64;
         let plan = read.image.plan_read(offset, size, device.block_size())?;
@@ -110,10 +110,10 @@ fn read(
     image: &Image,
 ) -> Result<ReadvReply<'static>, Errno> {
     let offset = u64::try_from(args.offset).map_err(|_| Errno::EINVAL)?;
+    let io = image.begin_io();
     let device = image
         .device(&brick.link)
         .map_err(|error| brick.told("open", image.gfid(), &error))?;
-    let io = image.begin_io();
     let data = match image.plan_read(offset, args.size as u64, device.block_size()) {
         None => Payload::empty(),
         Some(plan) => {

@@ -1,7 +1,7 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
+use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{CopyHow, ImageInfo, Reply, Request};
 use glusterfs::fops::{
     Fgetxattr, FgetxattrReply, Fremovexattr, FremovexattrReply, Fsetxattr, FsetxattrReply,
@@ -10,7 +10,7 @@ use glusterfs::fops::{
 };
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, gf_warn};
 
-use super::{clone, map};
+use super::{clone, map, merge};
 use crate::Brick;
 use crate::core::Image;
 
@@ -21,8 +21,11 @@ enum Wish {
     Keep,
     /// Make the file an image, then keep the rest.
     Map(ImageMark),
-    /// Copy the image into the stub of that gfid.
-    Copy(CopyHow, Gfid),
+    /// Copy the image into the stub of that gfid; the bytes are those of the space of a
+    /// copy-on-write snapshot.
+    Copy(CopyHow, Gfid, Option<Bytes>),
+    /// Merge the image into its origin, which has that gfid.
+    Merge(Gfid),
     /// The directory's policy changes.
     Policy,
 }
@@ -37,11 +40,21 @@ fn wish_of(brick: &Brick, dict: &Dict<'_>) -> Result<Wish, Errno> {
         (xattr::SNAPSHOT, CopyHow::Snapshot),
     ] {
         if let Some(text) = dict.get_str(key) {
-            return Ok(Wish::Copy(
-                how,
-                text.parse().map_err(|error| invalid(&error))?,
-            ));
+            let (gfid, space) = match text.split_once(':') {
+                Some((gfid, space)) => (gfid, Some(space)),
+                None => (text.as_str(), None),
+            };
+            let space = match space {
+                Some(space) => Some(Bytes(space.parse().map_err(|error| invalid(&error))?)),
+                None => None,
+            };
+            let dest = gfid.parse().map_err(|error| invalid(&error))?;
+            return Ok(Wish::Copy(how, dest, space));
         }
+    }
+    if let Some(text) = dict.get_str(xattr::MERGE) {
+        let origin = text.parse().map_err(|error| invalid(&error))?;
+        return Ok(Wish::Merge(origin));
     }
     if let Some(text) = dict.get_str(xattr::DIR) {
         let policy: DirPolicy = text.parse().map_err(|error| invalid(&error))?;
@@ -91,8 +104,11 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
         Ok(wish) => wish,
         Err(errno) => return call.fail(errno),
     };
-    if matches!(wish, Wish::Keep) {
-        return pass_change(brick, call, &inode);
+    match wish {
+        Wish::Keep => return pass_change(brick, call, &inode),
+        // It has the snapshot open, which is to go.
+        Wish::Merge(_) => return call.fail(Errno::EOPNOTSUPP),
+        Wish::Map(_) | Wish::Copy(..) | Wish::Policy => {}
     }
     let mut call = call.detach();
     brick.on_control(move |brick| {
@@ -151,9 +167,13 @@ fn grant<F: Fop>(
         Wish::Map(ImageMark::Image { kind, size }) => {
             map::map(brick, frame, inode, name, kind, size)
         }
-        Wish::Copy(how, dest) => {
+        Wish::Copy(how, dest, space) => {
             let source = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
-            clone::copy(brick, frame, &source, inode, dest, how)
+            clone::copy(brick, frame, &source, inode, dest, how, space)
+        }
+        Wish::Merge(origin) => {
+            let snapshot = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
+            merge::merge(brick, frame, inode, &snapshot, origin)
         }
         Wish::Policy => {
             if inode.file_type() != glusterfs::FileType::Directory {
@@ -167,7 +187,7 @@ fn grant<F: Fop>(
 /// What is left for posix to keep.
 fn rest_of(dict: &Dict<'_>) -> Dict<'static> {
     let rest = dict.duplicate();
-    for key in [xattr::IMAGE, xattr::CLONE, xattr::SNAPSHOT] {
+    for key in [xattr::IMAGE, xattr::CLONE, xattr::SNAPSHOT, xattr::MERGE] {
         rest.remove(key);
     }
     rest
@@ -178,8 +198,10 @@ fn rest_of(dict: &Dict<'_>) -> Dict<'static> {
 enum Question {
     /// What the server knows of an image.
     Info,
-    /// What it is a snapshot of.
+    /// The LV that it is a snapshot of.
     Origin,
+    /// The image that it is a snapshot of.
+    OriginImage,
     /// Whether the volume is one of gluster-bd.
     VolumeType,
     /// What it can do.
@@ -190,6 +212,7 @@ fn question(name: Option<&CStr>) -> Option<Question> {
     Some(match name?.to_str().ok()? {
         xattr::INFO => Question::Info,
         xattr::LIST_ORIGIN => Question::Origin,
+        xattr::ORIGIN => Question::OriginImage,
         xattr::VOLUME_TYPE => Question::VolumeType,
         xattr::VOLUME_CAPS => Question::VolumeCaps,
         _ => return None,
@@ -242,19 +265,24 @@ fn answer<F: Fop>(
     match question {
         Question::VolumeType => unwind(frame, Ok((xattr::VOLUME_TYPE, "1".to_owned()))),
         Question::VolumeCaps => unwind(frame, Ok((xattr::VOLUME_CAPS, caps(brick).to_string()))),
-        Question::Info | Question::Origin => match brick.image_of(&frame, inode) {
-            Ok(Some(image)) => brick.on_control(move |brick| {
-                let text = match question {
-                    Question::Origin => {
-                        origin(brick, &image).map(|text| (xattr::LIST_ORIGIN, text))
-                    }
-                    _ => info(brick, &image).map(|text| (xattr::INFO, text)),
-                };
-                unwind(frame, text);
-            }),
-            Ok(None) => frame.fail(Errno::ENODATA),
-            Err(errno) => frame.fail(errno),
-        },
+        Question::Info | Question::Origin | Question::OriginImage => {
+            match brick.image_of(&frame, inode) {
+                Ok(Some(image)) => brick.on_control(move |brick| {
+                    let text = match question {
+                        Question::Origin => {
+                            origin(brick, &image).map(|text| (xattr::LIST_ORIGIN, text))
+                        }
+                        Question::OriginImage => {
+                            origin_image(brick, &image).map(|text| (xattr::ORIGIN, text))
+                        }
+                        _ => info(brick, &image).map(|text| (xattr::INFO, text)),
+                    };
+                    unwind(frame, text);
+                }),
+                Ok(None) => frame.fail(Errno::ENODATA),
+                Err(errno) => frame.fail(errno),
+            }
+        }
     }
 }
 
@@ -290,6 +318,11 @@ fn known(brick: &Brick, image: &Image) -> Result<ImageInfo, Errno> {
 fn origin(brick: &Brick, image: &Image) -> Result<String, Errno> {
     let origin = known(brick, image)?.origin;
     origin.map(String::from).ok_or(Errno::ENODATA)
+}
+
+fn origin_image(brick: &Brick, image: &Image) -> Result<String, Errno> {
+    let origin = known(brick, image)?.origin_image;
+    origin.map(|gfid| gfid.to_string()).ok_or(Errno::ENODATA)
 }
 
 fn info(brick: &Brick, image: &Image) -> Result<String, Errno> {

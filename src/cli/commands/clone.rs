@@ -1,7 +1,8 @@
 use clap::Args;
 
+use super::copy;
 use crate::context::Context;
-use crate::image::{ImagePath, Making, NewName, Session};
+use crate::image::{ImagePath, NewName};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -15,22 +16,12 @@ pub(super) struct Clone {
 
 impl Clone {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let (session, source) = Session::at(context, &self.image)?;
-        let new = session.beside(&source, &self.new);
-        session.report(&source)?;
-        session.must_be_free(&new)?;
-        let mut making = Making::begin(&session)?;
-        session.files.link(&source, &new)?;
-        making.made(&new)?;
-        making.must_be_copy(&source, &new)?;
-        let report = session.report(&new)?;
-        making.keep();
-        context.print(&report, |report| {
-            format!(
-                "cloned {0}:{source} to {0}:{1}\n",
-                report.volume, report.path
-            )
-        })?;
-        Ok(Exit::Done)
+        copy::run(
+            context,
+            &self.image,
+            &self.new,
+            |session, source, new| Ok(session.files.link(source, new)?),
+            |source, new| format!("cloned {source} to {new}\n"),
+        )
     }
 }

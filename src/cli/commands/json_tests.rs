@@ -103,6 +103,14 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         (
+            "A merge",
+            to_value(super::merge::Merged {
+                snapshot: "/vg0/snap".into(),
+                origin: image("vm1", None),
+            })
+            .unwrap(),
+        ),
+        (
             "Deleted images",
             to_value([super::delete::Deleted {
                 volume: "vms".into(),
@@ -130,6 +138,14 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         ("A brick", to_value(brick()).unwrap()),
+        (
+            "A removed brick",
+            to_value(super::brick_remove::Removed {
+                brick: brick(),
+                kept: vec!["vm1".parse().unwrap()],
+            })
+            .unwrap(),
+        ),
         (
             "A new volume",
             to_value(super::volume_create::Made {

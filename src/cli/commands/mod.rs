@@ -2,15 +2,18 @@
 
 mod brick_create;
 mod brick_init;
+mod brick_remove;
 mod brick_show;
 mod check;
 mod clone;
 mod complete_names;
 mod completions;
+mod copy;
 mod create;
 mod delete;
 mod info;
 mod list;
+mod merge;
 mod pool_extend;
 mod pool_status;
 mod rename;
@@ -55,6 +58,8 @@ enum Command {
     Clone(clone::Clone),
     /// Make a snapshot of an image
     Snapshot(snapshot::Snapshot),
+    /// Give the content of a snapshot back to the image it was taken of
+    Merge(merge::Merge),
     /// Make an image larger or smaller
     Resize(resize::ResizeImage),
     /// Give an image another name
@@ -74,7 +79,7 @@ enum Command {
     /// Make volumes of bricks on volume groups
     #[command(subcommand)]
     Volume(Volume),
-    /// Make and show bricks
+    /// Make, show and release bricks
     #[command(subcommand)]
     Brick(Brick),
     /// Look for what is wrong with a brick or this host, and mend it; exits 1 if something is
@@ -120,6 +125,8 @@ enum Brick {
     Init(brick_init::Init),
     /// Show what a brick is made of
     Show(brick_show::Show),
+    /// Release a brick's volume group or store; no volume is removed
+    Remove(brick_remove::Remove),
 }
 
 impl Arguments {
@@ -131,6 +138,7 @@ impl Arguments {
             Command::Delete(command) => command.run(context),
             Command::Clone(command) => command.run(context),
             Command::Snapshot(command) => command.run(context),
+            Command::Merge(command) => command.run(context),
             Command::Resize(command) => command.run(context),
             Command::Rename(command) => command.run(context),
             Command::List(command) => command.run(context),
@@ -145,6 +153,7 @@ impl Arguments {
             Command::Brick(Brick::Create(command)) => command.run(context),
             Command::Brick(Brick::Init(command)) => command.run(context),
             Command::Brick(Brick::Show(command)) => command.run(context),
+            Command::Brick(Brick::Remove(command)) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Completions(command) => command.run(),
             Command::CompleteNames(command) => command.run(context),

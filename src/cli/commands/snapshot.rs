@@ -1,8 +1,9 @@
-use bd_model::Bytes;
+use bd_model::{Bytes, ImageKind, xattr};
 use clap::Args;
 
+use super::copy;
 use crate::context::Context;
-use crate::image::{ImagePath, Making, NewName, Session, parse_size};
+use crate::image::{ImagePath, NewName, Session, parse_size};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -12,30 +13,38 @@ pub(super) struct Snapshot {
     image: ImagePath,
     /// The snapshot: a name in the same directory, or a path
     new: NewName,
-    /// Taken for the old command's sake and without effect: thin snapshots take space as they
-    /// need it, and those of thick images get what they can need at most
+    /// Space for what changes, for a snapshot of a thick image: when more than that is written
+    /// to either of the two, the snapshot is lost. Without it a snapshot gets what it can need at
+    /// most. Snapshots of thin images take space as they need it, and no size
     #[arg(value_parser = parse_size)]
     size: Option<Bytes>,
 }
 
 impl Snapshot {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let (session, source) = Session::at(context, &self.image)?;
-        let new = session.beside(&source, &self.new);
-        session.report(&source)?;
-        session.must_be_free(&new)?;
-        let mut making = Making::begin(&session)?;
-        session.files.symlink(&source, &new)?;
-        making.made(&new)?;
-        making.must_be_copy(&source, &new)?;
-        let report = session.report(&new)?;
-        making.keep();
-        context.print(&report, |report| {
-            format!(
-                "snapshot of {0}:{source} is {0}:{1}\n",
-                report.volume, report.path
-            )
-        })?;
-        Ok(Exit::Done)
+        copy::run(
+            context,
+            &self.image,
+            &self.new,
+            |session, source, new| match self.size {
+                None => Ok(session.files.symlink(source, new)?),
+                Some(size) => with_space(session, source, new, size),
+            },
+            |source, new| format!("snapshot of {source} is {new}\n"),
+        )
     }
+}
+
+fn with_space(session: &Session, source: &str, new: &str, size: Bytes) -> Result<(), CliError> {
+    if session.report(source)?.known.kind == ImageKind::Thin {
+        return Err(CliError::Refused(format!(
+            "{}:{source} is thin: its snapshots take space as they need it; leave the size away",
+            session.name
+        )));
+    }
+    let value = format!("{} {new}", size.0);
+    session
+        .files
+        .setxattr(source, xattr::SNAPSHOT_AS, value.as_bytes())?;
+    Ok(())
 }

@@ -1,8 +1,8 @@
-use bd_model::{Bytes, xattr};
+use bd_model::{Bytes, Gfid, xattr};
 use gfapi::{FileKind, Stat};
 use serde::Serialize;
 
-use super::path::join;
+use super::path::{join, parent};
 use super::session::Session;
 use crate::CliError;
 
@@ -47,6 +47,30 @@ impl Session {
             waiting.extend(below.into_iter().rev());
         }
         Ok(images)
+    }
+}
+
+impl Session {
+    /// The path of a file by its identity: looked for in the directory of `near` first, then in
+    /// the whole volume.
+    pub(crate) fn path_of_gfid(&self, near: &str, gfid: Gfid) -> Result<String, CliError> {
+        let [.., a, b, c, d, e, f, g, h] = *gfid.as_bytes();
+        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let mut waiting = vec!["/".to_owned(), parent(near).to_owned()];
+        while let Some(directory) = waiting.pop() {
+            for entry in self.directory(&directory)? {
+                let path = join(&directory, &entry.name);
+                match entry.stat.kind {
+                    FileKind::Regular if entry.stat.inode == number => return Ok(path),
+                    FileKind::Directory => waiting.push(path),
+                    _ => {}
+                }
+            }
+        }
+        Err(CliError::NotFound(format!(
+            "no name in volume {} belongs to image {gfid}",
+            self.name
+        )))
     }
 }
 

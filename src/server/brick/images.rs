@@ -198,6 +198,7 @@ pub(super) fn under_way(gfid: Gfid, intent: Intent) -> Fault {
     let what = match intent {
         Intent::Create { .. } => "is being made; commit or abort it first",
         Intent::Copy { .. } => "is being made as a copy; commit or abort it first",
+        Intent::Merge { .. } => "is being merged into its origin",
         Intent::Condemn => "is condemned; spare or remove it first",
         Intent::Remove => "is being removed",
     };

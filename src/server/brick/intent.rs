@@ -3,7 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bd_model::Gfid;
+use bd_model::{Bytes, Gfid};
 use bd_proto::{CopyHow, Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,13 @@ pub(crate) enum Intent {
         source: Gfid,
         /// Clone or snapshot.
         how: CopyHow,
+    },
+    /// A snapshot, whose intent this is, gives its content to its origin and goes.
+    Merge {
+        /// The origin.
+        origin: Gfid,
+        /// Bytes that the origin's file has from then on.
+        size: Bytes,
     },
     /// The last name of an image is about to go.
     Condemn,

@@ -12,8 +12,10 @@ mod images;
 mod init;
 mod intent;
 mod mapping;
+mod merge;
 mod namespace;
 mod reconcile;
+mod release;
 mod removal;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ use namespace::Namespace;
 pub use check::check;
 pub use config::{BrickConfig, FOLDER};
 pub use init::init;
+pub use release::release;
 
 /// A brick that is served.
 #[derive(Debug)]
@@ -159,7 +162,8 @@ impl Brick {
 
     /// The volume of an image that must have one.
     fn volume(&self, gfid: Gfid) -> Result<Volume, Fault> {
-        self.engine.find(gfid)?.ok_or_else(|| {
+        let found = self.engine.find(gfid)?.filter(|volume| !volume.outgoing);
+        found.ok_or_else(|| {
             Fault::new(
                 FaultKind::NotFound,
                 format!(
@@ -232,6 +236,7 @@ pub(crate) fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
         allocated: volume.allocated,
         pool: volume.pool,
         origin: volume.origin,
+        origin_image: volume.origin_image,
     }
 }
 

@@ -3,7 +3,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use bd_model::{Gfid, ImageKind, ImageMark, xattr};
+use bd_model::{Bytes, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{Fault, FaultKind};
 use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, lsetxattr};
 use rustix::io::Errno;
@@ -120,6 +120,36 @@ impl Namespace {
         fs::remove_file(&stub.path).map_err(|error| failed("remove", &stub.path, &error))
     }
 
+    /// Sets the size of a stub; durable when this returns.
+    pub(crate) fn set_size(&self, stub: &Stub, size: Bytes) -> Result<(), Fault> {
+        let sized = fs::File::options()
+            .write(true)
+            .open(&stub.path)
+            .and_then(|file| {
+                file.set_len(size.0)?;
+                file.sync_all()
+            });
+        sized.map_err(|error| failed("set the size of", &stub.path, &error))
+    }
+
+    /// Removes the names of a file, but not its handle; durable when this returns. Walks the whole
+    /// brick, so it is for repairs only.
+    pub(crate) fn remove_names(&self, gfid: Gfid) -> Result<(), Fault> {
+        let identity = |about: &Metadata| (about.dev(), about.ino());
+        let handle = fs::symlink_metadata(self.handle(gfid)).ok();
+        let handle = handle.as_ref().map(identity);
+        self.each_file(|path, about| {
+            if handle != Some(identity(about)) && gfid_of(path)? != Some(gfid) {
+                return Ok(());
+            }
+            let removed = fs::remove_file(path).and_then(|()| match path.parent() {
+                Some(folder) => fs::File::open(folder)?.sync_all(),
+                None => Ok(()),
+            });
+            removed.map_err(|error| failed("remove", path, &error))
+        })
+    }
+
     /// Gives a file without handle its handle again.
     pub(crate) fn link_handle(&self, gfid: Gfid, file: &Path) -> Result<(), Fault> {
         let handle = self.handle(gfid);
@@ -190,6 +220,22 @@ impl Namespace {
         &self,
         mut see: impl FnMut(Gfid, &Path) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.each_file(|path, about| {
+            if may_lack_handle(about)
+                && let Some(gfid) = gfid_of(path)?
+                && fs::symlink_metadata(self.handle(gfid)).is_err()
+            {
+                see(gfid, path)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `see` with each regular file outside of the translators' own folder.
+    fn each_file(
+        &self,
+        mut see: impl FnMut(&Path, &Metadata) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let mut folders = vec![self.dir.clone()];
         while let Some(folder) = folders.pop() {
             for path in entries(&folder)? {
@@ -200,11 +246,8 @@ impl Namespace {
                 };
                 if about.is_dir() && path != self.dir.join(HIDDEN) {
                     folders.push(path);
-                } else if may_lack_handle(&about)
-                    && let Some(gfid) = gfid_of(&path)?
-                    && fs::symlink_metadata(self.handle(gfid)).is_err()
-                {
-                    see(gfid, &path)?;
+                } else if about.is_file() {
+                    see(&path, &about)?;
                 }
             }
         }

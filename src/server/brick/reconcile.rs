@@ -9,6 +9,8 @@
 //! | import | else | the stub's bytes count: the volume goes |
 //! | copy | stub marked as image | it was finished: the intent ends |
 //! | copy | else | the volume goes: nobody was told of it |
+//! | merge | the two volumes did not change places | nothing was done: the intent ends |
+//! | merge | they did | the origin's stub gets its size, the snapshot's goes, and so does its volume |
 //! | condemn | stub with a name | the name stayed: the intent ends |
 //! | condemn | name without a handle | the name stayed: it gets its handle, the intent ends |
 //! | condemn | no name | the volume goes |
@@ -100,6 +102,7 @@ impl Brick {
                 self.finish_removal(gfid)?;
                 Ok("removed, because its name is gone")
             }
+            (Intent::Merge { origin, size }, stub) => self.settle_merged(gfid, origin, size, stub),
             (Intent::Create { .. } | Intent::Copy { .. }, _) => {
                 self.finish_removal(gfid)?;
                 Ok("undone, because it was never finished")

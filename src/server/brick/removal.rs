@@ -44,6 +44,7 @@ impl Brick {
             let _hold = self.busy.hold(&[gfid]);
             match self.intents.get(gfid) {
                 Some(Intent::Condemn) => {}
+                Some(Intent::Merge { .. }) if self.is_merged(gfid)? => {}
                 Some(Intent::Remove) => return Ok(()),
                 Some(other) => return Err(under_way(gfid, other)),
                 None if self.engine.find(gfid)?.is_none() => return Ok(()),

@@ -261,6 +261,64 @@ fn a_fresh_start_settles_copies() {
 }
 
 #[test]
+fn merges_are_checked_and_settled() {
+    let bed = Bed::new();
+    let brick = bed.attach(true);
+    let origin = settled(&bed, &brick, "origin");
+    let other = settled(&bed, &brick, "other");
+    let [snapshot, second] = ["snapshot", "second"].map(|name| {
+        let gfid = Gfid::random();
+        let how = CopyHow::Snapshot;
+        brick.copy(origin, gfid, Some(name), how, None).unwrap();
+        bed.stub(name, gfid, Some("thin"));
+        brick.commit(gfid).unwrap();
+        gfid
+    });
+    let size = Bytes(12_345);
+    for (from, into, size, kind) in [
+        (origin, other, size, FaultKind::Invalid),
+        (snapshot, snapshot, size, FaultKind::Invalid),
+        (snapshot, other, size, FaultKind::Invalid),
+        (snapshot, origin, Bytes(5 << 20), FaultKind::Invalid),
+        (Gfid::random(), origin, size, FaultKind::NotFound),
+    ] {
+        assert_eq!(kind_of(brick.merge(from, into, size)), kind);
+    }
+    brick.condemn(origin).unwrap();
+    assert_eq!(
+        kind_of(brick.merge(snapshot, origin, size)),
+        FaultKind::Busy
+    );
+    brick.spare(origin).unwrap();
+    assert!(!brick.settle_merge(snapshot).unwrap());
+    assert_eq!(brick.intents.all(), []);
+
+    let merged = brick.merge(snapshot, origin, size).unwrap();
+    assert_eq!((merged.gfid, merged.lv.as_str()), (origin, "origin"));
+    assert_eq!(brick.merge(snapshot, origin, size).unwrap(), merged);
+    assert!(brick.settle_merge(snapshot).unwrap());
+    // Nobody can use what the origin was, or take the snapshot's name for one of an image.
+    assert_eq!(kind_of(brick.open(snapshot)), FaultKind::NotFound);
+    assert_eq!(kind_of(brick.condemn(snapshot)), FaultKind::Busy);
+    assert_eq!(kind_of(brick.remove(snapshot)), FaultKind::Invalid);
+    let copied = brick.copy(snapshot, Gfid::random(), None, CopyHow::Clone, None);
+    assert_eq!(kind_of(copied), FaultKind::NotFound);
+    drop(brick);
+
+    let brick = bed.attach(true);
+    assert_eq!(brick.intents.all(), []);
+    assert!(!bed.dir().join("snapshot").exists() && !bed.handle(snapshot).exists());
+    assert_eq!(bed.dir().join("origin").metadata().unwrap().len(), size.0);
+    let left: Vec<_> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
+    let mut expected = vec![origin, other, second];
+    expected.sort_by_key(|gfid| brick.image(*gfid).unwrap().lv.to_string());
+    assert_eq!(left, expected);
+    assert_eq!(brick.image(second).unwrap().origin_image, Some(origin));
+    drop(brick);
+    assert_eq!(bed.check(), []);
+}
+
+#[test]
 fn a_fresh_start_settles_removals() {
     let bed = Bed::new();
     let brick = bed.attach(true);

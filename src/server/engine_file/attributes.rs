@@ -13,6 +13,10 @@ const GFID: &str = "user.gluster_bd.gfid";
 const KIND: &str = "user.gluster_bd.kind";
 /// The image a file is a snapshot of.
 const ORIGIN: &str = "user.gluster_bd.origin";
+/// By a merge the file is that image's from now on, whatever its own attribute says.
+const MERGED: &str = "user.gluster_bd.merged";
+/// The file holds what an image was before a merge.
+const OUTGOING: &str = "user.gluster_bd.outgoing";
 /// On the folder: the brick that has claimed it.
 const BRICK: &str = "user.gluster_bd.brick";
 
@@ -28,6 +32,10 @@ pub(super) struct Attributes {
     pub(super) kind: ImageKind,
     /// The image it is a snapshot of.
     pub(super) origin: Option<Gfid>,
+    /// The image that a merge has made it, until that is tidied up.
+    pub(super) merged: Option<Gfid>,
+    /// It holds what an image was before a merge.
+    pub(super) outgoing: bool,
 }
 
 impl Attributes {
@@ -42,6 +50,8 @@ impl Attributes {
             gfid: parsed(file, GFID)?,
             kind,
             origin: parsed(file, ORIGIN)?,
+            merged: parsed(file, MERGED)?,
+            outgoing: text(file, OUTGOING)?.is_some(),
         })
     }
 
@@ -51,13 +61,36 @@ impl Attributes {
         let set =
             |name, value: String| fsetxattr(file, name, value.as_bytes(), XattrFlags::empty());
         set(KIND, self.kind.to_string())?;
-        if let Some(origin) = self.origin {
-            set(ORIGIN, origin.to_string())?;
+        match self.origin {
+            Some(origin) => set(ORIGIN, origin.to_string())?,
+            None => remove(file, ORIGIN)?,
+        }
+        match self.outgoing {
+            true => set(OUTGOING, "1".to_owned())?,
+            false => remove(file, OUTGOING)?,
         }
         if let Some(gfid) = self.gfid {
             set(GFID, gfid.to_string())?;
         }
         Ok(())
+    }
+}
+
+/// Makes an open file the image `origin` by a merge, or ends that state.
+pub(super) fn set_merged(file: impl AsFd, origin: Option<Gfid>) -> Result<(), Errno> {
+    match origin {
+        Some(origin) => {
+            let text = origin.to_string();
+            fsetxattr(file, MERGED, text.as_bytes(), XattrFlags::empty())
+        }
+        None => remove(file, MERGED),
+    }
+}
+
+fn remove(file: impl AsFd, name: &str) -> Result<(), Errno> {
+    match fremovexattr(file, name) {
+        Err(Errno::NODATA) => Ok(()),
+        result => result,
     }
 }
 

@@ -8,6 +8,7 @@
 mod attributes;
 mod copy;
 mod error;
+mod merge;
 mod store;
 
 use std::sync::Mutex;
@@ -37,14 +38,17 @@ pub struct FileEngine {
 impl FileEngine {
     /// Opens a folder; it must be on a file system with user attributes and `O_TMPFILE`.
     pub fn open(folder: &std::path::Path) -> Result<FileEngine, EngineError> {
-        Ok(FileEngine {
+        let engine = FileEngine {
             store: Store::open(folder)?,
             naming: Mutex::new(()),
-        })
+        };
+        engine.finish_merges()?;
+        Ok(engine)
     }
 
     fn known(&self, gfid: Gfid) -> Result<Volume, EngineError> {
-        self.find(gfid)?.ok_or_else(|| {
+        let found = self.find(gfid)?.filter(|volume| !volume.outgoing);
+        found.ok_or_else(|| {
             EngineError::new(
                 FaultKind::NotFound,
                 format!("no file in {} belongs to image {gfid}", self.store),
@@ -74,6 +78,8 @@ impl FileEngine {
             gfid: Some(gfid),
             kind,
             origin,
+            merged: None,
+            outgoing: false,
         }
         .write(&file)
         .map_err(|errno| failed(what(), errno))?;
@@ -162,6 +168,8 @@ impl Engine for FileEngine {
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        // Not in the middle of a merge, when two files may have one image.
+        let _naming = self.naming.lock();
         self.store.volumes()
     }
 
@@ -188,13 +196,25 @@ impl Engine for FileEngine {
         source: Gfid,
         dest: Gfid,
         name: &LvName,
-        _cow_size: Option<Bytes>,
+        cow_size: Option<Bytes>,
     ) -> Result<Volume, EngineError> {
+        if cow_size.is_some() {
+            let message = format!(
+                "cannot snapshot image {source}: snapshots in {} have no size of their own",
+                self.store
+            );
+            return Err(EngineError::new(FaultKind::Invalid, message));
+        }
         self.copy_image(source, dest, name, Some(source))
     }
 
     fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
         self.copy_image(source, dest, name, None)
+    }
+
+    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+        let _naming = self.naming.lock();
+        self.merge_snapshot(snapshot)
     }
 
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
@@ -257,7 +277,11 @@ impl Engine for FileEngine {
         let _naming = self.naming.lock();
         if let Some(volume) = self.find(gfid)? {
             if volume.name == *name {
-                return Ok(volume);
+                if volume.outgoing {
+                    // Found again without its image, it is one.
+                    self.store.claim_outgoing(name)?;
+                }
+                return self.known(gfid);
             }
             return Err(EngineError::new(
                 FaultKind::Exists,

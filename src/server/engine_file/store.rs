@@ -70,6 +70,8 @@ impl Store {
             gfid,
             kind: bd_model::ImageKind::Thin,
             origin: gfid,
+            merged: None,
+            outgoing: false,
         }
         .write(&file)
         .map_err(|errno| {
@@ -102,6 +104,13 @@ impl Store {
     pub(super) fn rename(&self, old: &LvName, new: &LvName) -> Result<(), Errno> {
         let (folder, flags) = (&self.folder, RenameFlags::NOREPLACE);
         renameat_with(folder, old.as_str(), folder, new.as_str(), flags)?;
+        rustix::fs::fsync(&self.folder)
+    }
+
+    /// Lets two files exchange their names.
+    pub(super) fn exchange(&self, a: &LvName, b: &LvName) -> Result<(), Errno> {
+        let (folder, flags) = (&self.folder, RenameFlags::EXCHANGE);
+        renameat_with(folder, a.as_str(), folder, b.as_str(), flags)?;
         rustix::fs::fsync(&self.folder)
     }
 
@@ -143,12 +152,14 @@ impl Store {
             let entry = entry.map_err(|errno| failed(what(), errno))?;
             let name = entry.file_name().to_str().ok().and_then(|n| n.parse().ok());
             if let Some(name) = name
-                && let Some(volume) = self.describe(&name)?
+                && let Some(seen) = self.look(&name)?
             {
-                found.push(volume);
+                found.push(seen);
             }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        read_merges(&mut found);
+        let mut found: Vec<Volume> = found.into_iter().map(|(volume, _)| volume).collect();
         let remembered = self.names().clone();
         let mut names: HashMap<Gfid, LvName> = HashMap::new();
         for volume in &found {
@@ -170,6 +181,27 @@ impl Store {
         Ok(found)
     }
 
+    /// Files that a merge has given to an image, where that is not tidied up yet: the name, the
+    /// snapshot that was merged, and the image.
+    pub(super) fn merged(&self) -> Result<Vec<(LvName, Gfid, Gfid)>, EngineError> {
+        let mut merged = Vec::new();
+        for volume in self.volumes()? {
+            let about = self.attributes(&volume.name)?;
+            if let (Some(snapshot), Some(origin)) = (about.gfid, about.merged) {
+                merged.push((volume.name, snapshot, origin));
+            }
+        }
+        Ok(merged)
+    }
+
+    /// The attributes of a file, as they are written on it.
+    pub(super) fn attributes(&self, name: &LvName) -> Result<Attributes, EngineError> {
+        let what = || format!("cannot read {self}/{name}");
+        self.open_with(name, OFlags::RDONLY)
+            .and_then(Attributes::read)
+            .map_err(|errno| failed(what(), errno))
+    }
+
     /// The file of an image.
     pub(super) fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
         let Some(name) = self.names().get(&gfid).cloned() else {
@@ -185,8 +217,13 @@ impl Store {
         }
     }
 
-    /// What a name stands for; `None` if it is not, or no longer, a regular file.
     fn describe(&self, name: &LvName) -> Result<Option<Volume>, EngineError> {
+        Ok(self.look(name)?.map(|(volume, _)| volume))
+    }
+
+    /// What a name stands for, and what the file says of itself; `None` if it is not, or no
+    /// longer, a regular file.
+    fn look(&self, name: &LvName) -> Result<Option<(Volume, Attributes)>, EngineError> {
         let what = || format!("cannot read {self}/{name}");
         let file = match self.open_with(name, OFlags::RDONLY) {
             Ok(file) => file,
@@ -199,9 +236,9 @@ impl Store {
         }
         let attributes = Attributes::read(&file).map_err(|errno| failed(what(), errno))?;
         let number = |value: i64| u64::try_from(value).unwrap_or_default();
-        Ok(Some(Volume {
+        let volume = Volume {
             name: name.clone(),
-            gfid: attributes.gfid,
+            gfid: attributes.merged.or(attributes.gfid),
             kind: attributes.kind,
             size: Bytes(number(stat.st_size)),
             allocated: Bytes(number(stat.st_blocks) * bd_model::SECTOR),
@@ -209,7 +246,12 @@ impl Store {
             origin: attributes
                 .origin
                 .and_then(|origin| self.names().get(&origin).cloned()),
-        }))
+            origin_image: attributes
+                .origin
+                .filter(|origin| self.names().contains_key(origin)),
+            outgoing: attributes.outgoing,
+        };
+        Ok(Some((volume, attributes)))
     }
 
     /// Gives a file that belongs to nobody to an image and fills up its last extent.
@@ -237,6 +279,8 @@ impl Store {
                     gfid: Some(gfid),
                     kind: volume.kind,
                     origin: None,
+                    merged: None,
+                    outgoing: false,
                 }
                 .write(&file)
             })
@@ -244,6 +288,19 @@ impl Store {
             .map_err(|errno| failed(what(), errno))?;
         self.remember(gfid, name);
         Ok(())
+    }
+
+    /// Makes what a merge has left an image again.
+    pub(super) fn claim_outgoing(&self, name: &LvName) -> Result<(), EngineError> {
+        let about = Attributes {
+            outgoing: false,
+            ..self.attributes(name)?
+        };
+        let file = self.open_file(name)?;
+        about
+            .write(&file)
+            .and_then(|()| rustix::fs::fsync(&file))
+            .map_err(|errno| failed(format!("cannot adopt {self}/{name}"), errno))
     }
 
     /// Opens for direct I/O where the file system has it.
@@ -315,6 +372,21 @@ impl Store {
         attributes::remove_claim(&self.folder)
             .and_then(|()| rustix::fs::fsync(&self.folder))
             .map_err(|errno| failed(format!("cannot release {self}"), errno))
+    }
+}
+
+/// After a merge the file that the origin had before is the snapshot's, whatever it says.
+fn read_merges(found: &mut [(Volume, Attributes)]) {
+    let merges: Vec<_> = found
+        .iter()
+        .filter_map(|(volume, about)| Some((volume.name.clone(), about.gfid?, about.merged?)))
+        .collect();
+    for (new, snapshot, origin) in merges {
+        for (volume, _) in found.iter_mut() {
+            if volume.name != new && volume.gfid == Some(origin) {
+                (volume.gfid, volume.outgoing) = (Some(snapshot), true);
+            }
+        }
     }
 }
 

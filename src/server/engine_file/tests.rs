@@ -36,6 +36,43 @@ fn everything_is_found_again_after_a_restart() {
     assert!(volume.allocated >= EXTENT);
 }
 
+/// The state right after the decisive step of a merge, as a crash leaves it.
+#[test]
+fn a_merge_that_was_cut_off_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let [origin, snapshot] = [(); 2].map(|()| Gfid::random());
+    let (a, s) = ("a".parse().unwrap(), "s".parse().unwrap());
+    let engine = FileEngine::open(folder.path()).unwrap();
+    engine
+        .create(origin, &a, ImageKind::Thin, Bytes(1))
+        .unwrap();
+    engine.snapshot(origin, snapshot, &s, None).unwrap();
+    let file = File::open(folder.path().join("s")).unwrap();
+    attributes::set_merged(&file, Some(origin)).unwrap();
+    let seen = |engine: &FileEngine| {
+        let of = |gfid| engine.find(gfid).unwrap().unwrap();
+        let (new, old) = (of(origin), of(snapshot));
+        (
+            new.name.to_string(),
+            new.outgoing,
+            old.name.to_string(),
+            old.outgoing,
+        )
+    };
+    let merged = ("s".to_owned(), false, "a".to_owned(), true);
+    engine.volumes().unwrap();
+    assert_eq!(seen(&engine), merged);
+    for _ in 0..2 {
+        let engine = FileEngine::open(folder.path()).unwrap();
+        assert_eq!(seen(&engine), merged);
+        let about = Attributes::read(&file).unwrap();
+        assert_eq!(
+            (about.gfid, about.merged, about.origin),
+            (Some(origin), None, None)
+        );
+    }
+}
+
 #[test]
 fn an_admin_may_rename_files() {
     let folder = tempfile::tempdir().unwrap();

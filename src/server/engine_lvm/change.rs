@@ -4,6 +4,7 @@ use bd_lvm::{Change, Done, LvReport, LvmErrorKind, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
+use super::model::is_outgoing;
 use super::{LvmEngine, Turn, fault};
 use crate::engine::{EngineError, Volume};
 
@@ -173,6 +174,10 @@ impl LvmEngine {
             return refuse(FaultKind::Exists, &why);
         }
         match owner {
+            // Found again without its image, it is one.
+            Some(owner) if owner == gfid && is_outgoing(&lv) => {
+                self.retag(&turn, &what, gfid, &[], &[Tag::Outgoing])?;
+            }
             Some(owner) if owner == gfid => {}
             Some(owner) => {
                 return refuse(FaultKind::Exists, &format!("it belongs to image {owner}"));

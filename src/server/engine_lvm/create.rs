@@ -4,7 +4,7 @@ use bd_lvm::{Change, LvReport, LvmErrorKind, LvmUuid, Tag};
 use bd_model::{Bytes, Extents, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
 
-use super::model::visible_size;
+use super::model::{is_outgoing, visible_size};
 use super::{LvmEngine, Turn, fault};
 use crate::engine::{EngineError, Volume};
 
@@ -87,6 +87,15 @@ impl LvmEngine {
         let origin = self.image_in_step(&turn, &what, source)?;
         complete(&what, &origin)?;
         if origin.is_thin() {
+            if cow_size.is_some() {
+                return Err(EngineError::new(
+                    FaultKind::Invalid,
+                    format!(
+                        "cannot {what}: {} is thin, and its snapshots have no size of their own",
+                        self.path(&origin.name)
+                    ),
+                ));
+            }
             self.snapshot_thin(&turn, &what, &origin, dest, name)?;
         } else {
             if origin.is_cow() {
@@ -99,7 +108,10 @@ impl LvmEngine {
                 ));
             }
             let extents = match cow_size {
-                Some(size) => self.extents(&what, size)?,
+                // More than can be needed would be of no use; LVM says so and takes less.
+                Some(size) => self
+                    .extents(&what, size)?
+                    .min(cow_extents(origin.size, self.extent)),
                 None => cow_extents(origin.size, self.extent),
             };
             // LVM makes it in several steps, and a kill between them leaves a plain LV with old
@@ -325,8 +337,13 @@ impl Plan {
     }
 }
 
-/// Refuses the destination of a copy which a crash has cut short.
+/// Refuses the destination of a copy which a crash has cut short, and what a merge has left.
 pub(super) fn complete(what: &str, lv: &LvReport) -> Result<(), EngineError> {
+    if is_outgoing(lv) {
+        let name = &lv.name;
+        let message = format!("cannot {what}: {name} holds what an image was before a merge");
+        return Err(EngineError::new(FaultKind::NotFound, message));
+    }
     if !lv.tags.contains(&Tag::Unfinished) {
         return Ok(());
     }

@@ -15,6 +15,7 @@ mod create;
 mod fault;
 mod kernel;
 mod mapping;
+mod merge;
 mod model;
 mod open;
 mod pool;
@@ -35,7 +36,7 @@ use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use kernel::Kernel;
-use model::{Model, visible_size};
+use model::{Model, is_outgoing, visible_size};
 
 /// The images of one VG.
 #[derive(Debug)]
@@ -156,7 +157,9 @@ impl LvmEngine {
                 size
             },
             pool: lv.pool.clone(),
-            origin: lv.origin.clone(),
+            origin: model.origin_name(lv),
+            origin_image: model.origin_image(lv),
+            outgoing: is_outgoing(lv),
         }
     }
 
@@ -272,6 +275,10 @@ impl Engine for LvmEngine {
 
     fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
         self.make_clone(source, dest, name)
+    }
+
+    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+        self.merge_snapshot(snapshot)
     }
 
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {

@@ -17,7 +17,8 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new(mut vg: VgReport) -> Model {
-        let lvs = std::mem::take(&mut vg.lvs);
+        let mut lvs = std::mem::take(&mut vg.lvs);
+        read_merges(&mut lvs);
         let (lvs_len, empty) = (lvs.len(), HashMap::new());
         let mut model = Model {
             vg,
@@ -102,6 +103,14 @@ impl Model {
         }
     }
 
+    /// Changes tags that may say what other LVs are.
+    pub(super) fn retag_and_read(&mut self, uuid: &LvmUuid, add: &[Tag], del: &[Tag]) {
+        self.retag(uuid, add, del);
+        let mut vg = self.vg.clone();
+        vg.lvs = self.lvs.values().cloned().collect();
+        *self = Model::new(vg);
+    }
+
     /// Takes extents out of the free ones.
     pub(super) fn take(&mut self, extents: Extents) {
         self.vg.free.0 = self.vg.free.0.saturating_sub(extents.0);
@@ -139,6 +148,50 @@ impl Model {
             .fold((0, Bytes(0)), |(count, sum), lv| {
                 (count + 1, Bytes(sum.0.saturating_add(lv.size.0)))
             })
+    }
+
+    /// The image that an LV is a snapshot of.
+    pub(super) fn origin_image(&self, lv: &LvReport) -> Option<Gfid> {
+        let told = lv.tags.iter().find_map(|tag| match tag {
+            Tag::Origin(gfid) => Some(*gfid),
+            _ => None,
+        });
+        if let Some(told) = told {
+            return self.image(told).map(|_| told);
+        }
+        let origin = lv.origin.as_ref().and_then(|name| self.named(name))?;
+        let owner = self.owner(origin)?;
+        if !is_outgoing(origin) {
+            return Some(owner);
+        }
+        // In the middle of a merge: its snapshots belong to what it was.
+        let mut lvs = self.lvs.values();
+        let new = lvs.find(|lv| lv.tags.contains(&Tag::Merged(owner)))?;
+        self.owner(new)
+    }
+
+    /// The LV that an LV is a snapshot of, by its name.
+    pub(super) fn origin_name(&self, lv: &LvReport) -> Option<LvName> {
+        if let Some(image) = self.origin_image(lv).and_then(|image| self.image(image)) {
+            return Some(image.name.clone());
+        }
+        let origin = lv.origin.as_ref().and_then(|name| self.named(name));
+        lv.origin
+            .clone()
+            .filter(|_| !origin.is_some_and(is_outgoing))
+    }
+
+    /// LVs which a merge has given to an image, and the snapshot that was merged, where LVM's
+    /// metadata is not tidied up yet.
+    pub(super) fn merged(&self) -> Vec<(LvReport, Gfid)> {
+        let merged = |lv: &LvReport| merged(lv).map(|snapshot| (lv.clone(), snapshot));
+        self.lvs.values().filter_map(merged).collect()
+    }
+
+    /// LVs that are snapshots of this one for LVM.
+    pub(super) fn snapshots_of(&self, origin: &LvName) -> Vec<LvReport> {
+        let of_this = |lv: &&LvReport| lv.origin.as_ref() == Some(origin);
+        self.lvs.values().filter(of_this).cloned().collect()
     }
 
     /// A copy-on-write snapshot of an LV.
@@ -188,6 +241,36 @@ impl Model {
         let has = |lv: &&LvReport| lv.tags.contains(tag);
         self.lvs.values().filter(has).cloned().collect()
     }
+}
+
+/// A merge is made by one change of the snapshot's LV, which then bears the tag of its origin and
+/// says what it was. The other LV with that tag is from this moment on the snapshot's, whatever it
+/// says itself.
+fn read_merges(lvs: &mut [LvReport]) {
+    let merges: Vec<_> = lvs
+        .iter()
+        .filter_map(|lv| Some((lv.uuid.clone(), lv.gfid()?, merged(lv)?)))
+        .collect();
+    for (uuid, image, snapshot) in merges {
+        for lv in lvs.iter_mut() {
+            if lv.uuid != uuid && lv.gfid() == Some(image) {
+                lv.tags.retain(|tag| *tag != Tag::Gfid(image));
+                lv.tags.extend([Tag::Gfid(snapshot), Tag::Outgoing]);
+            }
+        }
+    }
+}
+
+fn merged(lv: &LvReport) -> Option<Gfid> {
+    lv.tags.iter().find_map(|tag| match tag {
+        Tag::Merged(snapshot) => Some(*snapshot),
+        _ => None,
+    })
+}
+
+/// Whether an LV holds what an image was before a merge.
+pub(super) fn is_outgoing(lv: &LvReport) -> bool {
+    lv.tags.contains(&Tag::Outgoing)
 }
 
 /// The bytes that users of an LV see.

@@ -65,6 +65,7 @@ impl LvmEngine {
         if claimed {
             engine.prepare_pool(&engine.turn())?;
             engine.finish_transaction()?;
+            engine.finish_merges(&engine.turn());
             engine.sweep();
         }
         Ok(engine)

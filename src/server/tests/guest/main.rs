@@ -19,9 +19,12 @@ fn fail_points_are_survived_on_a_thin_pool() {
             "init.claimed",
             "create.made",
             "copy.made",
+            "merge.committed",
+            "merge.swapped",
             "abort.removed",
             "remove.removed",
             "adopt.done",
+            "release.released",
         ],
     );
 }

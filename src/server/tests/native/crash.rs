@@ -115,11 +115,13 @@ pub(crate) fn survive(ground: &Ground<'_>, point: &str) {
             made(ground, point, Before::create);
         }
         "copy.intended" | "copy.made" => made(ground, point, Before::copy),
+        "merge.intended" | "merge.committed" | "merge.swapped" => merge(ground, point),
         "abort.removed" => abort(ground, point),
         "intent.dropping" | "intent.dropped" => commit(ground, point),
         "remove.begun" | "remove.removed" => remove(ground, point),
         "resize.done" | "rename.done" => change(ground, point),
         "adopt.done" => adopt(ground, point),
+        "release.released" => release(ground, point),
         other => panic!("no test reaches {other}"),
     }
 }
@@ -145,6 +147,75 @@ fn made(ground: &Ground<'_>, point: &str, request: impl Fn(&Before) -> Request) 
     let server = before.starts_clean(point, &[before.old]);
     server.client().call(&request(&before)).unwrap();
     server.stop();
+}
+
+/// The server died in a merge, and so did the brick, or not: both images are what they were, or
+/// the origin has the snapshot's size and volume, and the snapshot is gone.
+fn merge(ground: &Ground<'_>, point: &str) {
+    let size = Bytes(3_000_000);
+    let begun = || {
+        let before = Before::new(ground);
+        before.lives(&[before.copy()]);
+        before.bed.image("new", before.new);
+        let (brick, snapshot) = (before.id, before.new);
+        let commit = Request::Commit {
+            brick,
+            gfid: snapshot,
+        };
+        before.lives(&[commit]);
+        let merge = Request::Merge {
+            brick,
+            snapshot,
+            origin: before.old,
+            size,
+        };
+        before.dies(point, &[merge]);
+        before
+    };
+    let merged = point != "merge.intended";
+    let length = |before: &Before| {
+        std::fs::metadata(before.bed.path("brick/old"))
+            .unwrap()
+            .len()
+    };
+
+    let before = begun();
+    let left = left_of(&before, merged);
+    before.starts_clean(point, &left).stop();
+    assert_eq!(before.bed.path("brick/new").exists(), !merged, "{point}");
+    assert_eq!(before.bed.handle(before.new).exists(), !merged, "{point}");
+    assert_eq!(length(&before), if merged { size.0 } else { 0 }, "{point}");
+
+    let before = begun();
+    let (brick, snapshot) = (before.id, before.new);
+    let server = before.bed.start();
+    let mut client = server.client();
+    client.call(&before.bed.attach(false)).unwrap();
+    let settle = Request::SettleMerge { brick, snapshot };
+    for _ in 0..2 {
+        assert_eq!(
+            client.call(&settle).unwrap(),
+            Reply::Merged(merged),
+            "{point}"
+        );
+    }
+    if merged {
+        before.bed.unlink("new", snapshot);
+        let remove = Request::Remove {
+            brick,
+            gfid: snapshot,
+        };
+        client.call(&remove).unwrap();
+    }
+    server.stop();
+    before.starts_clean(point, &left_of(&before, merged)).stop();
+}
+
+fn left_of(before: &Before, merged: bool) -> Vec<Gfid> {
+    match merged {
+        true => vec![before.old],
+        false => vec![before.old, before.new],
+    }
 }
 
 fn abort(ground: &Ground<'_>, point: &str) {
@@ -198,6 +269,42 @@ fn change(ground: &Ground<'_>, point: &str) {
     let mut client = server.client();
     client.call(&before.bed.attach(false)).unwrap();
     client.call(&request).unwrap();
+    server.stop();
+}
+
+/// A brick that was not quite released is still one.
+fn release(ground: &Ground<'_>, point: &str) {
+    let before = Before::new(ground);
+    let release = |keep| Request::ReleaseBrick {
+        dir: before.bed.path("brick"),
+        keep,
+    };
+    let server = before.bed.start_to_die_at(point);
+    let lost = server.client().call(&release(true));
+    assert!(matches!(lost, Err(CallError::Lost(_))), "{lost:?}");
+    server.died();
+    before.starts_clean(point, &[before.old]).stop();
+
+    let server = before.bed.start();
+    let mut client = server.client();
+    match client.call(&release(false)) {
+        Err(CallError::Fault(fault)) => assert!(fault.message.contains("old"), "{fault}"),
+        other => panic!("{other:?}"),
+    }
+    match client.call(&release(true)).unwrap() {
+        Reply::Released(released) => assert_eq!(released.kept.len(), 1),
+        other => panic!("{other:?}"),
+    }
+    assert!(client.call(&before.bed.attach(true)).is_err());
+    // The image is shown again by the brick that comes next.
+    let id = brick(client.call(&before.bed.init())).id;
+    assert_ne!(id, before.id);
+    client.call(&before.bed.attach(true)).unwrap();
+    let info = Request::Info {
+        brick: id,
+        gfid: before.old,
+    };
+    client.call(&info).unwrap();
     server.stop();
 }
 

@@ -92,9 +92,15 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
     )?;
     expect(
         bed,
-        "snapshot vms:/top/lv1 snap 1",
+        "snapshot vms:/top/lv1 snap",
         0,
         "snapshot of vms:/top/lv1",
+    )?;
+    expect(
+        bed,
+        "snapshot vms:/top/lv1 sized 1",
+        5,
+        "vms:/top/lv1 is thin",
     )?;
     expect(bed, "snapshot vms:/top/lv1 clone", 5, "exists already")?;
     expect(bed, "clone vms:/top/nothere x", 3, "no such file")?;
@@ -138,6 +144,44 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         0,
         "deleted vms:/old-clone",
     )?;
+
+    // Only LVM has snapshots with a size of their own.
+    let sized = line(bed, "gluster-bd", "snapshot vms:/top/lv2 sized 1")?;
+    let refused = sized.code == 1 && sized.stderr.contains("invalid argument");
+    ensure!(sized.code == 0 || refused, "{sized}");
+    ensure!(
+        listed(bed)?.contains("sized") != refused,
+        "{}",
+        listed(bed)?
+    );
+    if !refused {
+        expect(
+            bed,
+            "merge vms:sized --force",
+            5,
+            "a copy-on-write snapshot",
+        )?;
+        expect(bed, "delete vms:sized", 0, "deleted")?;
+    }
+    expect(bed, "snapshot vms:/top/lv1 before", 0, "vms:/top/before")?;
+    sh(&format!(
+        "cd {} && head -c 1M /dev/zero | dd of=lv1 conv=notrunc,fsync status=none && ! cmp -s lv1 snap",
+        top.display()
+    ))?;
+    expect(bed, "merge vms:/top/lv1", 5, "is no snapshot")?;
+    expect(bed, "merge vms:nothere", 3, "no such file")?;
+    expect(bed, "merge vms:before", 5, "--force")?;
+    let json = line(bed, "gluster-bd", "merge vms:before --force --json")?
+        .ok()?
+        .stdout;
+    ensure!(
+        json.contains("\"snapshot\": \"/top/before\"") && json.contains("\"path\": \"/top/lv1\""),
+        "{json}"
+    );
+    // Another client's caches follow within a second.
+    wait_for("the bytes of the snapshot", || {
+        Ok(sh(&format!("cd {} && cmp -s lv1 snap", top.display())).is_ok())
+    })?;
 
     expect(bed, "resize vms:lv1 +4M", 0, "has 8 MiB")?;
     expect(bed, "resize vms:lv1 -4M", 5, "--force")?;

@@ -219,7 +219,7 @@ fn the_old_sequence() {
         ))?;
         gluster("bd create vms:/top/lv3 4MB")?.ok()?;
         gluster("bd clone vms:/top/lv3 lv4")?.ok()?;
-        gluster("bd snapshot vms:/top/lv3 lv5 1")?.ok()?;
+        gluster("bd snapshot vms:/top/lv3 lv5")?.ok()?;
         ensure!(
             lvs(&vg)? == "gluster_bd_brick lv2 lv3 lv4 lv5 pool",
             "{}",
@@ -259,8 +259,21 @@ fn a_brick_in_a_directory() {
         // The group has no pool.
         typed::expect(&bed, "create vms:lv1 8", 0, "8 MiB, lv")?;
         ensure!(vg.lvs()? == ["lv1"]);
-        typed::expect(&bed, "snapshot vms:lv1 snap", 0, "snapshot of")?;
-        typed::expect(&bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")?;
+        // As the old command wrote it: the space of a copy-on-write snapshot, in MiB.
+        typed::line(&bed, "gluster", "bd snapshot vms:lv1 snap 1")?.ok()?;
+        let size = |lv: &str| vg.field(lv, "lv_size");
+        ensure!(size("snap")? == "4194304", "{}", size("snap")?);
+        typed::expect(&bed, "snapshot vms:lv1 whole", 0, "snapshot of")?;
+        ensure!(size("whole")? == "12582912", "{}", size("whole")?);
+        typed::expect(
+            &bed,
+            "merge vms:snap --force",
+            5,
+            "a copy-on-write snapshot",
+        )?;
+        ensure!(vg.lvs()? == ["lv1", "snap", "whole"]);
+        let all = "delete vms:snap vms:whole vms:lv1";
+        typed::expect(&bed, all, 0, "deleted vms:/top/lv1")?;
         typed::interrupted(rig, &bed)
     });
 }

@@ -13,6 +13,7 @@ mod holes;
 mod kills;
 mod life;
 mod links;
+mod merges;
 mod model;
 mod names;
 mod plain;
@@ -131,6 +132,9 @@ fn bytes_and_places() {
         plain::a_plain_file_becomes_an_image,
         plain::subdirectories_hold_images_too,
         plain::statfs_tells_the_store,
+        merges::of_an_open_image,
+        merges::that_are_refused,
+        merges::that_are_cut_off,
         restart::of_every_server,
         restart::without_the_server_open_images_go_on,
         foreign::appear_as_files,

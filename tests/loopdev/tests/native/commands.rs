@@ -1,12 +1,14 @@
 //! The commands on the file engine.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use loopdev::{Daemon, Place, Rig, run};
 
 use crate::typed::{self, Bed};
 
 /// A volume of one brick on the file engine, and its servers.
-fn bed(rig: &mut Rig) -> Result<(Bed, Daemon, Daemon)> {
+fn bed(rig: &mut Rig) -> Result<(Bed, PathBuf, Daemon, Daemon)> {
     let disk = rig.filesystem("disk", 512)?;
     let (brick, store) = (disk.join("b1"), disk.join("top"));
     std::fs::create_dir(&brick)?;
@@ -16,26 +18,32 @@ fn bed(rig: &mut Rig) -> Result<(Bed, Daemon, Daemon)> {
     let words = ["brick", "init", &dir, "--engine", "file", "--store", &store];
     loopdev::cmd("gluster-bd", &words)?.ok()?;
     let glusterd = rig.glusterd()?;
-    let volume = rig.volume("vol", &[brick])?;
+    let volume = rig.volume("vol", std::slice::from_ref(&brick))?;
     volume.set("user.bd", "on")?;
     volume.start()?;
     let top = "top".to_owned();
-    Ok((Bed { volume, top }, server, glusterd))
+    Ok((Bed { volume, top }, brick, server, glusterd))
 }
 
 #[test]
 fn image_commands() {
     run("native::image_commands", Place::Native, |rig| {
-        let (bed, server, glusterd) = bed(rig)?;
+        let (bed, brick, server, glusterd) = bed(rig)?;
         typed::commands(rig, &bed)?;
-        typed::servers_gone(&bed, &server, &glusterd)
+        let remove = format!("brick remove {}", brick.display());
+        typed::expect(&bed, &remove, 5, "stop its volume first")?;
+        typed::servers_gone(&bed, &server, &glusterd)?;
+        typed::expect(&bed, &remove, 4, "gluster-bdd")?;
+        let _server = rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
+        typed::expect(&bed, &remove, 0, "is no brick any more")?;
+        typed::expect(&bed, &remove, 3, "is not a brick of gluster-bd")
     });
 }
 
 #[test]
 fn interrupted_commands() {
     run("native::interrupted_commands", Place::Native, |rig| {
-        let (bed, _, _) = bed(rig)?;
+        let (bed, ..) = bed(rig)?;
         typed::interrupted(rig, &bed)
     });
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Place, Rig, Volume, gluster_bd, run, wait_for};
+use loopdev::{Output, Place, Rig, Volume, cmd, gluster_bd, run, wait_for};
 
-use crate::images::tools::{MIB, expect_head, open, pattern, put, sh_in, size_of};
+use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
 /// The image directory, whose name is that of each brick's store.
 const TOP: &str = "images";
@@ -45,6 +45,12 @@ impl Bricks {
             }
         }
         Ok(count)
+    }
+
+    /// Asks for a merge of a snapshot into its origin.
+    fn merge(&self, name: &str) -> Result<Output> {
+        let snapshot = self.at(name).display().to_string();
+        cmd("setfattr", &["-n", "merge", "-v", "1", &snapshot])
     }
 
     fn check(&self) -> Result<()> {
@@ -296,9 +302,68 @@ fn copy_of_a_stale_source(rig: &mut Rig, bricks: &Bricks, all_copy: bool) -> Res
         })
     };
     right(bricks)?;
+    // Its notes would be lost in a merge, and the bytes with them.
+    let output = bricks.merge("stale-s")?;
+    let said = |text| output.stderr.contains(text);
+    ensure!(said("busy") || said("not supported"), "{output}");
     heal(rig, "enable")?;
     bricks.healed(rig)?;
     right(bricks)
+}
+
+/// Every brick that has a snapshot merges it.
+fn merges(bricks: &Bricks) -> Result<()> {
+    let (first, second) = (pattern(7, 300_000), pattern(8, 400_000));
+    for name in ["m0", "m1", "m2"] {
+        fs::write(bricks.at(name), &first)?;
+        sh_in(
+            &bricks.mount.join(TOP),
+            &format!("ln -s {name} {name}-s && ln -s {name} {name}-t"),
+        )?;
+        fs::write(bricks.at(name), &second)?;
+        bricks.merge(&format!("{name}-s"))?.ok()?;
+        expect_head(&bricks.at(name), 300_000, 300_000, &[(0, &first)])?;
+        let snapshot = format!("{name}-s");
+        ensure!(bricks.held(&snapshot)?.is_empty());
+        // The name is free.
+        fs::write(bricks.at(&snapshot), "new")?;
+        expect_at(&bricks.at(&snapshot), 0, b"new")?;
+    }
+    bricks.check()
+}
+
+/// All replicas merge, or none does.
+fn merges_need_all(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    let (first, second) = (pattern(7, 300_000), pattern(8, 400_000));
+    // With a brick away the others do not merge: heal would not see the difference.
+    put(&bricks.at("m0"), 0, &second)?;
+    let pids = bricks.volume.brick_pids()?;
+    rig.kill9(*pids.last().context("no brick")?)?;
+    wait_for("the mount to miss the brick", || {
+        let output = bricks.merge("m0-t")?;
+        ensure!(output.code != 0, "merged without a brick");
+        // The writes just now may have left notes, which are looked at on each brick in turn.
+        let said = |text| output.stderr.contains(text);
+        Ok(said("not connected") || said("busy"))
+    })?;
+    expect_at(&bricks.at("m0"), 0, &second)?;
+    bricks.volume.start()?;
+    bricks.healed(rig)?;
+    wait_for("the brick to be back", || {
+        Ok(bricks.merge("m0-t")?.code == 0)
+    })?;
+    expect_head(&bricks.at("m0"), 300_000, 300_000, &[(0, &first)])
+}
+
+/// Parts of a volume that cannot merge alike refuse it.
+fn merges_are_refused(bricks: &Bricks) -> Result<()> {
+    fs::write(bricks.at("m"), pattern(7, 300_000))?;
+    sh_in(&bricks.mount.join(TOP), "ln -s m m-s")?;
+    put(&bricks.at("m"), 0, b"later")?;
+    let output = bricks.merge("m-s")?;
+    ensure!(output.stderr.contains("not supported"), "{output}");
+    expect_at(&bricks.at("m"), 0, b"later")?;
+    expect_at(&bricks.at("m-s"), 0, &pattern(7, 300_000))
 }
 
 #[test]
@@ -308,6 +373,9 @@ fn replicated() {
         copies_under_load(rig, bricks)?;
         replicas_agree(bricks, 3)?;
         brick_misses_changes(rig, bricks)?;
+        replicas_agree(bricks, 3)?;
+        merges(bricks)?;
+        merges_need_all(rig, bricks)?;
         replicas_agree(bricks, 3)?;
         copy_of_a_stale_source(rig, bricks, true)?;
         replicas_agree(bricks, 3)
@@ -323,6 +391,7 @@ fn with_an_arbiter() {
         |rig, bricks| {
             life(rig, bricks)?;
             copies_under_load(rig, bricks)?;
+            merges(bricks)?;
             brick_misses_changes(rig, bricks)
         },
     );
@@ -337,6 +406,7 @@ fn dispersed() {
         |rig, bricks| {
             life(rig, bricks)?;
             copies_under_load(rig, bricks)?;
+            merges_are_refused(bricks)?;
             brick_misses_changes(rig, bricks)?;
             copy_of_a_stale_source(rig, bricks, false)
         },
@@ -347,6 +417,7 @@ fn dispersed() {
 fn distributed() {
     on("distributed", &[], 2, |rig, bricks| {
         life(rig, bricks)?;
+        merges(bricks)?;
         copies_under_load(rig, bricks)?;
         ensure!(
             bricks
