@@ -78,8 +78,8 @@ fn completions(volume: &str) -> Result<()> {
     // Bash completes what follows the colon.
     let path = proposed(&format!("gluster-bd info {volume}:/vg0/v"))?;
     ensure!(path == ["/vg0/vm1"], "{path:?}");
-    let name = proposed(&format!("gluster-bd resize {volume}:before"))?;
-    ensure!(name == ["before-upgrade"], "{name:?}");
+    let name = proposed(&format!("gluster-bd resize {volume}:v"))?;
+    ensure!(name == ["vm1"], "{name:?}");
     let command = proposed("gluster-bd pool ext")?;
     ensure!(command == ["extend"], "{command:?}");
     Ok(())
