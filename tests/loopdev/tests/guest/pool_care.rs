@@ -195,7 +195,7 @@ fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
     vg.lvm("lvremove", &["-y", &filler])?.ok()?;
     let mut refusals = 0;
     for number in written..written + 8 {
-        insist(&path, number, &mut refusals)?;
+        insist(&bed.at("a"), number, &mut refusals)?;
     }
     said(bed, "takes writes again")?;
     println!("measured: went on after {refusals} refusals");
