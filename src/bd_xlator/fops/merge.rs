@@ -2,6 +2,8 @@
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bd_model::{Bytes, Gfid};
 use bd_proto::{CallError, Reply, Request};
@@ -15,6 +17,11 @@ use glusterfs::{
 
 use crate::core::{Image, Kind, LinkError, Standstill};
 use crate::{Brick, names};
+
+/// How long a merge waits for the last descriptor of the snapshot to go. Clients give descriptors
+/// back after the program that had them has ended, and heal may be looking at the file.
+const LAST_CLOSE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A merge that was begun.
 #[derive(Debug)]
@@ -48,6 +55,10 @@ pub(crate) fn merge<F: Fop>(
     let merge = Merge::prepare(brick, frame, inode, snapshot, origin)?;
     if let Err(errno) = snapshot.flush() {
         return Err(Errno::new(errno));
+    }
+    let patience = Instant::now() + LAST_CLOSE;
+    while snapshot.is_open() && Instant::now() < patience {
+        thread::sleep(LOOK_AGAIN);
     }
     let image = Arc::clone(&merge.origin);
     let mut held = image.stand_still();

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use loopdev::{Backing, Bed, Output, cmd, wait_for};
@@ -111,8 +112,18 @@ pub(crate) fn of_an_open_image(bed: &mut Bed<'_>) -> Result<()> {
     bed.expect_names(&["a", "later"])?;
     bed.check()?;
 
-    // The other snapshot is still one of this image, and can be merged as well.
-    merge(&bed.at("later"))?.ok()?;
+    // The other snapshot is still one of this image, and can be merged as well. Its last user
+    // goes while the merge waits for that.
+    let user = open(&bed.at("later"))?;
+    user.write_all_at(&snapshot[..BLOCK], 0)?;
+    user.sync_all()?;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            drop(user);
+        });
+        merge(&bed.at("later"))?.ok()
+    })?;
     wait_for("the size of the second merge", || {
         Ok(size_of(&bed.at("a"))? == 2 * MIB)
     })?;
