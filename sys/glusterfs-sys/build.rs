@@ -107,7 +107,7 @@ fn main() {
     }
     let bindings = builder.generate().expect(
         "the headers of GlusterFS cannot be read; install libglusterfs-dev, liburcu-dev, \
-         libacl1-dev, uuid-dev and libclang-dev",
+         libacl1-dev, uuid-dev, libssl-dev and libclang-dev",
     );
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     bindings
