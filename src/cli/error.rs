@@ -121,16 +121,16 @@ fn exit_of_errno(errno: i32) -> Exit {
 
 /// libgfapi has few values for all that can go wrong, and no errno that says it well.
 fn exit_of_connect(error: &gfapi::ConnectError) -> Exit {
-    match error.source.raw_os_error() {
-        Some(libc::ENOENT) => Exit::NotFound,
-        Some(libc::EACCES | libc::EPERM) => Exit::Failed,
+    match error.source.kind() {
+        std::io::ErrorKind::NotFound => Exit::NotFound,
+        std::io::ErrorKind::PermissionDenied => Exit::Failed,
         _ => Exit::Unreachable,
     }
 }
 
 fn connect_hint(error: &gfapi::ConnectError) -> &'static str {
-    match error.source.raw_os_error() {
-        Some(libc::ENOENT) => "is the name right? (gluster volume list)",
+    match error.source.kind() {
+        std::io::ErrorKind::NotFound => "is the name right? (gluster volume list)",
         _ => "is it started, and may this user and host use it? (gluster volume info)",
     }
 }

@@ -68,7 +68,7 @@ impl Volume {
                 name: name.to_owned(),
             })
         } else {
-            Err(failed(last_error()))
+            Err(failed(explained(last_error())))
         }
     }
 
@@ -279,4 +279,15 @@ pub fn end_process(code: u8) -> ! {
 /// A null pointer for answers that nobody wants.
 pub(crate) fn unwanted() -> *mut gfapi_sys::glfs_stat {
     ptr::null_mut()
+}
+
+/// GlusterFS 11 says that there is no memory when glusterd has no such volume; 10 says ENOENT.
+fn explained(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => io::Error::new(
+            io::ErrorKind::NotFound,
+            "glusterd gives no volume of that name",
+        ),
+        _ => error,
+    }
 }
