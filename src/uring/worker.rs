@@ -11,8 +11,12 @@ use io_uring::{IoUring, opcode, squeue, types};
 use crate::op::Op;
 use crate::queue::Queue;
 
-/// Requests that the kernel works on at the same time; more wait.
+/// Requests that are given to the kernel at once.
 const DEPTH: u32 = 256;
+/// Requests that the kernel works on at the same time; more wait. Far more than one client of
+/// Gluster can have (server.outstanding-rpc-limit, 64), so that a disk that does not answer is no
+/// hindrance to the others.
+const IN_FLIGHT: u32 = 1024;
 /// The thread's nice value (nice(2)): about nine times the share of an ordinary thread.
 const NICE: i32 = -10;
 /// How long the requests that the kernel works on are waited for when the ring has broken.
@@ -47,11 +51,18 @@ impl Worker {
         // Completions are handled by the ring's thread when it asks for them, where the kernel can
         // do that (Linux 6.1).
         let uring = IoUring::builder()
+            .setup_cqsize(2 * IN_FLIGHT)
             .setup_single_issuer()
             .setup_defer_taskrun()
             .build(DEPTH)
-            .or_else(|_| IoUring::new(DEPTH))?;
-        let count = DEPTH as usize - 1;
+            .or_else(|_| IoUring::builder().setup_cqsize(2 * IN_FLIGHT).build(DEPTH))?;
+        // What a device cannot begin without waiting (a thin LV never can) is done by threads of
+        // the kernel. By default they are four for each processor: one disk that does not answer
+        // would soon hold them all. Before Linux 5.15 it stays so.
+        let _more = uring
+            .submitter()
+            .register_iowq_max_workers(&mut [IN_FLIGHT, 0]);
+        let count = IN_FLIGHT as usize;
         Ok(Worker {
             uring,
             queue,
@@ -83,13 +94,13 @@ impl Worker {
         loop {
             let more = self.queue.take(&mut fresh);
             self.waiting.extend(fresh.drain(..));
-            self.give();
+            let gave_all = self.give();
             if !more && self.is_idle() {
                 // The kernel still waits for the bell, and writes to `rung` when it rings.
                 std::mem::forget(std::mem::take(&mut self.rung));
                 return Ok(());
             }
-            let entered = if more && !self.queue.may_sleep() {
+            let entered = if !gave_all || (more && !self.queue.may_sleep()) {
                 self.uring.submit()
             } else {
                 self.uring.submit_and_wait(1)
@@ -111,8 +122,8 @@ impl Worker {
         }
     }
 
-    /// Puts what waits on the submission queue, as far as numbers go.
-    fn give(&mut self) {
+    /// Puts what waits on the submission queue, as far as numbers go. Says whether there was room.
+    fn give(&mut self) -> bool {
         if !self.listens {
             let bell = types::Fd(self.queue.bell().as_fd().as_raw_fd());
             let entry = opcode::Read::new(bell, self.rung.as_mut_ptr(), 8)
@@ -121,12 +132,21 @@ impl Worker {
             // SAFETY: the eight bytes live as long as the worker, and are leaked when it ends;
             // the descriptor is the queue's, which the worker holds.
             self.listens = unsafe { self.uring.submission().push(&entry) }.is_ok();
+            if !self.listens {
+                return false;
+            }
             self.offered.push(usize::MAX);
         }
-        while !self.waiting.is_empty()
-            && let Some(number) = self.free.pop()
-            && let Some(op) = self.waiting.pop_front()
-        {
+        loop {
+            if self.waiting.is_empty() || self.free.is_empty() {
+                return true;
+            }
+            if self.uring.submission().is_full() {
+                return false;
+            }
+            let (Some(op), Some(number)) = (self.waiting.pop_front(), self.free.pop()) else {
+                return true;
+            };
             // A raw pointer, because the kernel's pointers to what it owns must stay good.
             let raw = Box::into_raw(op);
             // SAFETY: it comes from a box and nobody else has it.
@@ -138,12 +158,8 @@ impl Worker {
                 // dropped until the kernel has answered; see `collect`; `give_up` keeps it.
                 unsafe { queue.push(&entry) }
             };
-            // There is an entry for each number and one for the bell.
             let pushed = push(&mut self.uring.submission());
-            assert!(
-                pushed.is_ok(),
-                "the submission queue is as long as there are numbers"
-            );
+            assert!(pushed.is_ok(), "the submission queue was not full");
         }
     }
 

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bd_model::{Gfid, ImageKind};
-use blockdev::Device;
 use glusterfs::Iatt;
 use parking_lot::RwLock as Gate;
 
 use self::allocated::Allocated;
+use self::device::Slot;
 use super::errno::Errno;
 use super::mapping::Mapping;
 use super::remembered::Remembered;
@@ -43,7 +43,9 @@ pub(crate) struct Image {
     gate: Arc<Gate<()>>,
     /// The device's bytes as far as known. Held by whatever changes size or device.
     growth: Mutex<Option<u64>>,
-    device: RwLock<Option<Arc<Device>>>,
+    device: RwLock<Slot>,
+    /// Held while the device is opened.
+    opening: Mutex<()>,
     /// Bytes were written since the last flush.
     unflushed: AtomicBool,
     /// Held by a flush.
@@ -81,6 +83,7 @@ impl Image {
             gate: Arc::default(),
             growth: Mutex::default(),
             device: RwLock::default(),
+            opening: Mutex::default(),
             unflushed: AtomicBool::new(false),
             flushing: Mutex::default(),
             times: Mutex::default(),

@@ -48,26 +48,26 @@ impl Standstill<'_> {
     /// [admitted](Image::admit) again. Says whether that was possible.
     pub(crate) fn bar_idle(&self) -> bool {
         // Whoever opens counts first and looks for the device then.
-        let mut device = self.image.device_slot();
+        let mut slot = self.image.device_slot();
         if self.image.is_open() {
             return false;
         }
         self.image.barred.store(true, Ordering::Release);
-        *device = None;
+        slot.close();
         true
     }
 
     /// Closes the device until the image is [admitted](Image::admit) again.
     pub(crate) fn bar(&self) {
-        let mut device = self.image.device_slot();
+        let mut slot = self.image.device_slot();
         self.image.barred.store(true, Ordering::Release);
-        *device = None;
+        slot.close();
     }
 
     /// The image has other bytes from now on, on another device.
     pub(crate) fn change(&mut self, size: u64) {
         let image = self.image;
-        *image.device_slot() = None;
+        image.device_slot().close();
         image.forget_mapping();
         *self.growth = None;
         image.size.store(size, Ordering::Release);
