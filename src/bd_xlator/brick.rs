@@ -19,10 +19,11 @@ use crate::fops::merge::Merge;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
 
-/// Threads for reading and writing open images.
-const DATA_THREADS: usize = 16;
-/// Threads for what waits for gluster-bdd.
-const CONTROL_THREADS: usize = 32;
+/// The most threads for reading and writing open images, where the ring does not: several times
+/// what one client can ask at a time (server.outstanding-rpc-limit, 64).
+const DATA_THREADS: usize = 256;
+/// The most threads for what waits for gluster-bdd.
+const CONTROL_THREADS: usize = 256;
 
 /// The brick translator: one brick of one volume.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 use std::str::FromStr;
 
 use bd_uring::Ring;
-use glusterfs::{gf_info, gf_warn};
+use glusterfs::{gf_error, gf_info, gf_warn};
 
 /// How whole blocks of open images are read and written. (All else is done by threads.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,13 @@ impl IoEngine {
             gf_info!("images are read and written by threads, as io-engine says");
             return None;
         }
-        match Ring::start("bd-ring") {
+        let ended = |error| {
+            gf_error!(
+                "io_uring has failed, and images are read and written by threads from now on; \
+                 restart the brick to use it again: {error}"
+            );
+        };
+        match Ring::start("bd-ring", ended) {
             Ok(ring) => {
                 gf_info!("images are read and written through io_uring");
                 Some(ring)

@@ -8,5 +8,7 @@
 mod op;
 mod queue;
 mod ring;
+mod worker;
 
+pub use op::Outcome;
 pub use ring::Ring;

@@ -4,6 +4,16 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use io_uring::{opcode, squeue, types};
 
+/// How a request ended.
+#[derive(Debug)]
+pub enum Outcome<B> {
+    /// With the number of bytes read or written, or an error; and the memory.
+    Done(io::Result<usize>, B),
+    /// The ring broke while the kernel worked on it: whether it was done, or still will be, is not
+    /// known. The memory is never freed, as the kernel may use it yet.
+    Lost,
+}
+
 /// A request: what the kernel is asked, and what follows.
 pub(crate) trait Op: Send {
     /// The entry for the kernel. It points to what this value owns, and is good as long as the
@@ -12,6 +22,9 @@ pub(crate) trait Op: Send {
 
     /// The kernel has done with it.
     fn finish(self: Box<Self>, result: io::Result<usize>);
+
+    /// The kernel will not tell when it has done with it.
+    fn lose(self: Box<Self>);
 }
 
 /// Reads into memory.
@@ -26,7 +39,7 @@ impl<F, B, D> Op for Read<F, B, D>
 where
     F: AsFd + Send,
     B: DerefMut<Target = [u8]> + Send,
-    D: FnOnce(io::Result<usize>, B) + Send,
+    D: FnOnce(Outcome<B>) + Send,
 {
     fn entry(&mut self) -> squeue::Entry {
         let file = types::Fd(self.file.as_fd().as_raw_fd());
@@ -42,7 +55,16 @@ where
         } = *self;
         // Before what follows, which may count on it.
         drop(file);
-        done(result, buffer);
+        done(Outcome::Done(result, buffer));
+    }
+
+    fn lose(self: Box<Self>) {
+        let Self {
+            file, buffer, done, ..
+        } = *self;
+        std::mem::forget(buffer);
+        drop(file);
+        done(Outcome::Lost);
     }
 }
 
@@ -58,7 +80,7 @@ impl<F, B, D> Op for Write<F, B, D>
 where
     F: AsFd + Send,
     B: Deref<Target = [u8]> + Send,
-    D: FnOnce(io::Result<usize>, B) + Send,
+    D: FnOnce(Outcome<B>) + Send,
 {
     fn entry(&mut self) -> squeue::Entry {
         let file = types::Fd(self.file.as_fd().as_raw_fd());
@@ -74,7 +96,16 @@ where
         } = *self;
         // Before what follows, which may count on it.
         drop(file);
-        done(result, buffer);
+        done(Outcome::Done(result, buffer));
+    }
+
+    fn lose(self: Box<Self>) {
+        let Self {
+            file, buffer, done, ..
+        } = *self;
+        std::mem::forget(buffer);
+        drop(file);
+        done(Outcome::Lost);
     }
 }
 

@@ -1,8 +1,7 @@
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bd_uring::Ring;
+use bd_uring::{Outcome, Ring};
 use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekArgs, SeekReply};
 use glusterfs::{Call, Errno, Frame, Iobuf, Payload, gf_error};
 
@@ -59,13 +58,14 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, read: ReadUnderWay) {
         return by_thread(brick, read);
     };
     let brick = Arc::clone(brick);
-    let done = move |result: io::Result<usize>, buffer: Iobuf| {
+    let done = move |outcome: Outcome<Iobuf>| {
         drop(io);
         brick.xl.node().enter(|| {
-            // A part, or an error: the threads find out, and tell.
-            if result.ok() != Some(buffer.len()) {
-                return by_thread(&brick, read);
-            }
+            let buffer = match outcome {
+                Outcome::Done(Ok(length), buffer) if length == buffer.len() => buffer,
+                // A part, or an error: the threads find out, and tell.
+                Outcome::Done(..) | Outcome::Lost => return by_thread(&brick, read),
+            };
             let ReadUnderWay { frame, args, image } = read;
             let data = buffer.into_payload(wanted);
             match reply(&brick, &frame, &args, &image, data) {
@@ -75,7 +75,8 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, read: ReadUnderWay) {
         });
     };
     if let Err((buffer, done)) = ring.read(device, start, buffer, done) {
-        done(Err(io::ErrorKind::Other.into()), buffer);
+        let error = std::io::ErrorKind::Other.into();
+        done(Outcome::Done(Err(error), buffer));
     }
 }
 

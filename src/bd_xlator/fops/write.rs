@@ -1,8 +1,7 @@
-use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bd_uring::Ring;
+use bd_uring::{Outcome, Ring};
 use blockdev::{Pages, WholeWrite};
 use glusterfs::fops::Xdata;
 use glusterfs::fops::{Writev, WritevArgs, WritevReply};
@@ -121,15 +120,30 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, mut order: Order) {
     let begun = Arc::new(begun);
     let file = Arc::clone(&begun);
     let brick = Arc::clone(brick);
-    let done = move |result: io::Result<usize>, blocks: Blocks| {
-        let whole = result.ok() == Some(blocks.len());
-        blocks.give_back(&mut order.args.data);
+    let done = move |outcome: Outcome<Blocks>| {
+        let whole = match outcome {
+            Outcome::Done(result, blocks) => {
+                let whole = result.ok() == Some(blocks.len());
+                blocks.give_back(&mut order.args.data);
+                Some(whole)
+            }
+            Outcome::Lost => None,
+        };
         // From here on other writes may touch these blocks.
         drop(begun);
         brick.xl.node().enter(|| {
-            // A part, or an error: the threads write it anew, and tell.
-            if !whole {
-                return by_thread(&brick, order, false);
+            match whole {
+                Some(true) => {}
+                // A part, or an error: the threads write it anew, and tell.
+                Some(false) => return by_thread(&brick, order, false),
+                // It may still be on its way: written anew it could overtake what follows.
+                None => {
+                    gf_error!(
+                        "cannot tell whether {len} bytes were written to image <gfid:{}> at {start}",
+                        order.image.gfid()
+                    );
+                    return order.frame.fail(Errno::EIO);
+                }
             }
             let Order { frame, args, image } = order;
             match answer(&brick, &frame, &args, &image, start, prebuf) {
@@ -139,7 +153,8 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, mut order: Order) {
         });
     };
     if let Err((blocks, done)) = ring.write(file, start, blocks, done) {
-        done(Err(io::ErrorKind::Other.into()), blocks);
+        let error = std::io::ErrorKind::Other.into();
+        done(Outcome::Done(Err(error), blocks));
     }
 }
 

@@ -1,0 +1,160 @@
+//! An image: its parts are what is done to it, one file each.
+
+mod allocated;
+mod device;
+mod failure;
+mod read;
+mod size;
+mod standstill;
+mod stub;
+mod write;
+mod zero;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bd_model::{Gfid, ImageKind};
+use glusterfs::Iatt;
+use parking_lot::RwLock as Gate;
+
+use self::allocated::Allocated;
+use self::device::Slot;
+use super::errno::Errno;
+use super::mapping::Mapping;
+use super::remembered::Remembered;
+use super::times::Times;
+
+pub(crate) use self::failure::Failure;
+pub(crate) use self::read::ReadPlan;
+pub(crate) use self::standstill::Standstill;
+pub(crate) use self::stub::Changing;
+pub(crate) use self::write::WriteAt;
+
+/// An image: a file whose bytes live on a device, and whose size is that of its stub.
+///
+/// Lock order: `growth`, then `gate`, then the others, which are held for moments only.
+#[derive(Debug)]
+pub(crate) struct Image {
+    gfid: Gfid,
+    kind: ImageKind,
+    /// The stub's size. Changed with `growth` held, after the stub.
+    size: AtomicU64,
+    /// Held shared by all I/O, and alone by whatever takes bytes away.
+    gate: Arc<Gate<()>>,
+    /// The device's bytes as far as known. Held by whatever changes size or device.
+    growth: Mutex<Option<u64>>,
+    device: RwLock<Slot>,
+    /// Held while the device is opened.
+    opening: Mutex<()>,
+    /// Bytes were written since the last flush.
+    unflushed: AtomicBool,
+    /// Held by a flush.
+    flushing: Mutex<()>,
+    times: Mutex<Times>,
+    /// The stub's attributes as posix told them.
+    stub: Remembered<Iatt>,
+    allocated: Mutex<Allocated>,
+    /// The spans that may hold data, while somebody asks for them.
+    pub(in crate::core) mapping: Mutex<Option<Mapping>>,
+    /// There is a mapping, to which writes must be added.
+    pub(in crate::core) is_mapped: AtomicBool,
+    /// Held while a mapping is read.
+    pub(in crate::core) map_reader: Mutex<()>,
+    opens: AtomicU32,
+    /// The last name is gone; the LV goes with the last close.
+    doomed: AtomicBool,
+    /// The LV was grown in steps and may be larger than it has to be.
+    untrimmed: AtomicBool,
+    /// Its device must not be opened: a merge may have given its LV to another image. Changed with
+    /// `device` held.
+    barred: AtomicBool,
+}
+
+/// Sets the stub's size; fails as the file system below does.
+pub(crate) type SetStubSize<'a> = &'a mut dyn FnMut(u64) -> Result<(), Errno>;
+
+impl Image {
+    /// An image whose stub has `size` bytes.
+    pub(crate) fn new(gfid: Gfid, kind: ImageKind, size: u64) -> Image {
+        Image {
+            gfid,
+            kind,
+            size: AtomicU64::new(size),
+            gate: Arc::default(),
+            growth: Mutex::default(),
+            device: RwLock::default(),
+            opening: Mutex::default(),
+            unflushed: AtomicBool::new(false),
+            flushing: Mutex::default(),
+            times: Mutex::default(),
+            stub: Remembered::default(),
+            allocated: Mutex::default(),
+            mapping: Mutex::default(),
+            is_mapped: AtomicBool::new(false),
+            map_reader: Mutex::default(),
+            opens: AtomicU32::new(0),
+            doomed: AtomicBool::new(false),
+            untrimmed: AtomicBool::new(false),
+            barred: AtomicBool::new(false),
+        }
+    }
+
+    /// Its identity.
+    pub(crate) fn gfid(&self) -> Gfid {
+        self.gfid
+    }
+
+    /// Thin or thick.
+    pub(in crate::core) fn kind(&self) -> ImageKind {
+        self.kind
+    }
+
+    /// Its bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Runs `work` with the size at rest, and tells it the size.
+    pub(crate) fn with_size_at_rest<T>(&self, work: impl FnOnce(u64) -> T) -> T {
+        let _growth = self.growth();
+        work(self.size())
+    }
+
+    /// One more descriptor.
+    pub(crate) fn opened(&self) {
+        self.opens.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One descriptor less; says whether it was the last.
+    pub(crate) fn released(&self) -> bool {
+        self.opens.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether any descriptor is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opens.load(Ordering::Acquire) > 0
+    }
+
+    /// The last name is gone.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    /// Whether the last name is gone.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
+    /// Says once whether the LV can go: the last name is gone and nobody has it open.
+    pub(crate) fn take_doom(&self) -> bool {
+        !self.is_open() && self.doomed.swap(false, Ordering::AcqRel)
+    }
+
+    fn growth(&self) -> MutexGuard<'_, Option<u64>> {
+        lock(&self.growth)
+    }
+}
+
+pub(in crate::core) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,171 @@
+use std::sync::atomic::Ordering;
+
+use bd_model::{Bytes, ImageKind};
+use bd_proto::{CallError, Reply, Request};
+use blockdev::{Device, Media, Span};
+
+use super::{Failure, Image, SetStubSize};
+use crate::core::growth;
+use crate::core::link::{Link, LinkError};
+
+impl Image {
+    /// Makes the device hold at least `need` bytes.
+    pub(super) fn make_room(
+        &self,
+        link: &Link,
+        device: &Device,
+        known: &mut Option<u64>,
+        need: u64,
+        in_steps: bool,
+    ) -> Result<(), Failure> {
+        let have = match *known {
+            Some(bytes) => bytes,
+            None => device.size()?,
+        };
+        *known = Some(have);
+        if have >= need {
+            return Ok(());
+        }
+        let generous = if in_steps {
+            growth::step(self.kind, have, need)
+        } else {
+            need
+        };
+        let resized = match self.resize(link, generous) {
+            Err(error) if error.is_no_space() && generous > need => self.resize(link, need),
+            result => result,
+        };
+        *known = Some(resized?);
+        Ok(())
+    }
+
+    fn resize(&self, link: &Link, size: u64) -> Result<u64, LinkError> {
+        let request = Request::Resize {
+            brick: link.id(),
+            gfid: self.gfid,
+            size: Bytes(size),
+        };
+        match link.ask(&request)? {
+            Reply::Image(info) => Ok(info.lv_size.0),
+            other => Err(CallError::OutOfTurn(format!("{other:?}")).into()),
+        }
+    }
+
+    /// Sets the size: bytes past a shrunk end are gone, bytes of a grown end are zero.
+    ///
+    /// If the LV cannot give back what a shrink cut off, the error is in the second place: the
+    /// file is shrunk all the same.
+    pub(crate) fn truncate(
+        &self,
+        link: &Link,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<Result<(), Failure>, Failure> {
+        let mut growth = self.growth();
+        let old = self.size();
+        if size < old {
+            let gate = self.gate_alone();
+            self.forget_mapping();
+            set_stub_size(size).map_err(Failure::Errno)?;
+            self.size.store(size, Ordering::Release);
+            drop(gate);
+            return Ok(self.give_back(link, &mut growth, size, old));
+        }
+        self.grow_held(link, &mut growth, size, set_stub_size)
+            .map(Ok)
+    }
+
+    /// Grows the file to `size` bytes if it is smaller; the new bytes are zero.
+    pub(crate) fn grow(
+        &self,
+        link: &Link,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<(), Failure> {
+        let mut growth = self.growth();
+        if size <= self.size() {
+            return Ok(());
+        }
+        self.grow_held(link, &mut growth, size, set_stub_size)
+    }
+
+    fn grow_held(
+        &self,
+        link: &Link,
+        known: &mut Option<u64>,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<(), Failure> {
+        let old = self.size();
+        if size > old {
+            let device = self.device(link)?;
+            let before = match *known {
+                Some(bytes) => bytes,
+                None => device.size()?,
+            };
+            *known = Some(before);
+            self.make_room(link, &device, known, size, false)?;
+            // What a crash or a failed write left between the old end and the device's end.
+            device.zero(Span {
+                start: old,
+                end: size.min(before),
+            })?;
+            self.allocation_changed();
+            if let Err(errno) = set_stub_size(size) {
+                // The file is as large as before, and so should be its LV. If that fails, it is
+                // larger than it has to be until it is resized or closed.
+                self.untrimmed.store(true, Ordering::Release);
+                if let Ok(bytes) = self.resize(link, old) {
+                    *known = Some(bytes);
+                }
+                return Err(Failure::Errno(errno));
+            }
+            self.size.store(size, Ordering::Release);
+            return Ok(());
+        }
+        set_stub_size(size).map_err(Failure::Errno)
+    }
+
+    /// Zeroes what lies between a shrunk end and the old one, and shrinks the LV.
+    fn give_back(
+        &self,
+        link: &Link,
+        known: &mut Option<u64>,
+        size: u64,
+        old: u64,
+    ) -> Result<(), Failure> {
+        let device = self.device(link)?;
+        self.allocation_changed();
+        let kept = match self.kind {
+            // Discarding first gives the chunks back to the pool even if the LV stays large.
+            ImageKind::Thin => old,
+            // What lvreduce cuts off is zeroed when it is allocated again.
+            ImageKind::Thick => Bytes(size)
+                .round_up(link.brick().extent_size)
+                .map_or(old, |b| b.0.min(old)),
+        };
+        device.zero(Span {
+            start: size,
+            end: kept,
+        })?;
+        if device.media() == Media::Block {
+            // Written zeros must not overtake the LV's end.
+            device.flush()?;
+        }
+        *known = Some(self.resize(link, size)?);
+        Ok(())
+    }
+
+    /// Shrinks the LV to what the file needs, if growing in steps has made it larger.
+    pub(crate) fn trim(&self, link: &Link) -> Result<(), LinkError> {
+        if self.untrimmed.swap(false, Ordering::AcqRel) {
+            let mut growth = self.growth();
+            let size = self.size();
+            let least = Bytes(size.max(1)).round_up(link.brick().extent_size);
+            if growth.is_none_or(|bytes| least.is_none_or(|least| bytes > least.0)) {
+                *growth = Some(self.resize(link, size)?);
+            }
+        }
+        Ok(())
+    }
+}

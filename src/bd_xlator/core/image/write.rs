@@ -1,0 +1,155 @@
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use blockdev::{Device, Span, WholeWrite};
+use parking_lot::RawRwLock;
+use parking_lot::lock_api::ArcRwLockReadGuard;
+
+use super::{Failure, Image, SetStubSize, lock};
+use crate::core::errno::{self, Errno};
+use crate::core::link::Link;
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteAt {
+    /// To this byte.
+    Offset(u64),
+    /// Behind the last byte, wherever that is when its turn comes.
+    End,
+}
+
+impl Image {
+    /// Writes, growing the file if the write ends past its end. Answers the offset written to.
+    pub(crate) fn write(
+        &self,
+        link: &Link,
+        at: WriteAt,
+        pieces: &[&[u8]],
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<u64, Failure> {
+        let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if let WriteAt::Offset(offset) = at {
+            let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+            let _io = self.begin_io();
+            if end <= self.size() {
+                let device = self.device(link)?;
+                self.write_within(&device, offset, pieces)?;
+                return Ok(offset);
+            }
+        }
+        let mut growth = self.growth();
+        let device = self.device(link)?;
+        let old = self.size();
+        let offset = match at {
+            WriteAt::Offset(offset) => offset,
+            WriteAt::End => old,
+        };
+        let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+        if end > old {
+            self.make_room(link, &device, &mut growth, end, true)?;
+            // A hole that the write leaves behind the old end must read as zeros.
+            device.zero(Span {
+                start: old,
+                end: offset.max(old),
+            })?;
+            set_stub_size(end).map_err(Failure::Errno)?;
+            self.size.store(end, Ordering::Release);
+            self.untrimmed.store(true, Ordering::Release);
+        }
+        // Grown bytes must not be taken away before they are written.
+        let io = self.begin_io();
+        drop(growth);
+        let written = self.write_within(&device, offset, pieces);
+        drop(io);
+        if let Err(error) = written {
+            self.take_back_growth(old, end, set_stub_size);
+            return Err(error);
+        }
+        Ok(offset)
+    }
+
+    fn write_within(&self, device: &Device, offset: u64, pieces: &[&[u8]]) -> Result<(), Failure> {
+        let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.note_mapped(Span::at(offset, len));
+        let written = device.write(offset, pieces);
+        self.note_written();
+        Ok(written?)
+    }
+
+    /// Begins a write of whole blocks within the file, if it can be begun without waiting.
+    pub(crate) fn begin_write(self: &Arc<Self>, offset: u64, len: u64) -> Option<WriteUnderWay> {
+        let io = self.try_begin_io()?;
+        let device = self.device_now()?;
+        if offset.checked_add(len)? > self.size() {
+            return None;
+        }
+        let write = WholeWrite::begin(&device, offset, len)?;
+        self.note_mapped(Span::at(offset, len));
+        Some(WriteUnderWay {
+            write,
+            _io: io,
+            image: Arc::clone(self),
+        })
+    }
+
+    /// Bytes came to the device. Only now a flush can bring them to stable storage: one that
+    /// runs while they are on their way does not.
+    pub(super) fn note_written(&self) {
+        self.unflushed.store(true, Ordering::Release);
+        self.allocation_changed();
+    }
+
+    /// A growing write failed: the file ends where it ended before, unless others have grown it
+    /// further since.
+    fn take_back_growth(&self, old: u64, end: u64, set_stub_size: SetStubSize<'_>) {
+        let _growth = self.growth();
+        if end > old && self.size() == end && set_stub_size(old).is_ok() {
+            self.size.store(old, Ordering::Release);
+        }
+    }
+
+    /// Waits until all that was written is on stable storage.
+    pub(crate) fn flush(&self) -> Result<(), Errno> {
+        let device = self.device_now();
+        let Some(device) = device else {
+            return Ok(());
+        };
+        // Who comes while another one flushes waits for that: it may be about the same bytes.
+        let _alone = lock(&self.flushing);
+        if self.unflushed.swap(false, Ordering::AcqRel)
+            && let Err(error) = device.flush()
+        {
+            self.unflushed.store(true, Ordering::Release);
+            return Err(errno::of_io(&error));
+        }
+        Ok(())
+    }
+}
+
+/// A write of whole blocks that somebody else does, begun by [`Image::begin_write`].
+#[derive(Debug)]
+pub(crate) struct WriteUnderWay {
+    write: WholeWrite,
+    _io: ArcRwLockReadGuard<RawRwLock, ()>,
+    image: Arc<Image>,
+}
+
+impl WriteUnderWay {
+    /// What is written, and where.
+    pub(crate) fn write(&self) -> &WholeWrite {
+        &self.write
+    }
+}
+
+impl AsFd for WriteUnderWay {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.write.as_fd()
+    }
+}
+
+impl Drop for WriteUnderWay {
+    fn drop(&mut self) {
+        self.image.note_written();
+    }
+}
