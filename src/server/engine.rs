@@ -3,7 +3,7 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-use bd_dm_thin::Spans;
+use bd_dm_thin::{Inherited, Spans};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
 
@@ -186,6 +186,16 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Which bytes of an image are mapped, in order; `None` where that is not known.
     fn mapped(&self, gfid: Gfid) -> Result<Option<Spans>, EngineError>;
 
+    /// Which chunks an image has from the one that it was copied of, by the same mappings, and in
+    /// order; `None` if there are no such chunks, ever. `before` is that of an earlier answer.
+    fn inherited(
+        &self,
+        _gfid: Gfid,
+        _before: Option<u64>,
+    ) -> Result<Option<Inherited>, EngineError> {
+        Ok(None)
+    }
+
     /// Gives up what [`Engine::reserve_mappings`], of this or an earlier process, has reserved.
     fn release_mappings(&self) -> Result<(), EngineError>;
 
@@ -197,6 +207,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// How its thin pool is; `None` without one, or while it is not active.
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
+        Ok(None)
+    }
+
+    /// Why a job should not write `now` bytes to new chunks of the pool, of `all` that it is to
+    /// write; `None` if it may.
+    fn no_room(&self, _now: Bytes, _all: Bytes) -> Result<Option<String>, EngineError> {
         Ok(None)
     }
 

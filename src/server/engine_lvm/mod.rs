@@ -27,7 +27,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bd_dm_thin::{Spans, ThinState};
+use bd_dm_thin::{Inherited, Spans, ThinState};
 use bd_lvm::{LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
@@ -322,6 +322,14 @@ impl Engine for LvmEngine {
         self.mapped_spans(gfid)
     }
 
+    fn inherited(
+        &self,
+        gfid: Gfid,
+        before: Option<u64>,
+    ) -> Result<Option<Inherited>, EngineError> {
+        self.inherited_chunks(gfid, before)
+    }
+
     fn release_mappings(&self) -> Result<(), EngineError> {
         self.release_metadata()
     }
@@ -332,6 +340,10 @@ impl Engine for LvmEngine {
 
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         self.pool_care()
+    }
+
+    fn no_room(&self, now: Bytes, all: Bytes) -> Result<Option<String>, EngineError> {
+        self.no_room_for_job(now, all)
     }
 
     fn count(&self) -> Option<u64> {

@@ -1,0 +1,205 @@
+//! Long work in the background, which outlives clients, bricks and this server.
+//!
+//! The server keeps the list: a file for each job in its state folder, written when the job changes
+//! its state. The brick does the work, because it alone writes images and holds their locks: it asks
+//! for a piece, does it, tells what became of it and asks for the next. How far a job has come need
+//! not be remembered: which chunks are left is read from the pool.
+
+mod job;
+mod meter;
+mod order;
+mod place;
+mod record;
+mod store;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bd_model::{BrickId, Gfid};
+use bd_proto::{JobInfo, JobKind, JobState};
+
+use crate::care::Policies;
+use job::Job;
+pub(crate) use place::Place;
+use record::{Record, now};
+use store::Store;
+pub use store::StoreError;
+
+/// So many jobs that ended are remembered.
+const HISTORY: usize = 100;
+
+/// All jobs of the server.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    policies: Arc<Policies>,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    store: Option<Store>,
+    /// The last number that was given to a job.
+    last: u64,
+    jobs: BTreeMap<u64, Job>,
+}
+
+impl Jobs {
+    /// No jobs yet; `policies` say which clones are hydrated, and how fast.
+    pub(crate) fn new(policies: Arc<Policies>) -> Jobs {
+        Jobs {
+            policies,
+            list: Mutex::default(),
+        }
+    }
+
+    /// Keeps jobs in `folder`, and goes on with those that are there.
+    pub(crate) fn keep_in(&self, folder: &Path) -> Result<(), StoreError> {
+        let (store, last, records) = Store::open(folder)?;
+        let mut list = self.list();
+        list.last = last;
+        for mut record in records {
+            if record.state == JobState::Running {
+                record.state = JobState::Queued;
+            }
+            list.jobs.insert(record.id, Job::new(record));
+        }
+        list.store = Some(store);
+        Ok(())
+    }
+
+    /// A clone was made: it is to become independent of its source, unless the policy says no.
+    ///
+    /// Asked twice for the same clone, it makes one job.
+    pub(crate) fn hydrate(&self, place: &dyn Place, gfid: Gfid) -> Result<(), StoreError> {
+        // The copies of the file engine are the file system's business.
+        let Some(vg) = place.vg().filter(|vg| self.policies.of(vg).0.hydrate) else {
+            return Ok(());
+        };
+        let mut list = self.list();
+        let same = |record: &Record| record.brick == place.id() && record.gfid == gfid;
+        if list
+            .jobs
+            .values()
+            .any(|job| same(&job.record) && !job.record.state.is_over())
+        {
+            return Ok(());
+        }
+        let record = Record {
+            id: list.last + 1,
+            kind: JobKind::Hydrate,
+            state: JobState::Queued,
+            held: false,
+            brick: place.id(),
+            dir: place.dir(),
+            vg: Some(vg),
+            gfid,
+            name: place.name(gfid),
+            done: 0,
+            total: None,
+            before: None,
+            created: now(),
+            started: None,
+            ended: None,
+            reason: None,
+        };
+        if let Some(store) = &list.store {
+            store.put(&record)?;
+        }
+        list.last = record.id;
+        list.jobs.insert(record.id, Job::new(record));
+        Ok(())
+    }
+
+    /// An image is gone, and with it what was to be done about it.
+    pub(crate) fn image_is_gone(&self, brick: BrickId, gfid: Gfid) {
+        self.end_where("the image was removed", |record| {
+            record.brick == brick && record.gfid == gfid
+        });
+    }
+
+    /// A brick is one no more.
+    pub(crate) fn brick_is_gone(&self, brick: BrickId) {
+        self.end_where("the brick was removed", |record| record.brick == brick);
+    }
+
+    fn end_where(&self, why: &str, which: impl Fn(&Record) -> bool) {
+        let mut list = self.list();
+        let ids: Vec<u64> = list
+            .jobs
+            .values()
+            .filter(|job| !job.record.state.is_over() && which(&job.record))
+            .map(|job| job.record.id)
+            .collect();
+        for id in ids {
+            list.end(id, JobState::Cancelled, Some(why.to_owned()));
+        }
+    }
+
+    /// All jobs, the oldest first. `is_served` says whether a brick's process is there.
+    pub(crate) fn all(&self, is_served: impl Fn(BrickId) -> bool) -> Vec<JobInfo> {
+        let list = self.list();
+        let told = list.jobs.values().map(|job| job.info(&is_served));
+        told.collect()
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl List {
+    /// Writes a job down. A failure is told and does no harm: the job is then as it was after the
+    /// next start, and what it has done stays.
+    fn keep(&self, id: u64) {
+        if let (Some(store), Some(job)) = (&self.store, self.jobs.get(&id))
+            && let Err(error) = store.put(&job.record)
+        {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Ends a job.
+    fn end(&mut self, id: u64, state: JobState, reason: Option<String>) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.rest();
+        job.record.state = state;
+        job.record.held = false;
+        job.record.ended = Some(now());
+        job.record.reason = reason;
+        let record = &job.record;
+        let why = record.reason.as_ref().map(|why| format!(": {why}"));
+        tracing::info!(
+            "job {id}, {} of {}: {state}{}",
+            record.kind,
+            record.name,
+            why.unwrap_or_default()
+        );
+        self.keep(id);
+        self.forget_old();
+    }
+
+    fn forget_old(&mut self) {
+        let over: Vec<u64> = self
+            .jobs
+            .values()
+            .filter(|job| job.record.state.is_over())
+            .map(|job| job.record.id)
+            .collect();
+        for id in over.iter().take(over.len().saturating_sub(HISTORY)) {
+            if let Some(store) = &self.store
+                && let Err(error) = store.remove(*id)
+            {
+                // It is tried again when the next one ends.
+                tracing::error!("{error}");
+                return;
+            }
+            self.jobs.remove(id);
+        }
+    }
+}
