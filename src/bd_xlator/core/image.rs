@@ -166,11 +166,6 @@ impl Image {
         read(&self.device).clone()
     }
 
-    /// Closes the device; the next use opens it again.
-    pub(crate) fn close_device(&self) {
-        *self.device_slot() = None;
-    }
-
     /// Lets the device be opened again.
     pub(crate) fn admit(&self) {
         let _device = self.device_slot();
@@ -664,7 +659,7 @@ impl Image {
         !self.is_open() && self.doomed.swap(false, Ordering::AcqRel)
     }
 
-    fn growth(&self) -> MutexGuard<'_, Option<u64>> {
+    pub(super) fn growth(&self) -> MutexGuard<'_, Option<u64>> {
         lock(&self.growth)
     }
 }

@@ -3,20 +3,24 @@
 
 pub(crate) mod errno;
 mod growth;
+mod hydrate;
 mod image;
 mod images;
 mod link;
 mod mapping;
 mod node;
+mod pace;
 mod remembered;
 mod seek;
 mod times;
 mod workers;
 
+pub(crate) use hydrate::Hydrated;
 pub(crate) use image::{Changing, Failure, Image, ReadPlan, Standstill, WriteAt};
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;
 pub use node::Node;
+pub(crate) use pace::Pace;
 pub(crate) use times::Timestamp;
 pub(crate) use workers::Workers;
