@@ -9,8 +9,8 @@ use bd_proto::Request;
 use bd_uring::Ring;
 use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
 use glusterfs::{
-    Credentials, Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Stack, Xlator, gf_error,
-    gf_info, gf_warn,
+    Credentials, Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Stack,
+    Xlator, gf_error, gf_info, gf_warn,
 };
 use uuid::Uuid;
 

@@ -106,11 +106,7 @@ fn do_piece(
 }
 
 /// The image, which is then held until there is other work.
-fn find(
-    brick: &Brick,
-    gfid: Gfid,
-    held: &mut Option<Arc<Image>>,
-) -> Result<Arc<Image>, WorkStop> {
+fn find(brick: &Brick, gfid: Gfid, held: &mut Option<Arc<Image>>) -> Result<Arc<Image>, WorkStop> {
     if let Some(image) = held {
         return Ok(Arc::clone(image));
     }

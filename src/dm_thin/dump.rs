@@ -197,7 +197,10 @@ mod tests {
         assert_eq!(of(None, 1), Inherited { spans, ..all });
         assert_eq!(of(Some(0), 100).bytes, Bytes(0));
         let later = of(Some(2), 100);
-        assert_eq!((later.bytes, later.spans[0]), (Bytes(5 * BLOCK), span(0, 3)));
+        assert_eq!(
+            (later.bytes, later.spans[0]),
+            (Bytes(5 * BLOCK), span(0, 3))
+        );
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl JobIds {
         if failed.is_none() || !changed.is_empty() {
             context.print(&changed, |changed| {
                 let line = |job: &JobInfo| {
-                    format!("job {}, {} of {}: {}\n", job.id, job.kind, job.name, job.state)
+                    format!(
+                        "job {}, {} of {}: {}\n",
+                        job.id, job.kind, job.name, job.state
+                    )
                 };
                 changed.iter().map(line).collect()
             })?;

@@ -247,13 +247,7 @@ impl LvmEngine {
         }
         let fills = Fills::new(&status, pool);
         let (policy, _) = self.policies.of(&self.vg);
-        let why = rules::no_room(
-            fills.data,
-            fills.metadata,
-            self.room(),
-            (now, all),
-            &policy,
-        );
+        let why = rules::no_room(fills.data, fills.metadata, self.room(), (now, all), &policy);
         Ok(why.map(|why| format!("thin pool {path}: {why}")))
     }
 

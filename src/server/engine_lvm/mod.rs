@@ -322,11 +322,7 @@ impl Engine for LvmEngine {
         self.mapped_spans(gfid)
     }
 
-    fn inherited(
-        &self,
-        gfid: Gfid,
-        before: Option<u64>,
-    ) -> Result<Option<Inherited>, EngineError> {
+    fn inherited(&self, gfid: Gfid, before: Option<u64>) -> Result<Option<Inherited>, EngineError> {
         self.inherited_chunks(gfid, before)
     }
 

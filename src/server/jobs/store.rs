@@ -61,10 +61,9 @@ impl Store {
                     path.display(),
                     record.id
                 ),
-                Err(error) => tracing::error!(
-                    "{} is no job, and is left alone: {error}",
-                    path.display()
-                ),
+                Err(error) => {
+                    tracing::error!("{} is no job, and is left alone: {error}", path.display())
+                }
             }
         }
         let store = Store {

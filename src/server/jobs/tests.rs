@@ -107,12 +107,18 @@ fn a_clone_is_hydrated_piece_by_piece() {
     assert_eq!(work.spans[0].0, Bytes(24 * CHUNK));
     let job = only(&jobs);
     assert_eq!(job.state, JobState::Running);
-    assert_eq!((job.done, job.total), (Bytes(24 * CHUNK), Some(Bytes(2000 * CHUNK))));
+    assert_eq!(
+        (job.done, job.total),
+        (Bytes(24 * CHUNK), Some(Bytes(2000 * CHUNK)))
+    );
     let work = jobs.work(&fake, Some(fake.does(&work, 1024))).unwrap();
     assert!(jobs.work(&fake, Some(fake.does(&work, 952))).is_none());
     let job = only(&jobs);
     assert_eq!((job.state, job.reason), (JobState::Done, None));
-    assert_eq!((job.done, job.total), (Bytes(2000 * CHUNK), Some(Bytes(2000 * CHUNK))));
+    assert_eq!(
+        (job.done, job.total),
+        (Bytes(2000 * CHUNK), Some(Bytes(2000 * CHUNK)))
+    );
     assert!(job.started.is_some() && job.ended.is_some());
     assert!(jobs.order(1, JobOrder::Pause, |_| true).is_err());
     assert_eq!(
@@ -247,14 +253,23 @@ fn jobs_outlive_the_server() {
     let work = second.work(&fake, Some(late)).unwrap();
     assert_eq!(work.spans, [(Bytes(0), Bytes(50 * CHUNK))]);
     let job = &second.all(|_| true)[0];
-    assert_eq!((job.done, job.total), (Bytes(50 * CHUNK), Some(Bytes(100 * CHUNK))));
+    assert_eq!(
+        (job.done, job.total),
+        (Bytes(50 * CHUNK), Some(Bytes(100 * CHUNK)))
+    );
     assert_eq!(second.list().jobs[&1].record.before, Some(7));
     // A number is not used twice.
     second.hydrate(&fake, Gfid::random()).unwrap();
     assert_eq!(second.all(|_| true).last().unwrap().id, 8);
     let waits = &second.all(|_| false)[0];
     assert_eq!(waits.state, JobState::Queued);
-    assert!(waits.reason.as_ref().unwrap().contains("brick /brick is not running"));
+    assert!(
+        waits
+            .reason
+            .as_ref()
+            .unwrap()
+            .contains("brick /brick is not running")
+    );
 }
 
 #[test]

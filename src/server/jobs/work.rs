@@ -33,7 +33,10 @@ impl Jobs {
         // cancelled each time it is looked at again.
         let (gfid, before, is_planned) = {
             let mut list = self.list();
-            let job = list.jobs.get_mut(&id).filter(|j| j.is_due(Instant::now()))?;
+            let job = list
+                .jobs
+                .get_mut(&id)
+                .filter(|j| j.is_due(Instant::now()))?;
             (job.record.gfid, job.record.before, job.plan.is_some())
         };
         if !is_planned {
@@ -54,7 +57,10 @@ impl Jobs {
         };
         let room = place.no_room(Bytes(bytes), Bytes(left));
         let mut list = self.list();
-        let job = list.jobs.get_mut(&id).filter(|j| j.is_due(Instant::now()))?;
+        let job = list
+            .jobs
+            .get_mut(&id)
+            .filter(|j| j.is_due(Instant::now()))?;
         let blocked = room.unwrap_or_else(|fault| Some(fault.message));
         if let Some(reason) = blocked {
             let was = job.record.state;
