@@ -1,7 +1,7 @@
 //! Jobs of gluster-bdd, as commands show them.
 
 use bd_model::Bytes;
-use bd_proto::{JobInfo, JobState, Reply, Request};
+use bd_proto::{JobInfo, JobKind, JobState, Reply, Request};
 
 use crate::CliError;
 use crate::context::Context;
@@ -71,9 +71,13 @@ pub(crate) fn rate(bytes: Bytes) -> String {
 
 /// One job, line by line.
 pub(crate) fn describe(job: &JobInfo) -> String {
+    let of = match job.kind {
+        JobKind::Hydrate => "image:",
+        JobKind::Evacuate => "disk:",
+    };
     let mut text = format!(
-        "job:        {}\nkind:       {}\nimage:      {}\ngfid:       {}\nstate:      {}\n",
-        job.id, job.kind, job.name, job.gfid, job.state
+        "job:        {}\nkind:       {}\n{of:<12}{}\nstate:      {}\n",
+        job.id, job.kind, job.name, job.state
     );
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<12}{value}\n"));
     if let Some(reason) = &job.reason {
@@ -90,9 +94,10 @@ pub(crate) fn describe(job: &JobInfo) -> String {
     if let (Some(started), Some(ended)) = (job.started, job.ended) {
         line("took:", duration(ended.saturating_sub(started)));
     }
-    if let Some(vg) = &job.vg {
-        line("vg:", vg.to_string());
+    if let Some(gfid) = &job.gfid {
+        line("gfid:", gfid.to_string());
     }
+    line("vg:", job.vg.to_string());
     line("brick:", job.brick.display().to_string());
     text
 }

@@ -15,13 +15,13 @@ pub struct JobInfo {
     pub kind: JobKind,
     /// How far it has come.
     pub state: JobState,
-    /// The volume group; `null` with the file engine.
-    pub vg: Option<VgName>,
-    /// The brick directory.
+    /// The volume group.
+    pub vg: VgName,
+    /// The directory of the brick that uses the group.
     pub brick: PathBuf,
-    /// The image.
-    pub gfid: Gfid,
-    /// The image's path in its volume when the job was made, or the name of its LV.
+    /// The image, if it is about one.
+    pub gfid: Option<Gfid>,
+    /// The image's path in its volume when the job was made, or the name of its LV; or the disk.
     pub name: String,
     /// Bytes that are done.
     pub done: Bytes,
@@ -45,6 +45,8 @@ pub struct JobInfo {
 pub enum JobKind {
     /// Makes a clone independent of its source, chunk by chunk.
     Hydrate,
+    /// Moves all that lies on a disk to other disks of its group.
+    Evacuate,
 }
 
 /// How far a job has come.
@@ -129,6 +131,7 @@ impl fmt::Display for JobKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             JobKind::Hydrate => "hydrate",
+            JobKind::Evacuate => "evacuate",
         })
     }
 }

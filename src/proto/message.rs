@@ -241,6 +241,12 @@ pub enum Request {
     },
     /// All jobs, the oldest first, with those that ended lately.
     Jobs,
+    /// Makes a job that moves all that lies on a disk to other disks of its volume group, which a
+    /// brick must use; answers [`Reply::Job`]. Asked again for the same disk, it answers the same job.
+    Evacuate {
+        /// The node of the disk.
+        device: String,
+    },
     /// Changes a job, and answers [`Reply::Job`].
     OrderJob {
         /// Its number.

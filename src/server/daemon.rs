@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
+use crate::jobs::Mover;
 use crate::lock_file::{LockError, LockFile};
 use crate::metrics::{Commands, Listener, ListenerError, Token};
 use crate::service::{Service, StoreError};
@@ -76,6 +77,9 @@ pub enum DaemonError {
     /// The thread that looks after pools could not be started.
     #[error("cannot start to look after pools: {0}")]
     Monitor(io::Error),
+    /// The thread that empties disks could not be started.
+    #[error("cannot start to work on jobs: {0}")]
+    Mover(io::Error),
     /// Metrics cannot be served.
     #[error(transparent)]
     Metrics(#[from] ListenerError),
@@ -104,6 +108,7 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
+    let _mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
     let metrics = match options.metrics {
         None => None,
         Some((address, token)) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 
 use bd_dm_thin::{Inherited, Spans};
+use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
 
@@ -214,6 +215,25 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// write; `None` if it may.
     fn no_room(&self, _now: Bytes, _all: Bytes) -> Result<Option<String>, EngineError> {
         Ok(None)
+    }
+
+    /// What lies on a disk; `None` if it is none of this group's.
+    fn disk(&self, _pv: &PvName) -> Result<Option<PvReport>, EngineError> {
+        Ok(None)
+    }
+
+    /// Moves a piece of what lies on a disk to other disks of the group, while its users go on;
+    /// answers the bytes that are left. If `is_new`, it only sees to it that nothing new comes there.
+    fn move_piece(&self, pv: &PvName, _is_new: bool) -> Result<u64, EngineError> {
+        Err(EngineError::new(
+            FaultKind::Unsupported,
+            format!("cannot move what lies on {pv}: images are no logical volumes here"),
+        ))
+    }
+
+    /// Lets new volumes come to a disk again.
+    fn allow_disk(&self, _pv: &PvName) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// How many images it has, where it knows that without asking anybody.

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
 use bd_proto::{
-    Fault, FaultKind, JobInfo, Opened, PoolCare, Released, Reply, Request, Space, Work, WorkReport,
+    Fault, FaultKind, JobInfo, JobKind, JobOrder, Opened, PoolCare, Released, Reply, Request,
+    Space, Work, WorkReport,
 };
 use uuid::Uuid;
 
@@ -106,7 +108,62 @@ impl Service {
 
     /// All jobs, the oldest first.
     pub fn jobs(&self) -> Vec<JobInfo> {
-        self.jobs.all(|brick| self.is_served(brick))
+        self.jobs.all(|kind, brick| self.is_ready(kind, brick))
+    }
+
+    /// Moves a piece of what lies on a disk that is to be emptied; `false` if there is none.
+    pub fn move_piece(&self) -> bool {
+        let Some(next) = self
+            .jobs
+            .next_evacuation(|kind, brick| self.is_ready(kind, brick))
+        else {
+            return false;
+        };
+        let brick = self.bricks().get(&next.brick).cloned();
+        if let Some(brick) = brick {
+            let left = brick.engine().move_piece(&next.pv, next.is_new);
+            self.jobs.moved(next.id, left.map_err(Fault::from));
+        }
+        true
+    }
+
+    fn evacuate(&self, device: &str) -> Result<JobInfo, Fault> {
+        let pv = device
+            .parse::<PvName>()
+            .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        for brick in bricks {
+            if let Some(report) = brick.engine().disk(&pv)? {
+                let id = self.jobs.evacuate(&*brick, &report)?;
+                return self.order(id, JobOrder::Resume);
+            }
+        }
+        Err(Fault::new(
+            FaultKind::NotFound,
+            format!("{pv} belongs to no volume group of a brick that runs here; see: pvs"),
+        ))
+    }
+
+    fn order(&self, id: u64, order: JobOrder) -> Result<JobInfo, Fault> {
+        let job = self
+            .jobs
+            .order(id, order, |kind, brick| self.is_ready(kind, brick))?;
+        if order == JobOrder::Cancel && job.kind == JobKind::Evacuate {
+            let bricks: Vec<_> = self.bricks().values().cloned().collect();
+            let of_group = bricks.iter().find(|brick| brick.dir() == job.brick);
+            if let (Some(brick), Ok(pv)) = (of_group, job.name.parse()) {
+                brick.engine().allow_disk(&pv)?;
+            }
+        }
+        Ok(job)
+    }
+
+    /// Whether who does such a job for a brick is there: its process, or its group here.
+    fn is_ready(&self, kind: JobKind, brick: BrickId) -> bool {
+        match kind {
+            JobKind::Hydrate => self.is_served(brick),
+            JobKind::Evacuate => self.bricks().contains_key(&brick),
+        }
     }
 
     /// A new connection.
@@ -256,10 +313,8 @@ impl Service {
             }
             Request::Work { brick, report } => Reply::Work(self.work(caller, brick, report)?),
             Request::Jobs => Reply::Jobs(self.jobs()),
-            Request::OrderJob { id, order } => {
-                let served = |brick| self.is_served(brick);
-                Reply::Job(self.jobs.order(id, order, served)?)
-            }
+            Request::Evacuate { device } => Reply::Job(self.evacuate(&device)?),
+            Request::OrderJob { id, order } => Reply::Job(self.order(id, order)?),
             Request::Pools => Reply::Pools(self.pools()?),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };

@@ -21,9 +21,7 @@ impl JobList {
         }
         context.print(&found, |found| {
             let rows: Vec<Vec<String>> = found.iter().map(row).collect();
-            let heading = [
-                "ID", "KIND", "IMAGE", "STATE", "DONE", "TOTAL", "RATE", "LEFT",
-            ];
+            let heading = ["ID", "KIND", "OF", "STATE", "DONE", "TOTAL", "RATE", "LEFT"];
             let mut text = table(&heading, &[0, 4, 5, 6, 7], &rows);
             for job in found.iter().filter(|job| is_worth_a_word(job)) {
                 if let Some(reason) = &job.reason {

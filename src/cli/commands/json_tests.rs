@@ -55,9 +55,9 @@ fn job(state: JobState) -> JobInfo {
         id: 3,
         kind: JobKind::Hydrate,
         state,
-        vg: Some("vg0".parse().unwrap()),
+        vg: "vg0".parse().unwrap(),
         brick: "/srv/gluster-bd/vg0/brick".into(),
-        gfid: Gfid::from_bytes([7; 16]),
+        gfid: Some(Gfid::from_bytes([7; 16])),
         name: "/vg0/clone".into(),
         done: Bytes(2_684_354_560),
         total: Some(Bytes(10_737_418_240)),
@@ -194,6 +194,12 @@ fn examples() -> Vec<(&'static str, Value)> {
                     ended: Some(1_795_221_269),
                     rate: Bytes(0),
                     ..job(JobState::Cancelled)
+                },
+                JobInfo {
+                    kind: JobKind::Evacuate,
+                    gfid: None,
+                    name: "/dev/sdb".into(),
+                    ..job(JobState::Running)
                 },
             ])
             .unwrap(),

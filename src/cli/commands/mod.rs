@@ -24,6 +24,7 @@ mod rename;
 mod resize;
 mod snapshot;
 mod storage_create;
+mod storage_evacuate;
 mod storage_list;
 mod tree;
 mod volfile_filter;
@@ -81,7 +82,7 @@ enum Command {
     /// Show and extend thin pools of this host
     #[command(subcommand)]
     Pool(PoolCommand),
-    /// Show and steer work in the background of this host: clones that become independent
+    /// Show and steer work in the background of this host: clones that become independent, disks that are emptied
     #[command(subcommand)]
     Job(Job),
     /// Make volumes of bricks on volume groups
@@ -107,6 +108,8 @@ enum Storage {
     List(storage_list::StorageList),
     /// Make a volume group with a thin pool on empty disks
     Create(storage_create::StorageCreate),
+    /// Move all that lies on a disk to the other disks of its volume group, in the background
+    Evacuate(storage_evacuate::StorageEvacuate),
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +173,7 @@ impl Arguments {
             Command::Tree(command) => command.run(context),
             Command::Storage(Storage::List(command)) => command.run(context),
             Command::Storage(Storage::Create(command)) => command.run(context),
+            Command::Storage(Storage::Evacuate(command)) => command.run(context),
             Command::Pool(PoolCommand::Status(command)) => command.run(context),
             Command::Pool(PoolCommand::Extend(command)) => command.run(context),
             Command::Job(Job::List(command)) => command.run(context),

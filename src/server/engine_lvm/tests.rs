@@ -15,6 +15,7 @@ use super::kernel::Node;
 use super::*;
 
 mod care;
+mod evacuate;
 
 const MIB: u64 = 1 << 20;
 

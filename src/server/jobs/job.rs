@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use bd_dm_thin::{Inherited, Spans};
 use bd_model::{BrickId, Bytes};
-use bd_proto::{JobInfo, JobState};
+use bd_proto::{JobInfo, JobKind, JobState};
 
 use super::meter::Meter;
 use super::record::Record;
@@ -89,11 +89,12 @@ impl Job {
         self.meter.add(Instant::now(), bytes);
     }
 
-    pub(super) fn info(&self, is_served: impl Fn(BrickId) -> bool) -> JobInfo {
+    /// What is told of it. `is_ready` says whether who is to do it is there.
+    pub(super) fn info(&self, is_ready: impl Fn(JobKind, BrickId) -> bool) -> JobInfo {
         let record = &self.record;
         let mut state = record.state;
         let mut reason = record.reason.clone();
-        if !state.is_over() && !record.held && !is_served(record.brick) {
+        if !state.is_over() && !record.held && !is_ready(record.kind, record.brick) {
             state = JobState::Queued;
             reason = Some(format!(
                 "brick {} is not running; start its volume",

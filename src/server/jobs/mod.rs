@@ -1,12 +1,14 @@
 //! Long work in the background, which outlives clients, bricks and this server.
 //!
 //! The server keeps the list: a file for each job in its state folder, written when the job changes
-//! its state. The brick does the work, because it alone writes images and holds their locks: it asks
+//! its state. The brick does what is about images, because it alone writes them and holds their locks: it asks
 //! for a piece, does it, tells what became of it and asks for the next. How far a job has come need
 //! not be remembered: which chunks are left is read from the pool.
 
+mod evacuate;
 mod job;
 mod meter;
+mod mover;
 mod order;
 mod place;
 mod record;
@@ -16,14 +18,15 @@ mod tests;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bd_model::{BrickId, Gfid};
+use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobInfo, JobKind, JobState};
 
 use crate::care::Policies;
 use job::Job;
+pub(crate) use mover::Mover;
 pub(crate) use place::Place;
 use record::{Record, now};
 use store::Store;
@@ -37,6 +40,17 @@ const HISTORY: usize = 100;
 pub(crate) struct Jobs {
     policies: Arc<Policies>,
     list: Mutex<List>,
+}
+
+/// What a new job is about.
+#[derive(Debug)]
+struct About {
+    kind: JobKind,
+    brick: BrickId,
+    dir: PathBuf,
+    vg: VgName,
+    gfid: Option<Gfid>,
+    name: String,
 }
 
 #[derive(Debug, Default)]
@@ -79,25 +93,42 @@ impl Jobs {
         let Some(vg) = place.vg().filter(|vg| self.policies.of(vg).0.hydrate) else {
             return Ok(());
         };
+        let about = About {
+            kind: JobKind::Hydrate,
+            brick: place.id(),
+            dir: place.dir(),
+            vg,
+            gfid: Some(gfid),
+            name: place.name(gfid),
+        };
+        self.add(about).map(drop)
+    }
+
+    /// A new job, or the one about the same that is not over; its number.
+    fn add(&self, about: About) -> Result<u64, StoreError> {
         let mut list = self.list();
-        let same = |record: &Record| record.brick == place.id() && record.gfid == gfid;
-        if list
-            .jobs
-            .values()
-            .any(|job| same(&job.record) && !job.record.state.is_over())
-        {
-            return Ok(());
+        let same = |record: &Record| {
+            record.kind == about.kind
+                && record.brick == about.brick
+                && match about.gfid {
+                    Some(_) => record.gfid == about.gfid,
+                    None => record.name == about.name,
+                }
+        };
+        let mut active = list.jobs.values().filter(|j| !j.record.state.is_over());
+        if let Some(job) = active.find(|job| same(&job.record)) {
+            return Ok(job.record.id);
         }
         let record = Record {
             id: list.last + 1,
-            kind: JobKind::Hydrate,
+            kind: about.kind,
             state: JobState::Queued,
             held: false,
-            brick: place.id(),
-            dir: place.dir(),
-            vg: Some(vg),
-            gfid,
-            name: place.name(gfid),
+            brick: about.brick,
+            dir: about.dir,
+            vg: about.vg,
+            gfid: about.gfid,
+            name: about.name,
             done: 0,
             total: None,
             before: None,
@@ -109,15 +140,16 @@ impl Jobs {
         if let Some(store) = &list.store {
             store.put(&record)?;
         }
-        list.last = record.id;
-        list.jobs.insert(record.id, Job::new(record));
-        Ok(())
+        let id = record.id;
+        list.last = id;
+        list.jobs.insert(id, Job::new(record));
+        Ok(id)
     }
 
     /// An image is gone, and with it what was to be done about it.
     pub(crate) fn image_is_gone(&self, brick: BrickId, gfid: Gfid) {
         self.end_where("the image was removed", |record| {
-            record.brick == brick && record.gfid == gfid
+            record.brick == brick && record.gfid == Some(gfid)
         });
     }
 
@@ -139,10 +171,10 @@ impl Jobs {
         }
     }
 
-    /// All jobs, the oldest first. `is_served` says whether a brick's process is there.
-    pub(crate) fn all(&self, is_served: impl Fn(BrickId) -> bool) -> Vec<JobInfo> {
+    /// All jobs, the oldest first. `is_ready` says whether who is to do a job is there.
+    pub(crate) fn all(&self, is_ready: impl Fn(JobKind, BrickId) -> bool) -> Vec<JobInfo> {
         let list = self.list();
-        let told = list.jobs.values().map(|job| job.info(&is_served));
+        let told = list.jobs.values().map(|job| job.info(&is_ready));
         told.collect()
     }
 

@@ -1,7 +1,7 @@
 //! Pause, resume and cancel.
 
 use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, JobInfo, JobOrder, JobState};
+use bd_proto::{Fault, FaultKind, JobInfo, JobKind, JobOrder, JobState};
 
 use super::Jobs;
 
@@ -13,7 +13,7 @@ impl Jobs {
         &self,
         id: u64,
         order: JobOrder,
-        is_served: impl Fn(BrickId) -> bool,
+        is_ready: impl Fn(JobKind, BrickId) -> bool,
     ) -> Result<JobInfo, Fault> {
         let mut list = self.list();
         let Some(job) = list.jobs.get_mut(&id) else {
@@ -55,7 +55,7 @@ impl Jobs {
         let Some(job) = list.jobs.get_mut(&id) else {
             return Err(Fault::new(FaultKind::Failed, "the job is forgotten"));
         };
-        let info = job.info(is_served);
+        let info = job.info(is_ready);
         if job.record != before && order != JobOrder::Cancel {
             let record = job.record.clone();
             if let Some(store) = &list.store

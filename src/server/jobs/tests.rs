@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use bd_dm_thin::Inherited;
-use bd_model::{Bytes, VgName};
+use bd_model::Bytes;
 use bd_proto::{Fault, FaultKind, JobOrder, Work, WorkReport, WorkStop};
 
 use super::*;
@@ -81,13 +81,13 @@ fn jobs(policy: &str) -> Jobs {
 }
 
 fn only(jobs: &Jobs) -> JobInfo {
-    let mut all = jobs.all(|_| true);
+    let mut all = jobs.all(|_, _| true);
     assert_eq!(all.len(), 1);
     all.remove(0)
 }
 
 fn resume(jobs: &Jobs) {
-    jobs.order(1, JobOrder::Resume, |_| true).unwrap();
+    jobs.order(1, JobOrder::Resume, |_, _| true).unwrap();
 }
 
 #[test]
@@ -120,9 +120,11 @@ fn a_clone_is_hydrated_piece_by_piece() {
         (Bytes(2000 * CHUNK), Some(Bytes(2000 * CHUNK)))
     );
     assert!(job.started.is_some() && job.ended.is_some());
-    assert!(jobs.order(1, JobOrder::Pause, |_| true).is_err());
+    assert!(jobs.order(1, JobOrder::Pause, |_, _| true).is_err());
     assert_eq!(
-        jobs.order(2, JobOrder::Pause, |_| true).unwrap_err().kind,
+        jobs.order(2, JobOrder::Pause, |_, _| true)
+            .unwrap_err()
+            .kind,
         FaultKind::NotFound
     );
 }
@@ -132,7 +134,7 @@ fn the_policy_says_whether_and_how_fast() {
     let policy = "[vg.vg0]\nhydrate = false\n";
     let off = jobs(policy);
     off.hydrate(&Fake::new(1), Gfid::random()).unwrap();
-    assert!(off.all(|_| true).is_empty());
+    assert!(off.all(|_, _| true).is_empty());
     let slow = jobs("[vg.vg0]\nhydrate_rate = \"1M\"\n");
     let fake = Fake::new(100);
     slow.hydrate(&fake, Gfid::random()).unwrap();
@@ -157,7 +159,7 @@ fn it_waits_for_space_and_for_whoever_paused_it() {
     let work = jobs.work(&fake, None).unwrap();
     assert_eq!(only(&jobs).state, JobState::Running);
     // Paused in the middle of a piece.
-    let job = jobs.order(1, JobOrder::Pause, |_| true).unwrap();
+    let job = jobs.order(1, JobOrder::Pause, |_, _| true).unwrap();
     assert_eq!(job.state, JobState::Paused);
     assert!(jobs.work(&fake, Some(fake.does(&work, 60))).is_none());
     assert_eq!(only(&jobs).state, JobState::Paused);
@@ -195,9 +197,9 @@ fn it_ends_with_its_image() {
     assert_eq!(work.gfid, images[2]);
     *fake.shared.lock().unwrap() = None;
     assert!(jobs.work(&fake, None).is_none());
-    let states: Vec<JobState> = jobs.all(|_| true).iter().map(|job| job.state).collect();
+    let states: Vec<JobState> = jobs.all(|_, _| true).iter().map(|job| job.state).collect();
     assert_eq!(states, [JobState::Cancelled; 4]);
-    let again = jobs.order(1, JobOrder::Cancel, |_| true).unwrap();
+    let again = jobs.order(1, JobOrder::Cancel, |_, _| true).unwrap();
     assert_eq!(again.reason.as_deref(), Some("the image was removed"));
 }
 
@@ -234,15 +236,19 @@ fn jobs_outlive_the_server() {
         first.hydrate(&fake, *gfid).unwrap();
     }
     let work = first.work(&fake, None).unwrap();
-    first.order(2, JobOrder::Pause, |_| true).unwrap();
-    first.order(3, JobOrder::Cancel, |_| true).unwrap();
+    first.order(2, JobOrder::Pause, |_, _| true).unwrap();
+    first.order(3, JobOrder::Cancel, |_, _| true).unwrap();
     fake.does(&work, 30);
     fs::write(path.join("9.json.new"), "{").unwrap();
     fs::write(path.join("7.json"), "{").unwrap();
 
     let second = jobs("");
     second.keep_in(&path).unwrap();
-    let states: Vec<JobState> = second.all(|_| true).iter().map(|job| job.state).collect();
+    let states: Vec<JobState> = second
+        .all(|_, _| true)
+        .iter()
+        .map(|job| job.state)
+        .collect();
     assert_eq!(
         states,
         [JobState::Queued, JobState::Paused, JobState::Cancelled]
@@ -252,7 +258,7 @@ fn jobs_outlive_the_server() {
     let late = fake.does(&work, 20);
     let work = second.work(&fake, Some(late)).unwrap();
     assert_eq!(work.spans, [(Bytes(0), Bytes(50 * CHUNK))]);
-    let job = &second.all(|_| true)[0];
+    let job = &second.all(|_, _| true)[0];
     assert_eq!(
         (job.done, job.total),
         (Bytes(50 * CHUNK), Some(Bytes(100 * CHUNK)))
@@ -260,8 +266,8 @@ fn jobs_outlive_the_server() {
     assert_eq!(second.list().jobs[&1].record.before, Some(7));
     // A number is not used twice.
     second.hydrate(&fake, Gfid::random()).unwrap();
-    assert_eq!(second.all(|_| true).last().unwrap().id, 8);
-    let waits = &second.all(|_| false)[0];
+    assert_eq!(second.all(|_, _| true).last().unwrap().id, 8);
+    let waits = &second.all(|_, _| false)[0];
     assert_eq!(waits.state, JobState::Queued);
     assert!(
         waits
@@ -283,7 +289,49 @@ fn history_is_bounded() {
         jobs.hydrate(&fake, gfid).unwrap();
         jobs.image_is_gone(fake.id, gfid);
     }
-    let all = jobs.all(|_| true);
+    let all = jobs.all(|_, _| true);
     assert_eq!((all.len(), all[0].id), (HISTORY, 11));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), HISTORY);
+}
+
+#[test]
+fn a_disk_is_emptied() {
+    let fake = Fake::new(0);
+    let jobs = jobs("");
+    let pv = |used: u64| bd_lvm::PvReport {
+        name: "/dev/sdb".parse().unwrap(),
+        vg: "vg0".parse().unwrap(),
+        extent_size: Bytes(4 << 20),
+        used: bd_model::Extents(used),
+        free_elsewhere: bd_model::Extents(50),
+        first: None,
+    };
+    let fault = jobs.evacuate(&fake, &pv(51)).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::NoSpace);
+    assert!(fault.message.contains("204 MiB lie on it"), "{fault}");
+    assert_eq!(jobs.evacuate(&fake, &pv(50)).unwrap(), 1);
+    assert_eq!(jobs.evacuate(&fake, &pv(50)).unwrap(), 1, "the same job");
+    assert!(jobs.work(&fake, None).is_none(), "no work of a brick's");
+    assert!(jobs.next_evacuation(|_, _| false).is_none());
+    let next = || jobs.next_evacuation(|_, _| true);
+    assert!(next().unwrap().is_new);
+    jobs.moved(1, Ok(200 << 20));
+    assert!(!next().unwrap().is_new);
+    jobs.moved(1, Ok(136 << 20));
+    let job = only(&jobs);
+    assert_eq!((job.state, job.done), (JobState::Running, Bytes(64 << 20)));
+    assert_eq!((job.kind, job.gfid), (JobKind::Evacuate, None));
+    jobs.order(1, JobOrder::Pause, |_, _| true).unwrap();
+    assert!(next().is_none());
+    jobs.moved(1, Ok(72 << 20));
+    assert_eq!(only(&jobs).state, JobState::Paused, "the piece it was at");
+    resume(&jobs);
+    jobs.moved(1, Err(Fault::new(FaultKind::Failed, "no target mirror")));
+    assert_eq!(only(&jobs).reason.as_deref(), Some("no target mirror"));
+    resume(&jobs);
+    jobs.moved(1, Ok(0));
+    let job = only(&jobs);
+    assert_eq!(job.state, JobState::Done);
+    assert!(job.reason.unwrap().ends_with("vgreduce vg0 /dev/sdb"));
+    assert_eq!(jobs.evacuate(&fake, &pv(0)).unwrap(), 2, "once more");
 }

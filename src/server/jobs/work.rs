@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bd_dm_thin::Inherited;
 use bd_model::{BrickId, Bytes};
-use bd_proto::{Fault, FaultKind, JobState, Work, WorkReport, WorkStop};
+use bd_proto::{Fault, FaultKind, JobKind, JobState, Work, WorkReport, WorkStop};
 
 use super::job::Plan;
 use super::record::now;
@@ -37,7 +37,7 @@ impl Jobs {
                 .jobs
                 .get_mut(&id)
                 .filter(|j| j.is_due(Instant::now()))?;
-            (job.record.gfid, job.record.before, job.plan.is_some())
+            (job.record.gfid?, job.record.before, job.plan.is_some())
         };
         if !is_planned {
             let told = place.inherited(gfid, before);
@@ -47,8 +47,7 @@ impl Jobs {
             let list = self.list();
             let job = list.jobs.get(&id).filter(|j| j.is_due(Instant::now()))?;
             let plan = job.plan.as_ref()?;
-            let vg = job.record.vg.as_ref();
-            let rate = vg.and_then(|vg| self.policies.of(vg).0.hydrate_rate);
+            let rate = self.policies.of(&job.record.vg).0.hydrate_rate;
             // A second's worth, so that a slow job can be seen to go on.
             let most = rate.map_or(PIECE, |rate| rate.0.min(PIECE));
             let spans = plan.first(most, SPANS);
@@ -95,7 +94,8 @@ impl List {
         let mut due: Vec<_> = self
             .jobs
             .values()
-            .filter(|job| job.record.brick == brick && job.is_due(now))
+            .filter(|job| job.record.brick == brick && job.record.kind == JobKind::Hydrate)
+            .filter(|job| job.is_due(now))
             .map(|job| (job.record.state != JobState::Running, job.record.id))
             .collect();
         due.sort_unstable();
