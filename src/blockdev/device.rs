@@ -387,6 +387,23 @@ mod tests {
     }
 
     #[test]
+    fn zeros_wait_for_whoever_writes_a_block_back() {
+        let device = device();
+        device.write(0, &[&[7; SIZE]]).unwrap();
+        let old = content(&device);
+        let held = device.writes.hold(Span::at(0, 4096), true);
+        std::thread::scope(|scope| {
+            let zeroing = scope.spawn(|| device.zero(Span::at(0, SIZE as u64)));
+            // What was read before the zeros came is written back.
+            device.write_all(0, &old[..4096]).unwrap();
+            drop(held);
+            zeroing.join().unwrap().unwrap();
+        });
+        assert!(content(&device).iter().all(|byte| *byte == 0));
+        device.unshare(512).unwrap();
+    }
+
+    #[test]
     fn holes_of_a_file_are_found() {
         let device = device();
         device.zero(Span::at(0, SIZE as u64)).unwrap();

@@ -1,6 +1,7 @@
 //! How far something has come: bars on a terminal, else a line now and then.
 
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -10,6 +11,8 @@ use crate::context::Context;
 #[derive(Debug)]
 pub(crate) struct Progress {
     look: Look,
+    since: Instant,
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub(crate) struct Bar {
     /// The line said last.
     said: Option<Step>,
     lines: bool,
+    from: Instant,
 }
 
 /// What makes a line worth saying.
@@ -46,7 +50,19 @@ impl Progress {
             (false, false) => Look::Lines,
             (false, true) => Look::Quiet,
         };
-        Progress { look }
+        Progress {
+            look,
+            since: Instant::now(),
+            patience: Duration::ZERO,
+        }
+    }
+
+    /// As [`Progress::new`], for what is not worth showing unless it takes more than a second.
+    pub(crate) fn of_something_long(context: &Context) -> Progress {
+        Progress {
+            patience: Duration::from_secs(1),
+            ..Progress::new(context)
+        }
     }
 
     /// A new bar below the others.
@@ -68,6 +84,7 @@ impl Progress {
             bar,
             said: None,
             lines: matches!(self.look, Look::Lines),
+            from: self.since + self.patience,
         }
     }
 }
@@ -75,6 +92,9 @@ impl Progress {
 impl Bar {
     /// It has come so far: percent where they are known, and a state, and what else there is to say.
     pub(crate) fn show(&mut self, percent: Option<u64>, state: &str, more: &str) {
+        if Instant::now() < self.from {
+            return;
+        }
         let text = match percent {
             Some(percent) => format!("{percent:>3}% {more}"),
             None => more.to_owned(),
@@ -95,10 +115,23 @@ impl Bar {
         }
     }
 
+    /// So many of some things are done.
+    pub(crate) fn count(&mut self, done: usize, all: usize) {
+        let percent = u64::try_from(done * 100 / all.max(1)).ok();
+        self.show(percent, "", &format!("{done} of {all}"));
+    }
+
     /// It will not change any more. The bar stays as it is now.
     pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();
+        }
+    }
+
+    /// It is over, and the bar goes.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -187,10 +187,15 @@ impl List {
     /// Writes a job down. A failure is told and does no harm: the job is then as it was after the
     /// next start, and what it has done stays.
     fn keep(&self, id: u64) {
-        if let (Some(store), Some(job)) = (&self.store, self.jobs.get(&id))
-            && let Err(error) = store.put(&job.record)
-        {
+        if let Err(error) = self.try_keep(id) {
             tracing::error!("{error}");
+        }
+    }
+
+    fn try_keep(&self, id: u64) -> Result<(), StoreError> {
+        match (&self.store, self.jobs.get(&id)) {
+            (Some(store), Some(job)) => store.put(&job.record),
+            _ => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@ use bd_model::BrickId;
 use bd_proto::{Fault, FaultKind, JobInfo, JobKind, JobOrder, JobState};
 
 use super::Jobs;
+use super::record::now;
 
 impl Jobs {
     /// Does with a job what somebody wants; asking twice is no error.
@@ -33,6 +34,15 @@ impl Jobs {
                 ));
             }
             JobOrder::Cancel => {
+                // Kept before it is told: a job that was cancelled must not come back.
+                job.record.state = JobState::Cancelled;
+                job.record.ended = Some(now());
+                if let Err(error) = list.try_keep(id) {
+                    if let Some(job) = list.jobs.get_mut(&id) {
+                        job.record = before;
+                    }
+                    return Err(Fault::new(FaultKind::Failed, error.to_string()));
+                }
                 let why = "by gluster-bd job cancel".to_owned();
                 list.end(id, JobState::Cancelled, Some(why));
             }
@@ -56,16 +66,12 @@ impl Jobs {
             return Err(Fault::new(FaultKind::Failed, "the job is forgotten"));
         };
         let info = job.info(is_ready);
-        if job.record != before && order != JobOrder::Cancel {
-            let record = job.record.clone();
-            if let Some(store) = &list.store
-                && let Err(error) = store.put(&record)
-            {
-                if let Some(job) = list.jobs.get_mut(&id) {
-                    job.record = before;
-                }
-                return Err(Fault::new(FaultKind::Failed, error.to_string()));
+        let is_changed = job.record != before && order != JobOrder::Cancel;
+        if is_changed && let Err(error) = list.try_keep(id) {
+            if let Some(job) = list.jobs.get_mut(&id) {
+                job.record = before;
             }
+            return Err(Fault::new(FaultKind::Failed, error.to_string()));
         }
         Ok(info)
     }

@@ -128,7 +128,7 @@ fn waiting_for_jobs_tells_how_they_ended() {
     let output = gluster_bd(&server, &["job", "list"]);
     let text = said(&output.stdout);
     assert!(
-        text.starts_with("ID  KIND     OF          STATE    DONE   TOTAL  RATE  LEFT\n"),
+        text.starts_with("ID  KIND     OF          STATE   DONE   TOTAL  RATE  LEFT\n"),
         "{text}"
     );
     assert!(text.ends_with("job 3: the disk is broken\n"), "{text}");
