@@ -72,7 +72,7 @@ pub struct Inherited {
 /// rest is counted, but not told.
 ///
 /// # Errors
-/// Reading fails, or the text does not say the size of a block.
+/// Reading fails, or the text does not say the size of a block, or tells of no LV.
 pub fn inherited_spans(
     text: impl BufRead,
     before: Option<u64>,
@@ -80,6 +80,7 @@ pub fn inherited_spans(
 ) -> io::Result<Inherited> {
     let mut chunk = None;
     let mut before = before;
+    let mut is_there = false;
     let mut spans = Spans::new();
     let mut bytes = 0_u64;
     let mut ended = false;
@@ -91,6 +92,7 @@ pub fn inherited_spans(
         } else if line.starts_with("<device ") {
             let made = number(line, "creation_time").ok_or_else(|| broken(line))?;
             before.get_or_insert(made);
+            is_there = true;
         } else if line.starts_with("</superblock") {
             ended = true;
         }
@@ -115,7 +117,8 @@ pub fn inherited_spans(
         }
     }
     match (chunk, before) {
-        (Some(chunk), Some(before)) if ended => Ok(Inherited {
+        // An LV that is not there any more must not pass for one that has nothing to be done.
+        (Some(chunk), Some(before)) if ended && is_there => Ok(Inherited {
             spans,
             bytes: Bytes(bytes),
             chunk,
@@ -210,5 +213,8 @@ mod tests {
         assert!(mapped_spans(&b""[..], 100).is_err());
         assert!(inherited_spans(half.as_bytes(), None, 100).is_err());
         assert!(inherited_spans(&b""[..], Some(1), 100).is_err());
+        let (first, last) = (DUMP.lines().next().unwrap(), "</superblock>");
+        let gone = format!("{first}\n{last}\n");
+        assert!(inherited_spans(gone.as_bytes(), Some(1), 100).is_err());
     }
 }

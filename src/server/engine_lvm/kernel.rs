@@ -74,7 +74,8 @@ impl Host {
     }
 
     /// Lets `read` read what thin_dump(8) says of an active thin LV in its pool's metadata snapshot;
-    /// `None` where something else than zeros lies below the LV.
+    /// `None` where something else than zeros lies below the LV. Fails with `NotConnected` if the LV
+    /// is not active.
     fn dump<T>(
         &self,
         thin: &str,
@@ -82,9 +83,11 @@ impl Host {
         read: impl FnOnce(BufReader<ChildStdout>) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
         let table = self.dm.thin_table(thin).map_err(io::Error::other)?;
-        let Some(table) = table.filter(|table| !table.has_external_origin) else {
+        let inactive = || io::Error::new(io::ErrorKind::NotConnected, "it is not active");
+        let table = table.ok_or_else(inactive)?;
+        if table.has_external_origin {
             return Ok(None);
-        };
+        }
         let device = self.dm.by_name(metadata).map_err(io::Error::other)?;
         let device = device.ok_or_else(|| io::Error::other(format!("{metadata} is not active")))?;
         let mut dump = Command::new("thin_dump")
@@ -143,9 +146,14 @@ impl Kernel for Host {
     }
 
     fn mapped(&self, thin: &str, metadata: &str) -> io::Result<Option<Spans>> {
-        self.dump(thin, metadata, |text| {
+        let told = self.dump(thin, metadata, |text| {
             bd_dm_thin::mapped_spans(text, MOST_SPANS)
-        })
+        });
+        match told {
+            // Nobody has it open, and so nobody needs to know.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+            told => told,
+        }
     }
 
     fn inherited(
