@@ -65,6 +65,13 @@ impl Progress {
         }
     }
 
+    /// All is over: what is printed next begins below the bars.
+    pub(crate) fn end(&self) {
+        if matches!(self.look, Look::Bars(_)) {
+            let _ended = writeln!(std::io::stderr());
+        }
+    }
+
     /// A new bar below the others.
     pub(crate) fn bar(&self, name: String) -> Bar {
         let bar = match &self.look {

@@ -47,6 +47,9 @@ impl JobWait {
             sleep(EVERY);
             found = insist(context)?;
         };
+        if !ended.is_empty() {
+            progress.end();
+        }
         context.print(&ended, |ended| ended.iter().map(line).collect())?;
         let all_done = ended.iter().all(|job| job.state == JobState::Done);
         Ok(if all_done { Exit::Done } else { Exit::Failed })
