@@ -1,21 +1,22 @@
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
 use bd_uring::Ring;
-use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs};
+use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
 use glusterfs::{
-    Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Xlator, gf_error,
-    gf_info, gf_warn,
+    Credentials, Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Stack,
+    Xlator, gf_error, gf_info, gf_warn,
 };
 use uuid::Uuid;
 
 use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
 use crate::fops::merge::Merge;
+use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
 
@@ -47,6 +48,9 @@ pub struct Brick {
     /// Reads and writes whole blocks of open images, where the kernel allows it.
     ring: Option<Ring>,
     keeper: Mutex<Option<Keeper>>,
+    hydrator: Mutex<Option<Hydrator>>,
+    /// Counts the reads and writes that clients have begun.
+    traffic: AtomicU64,
 }
 
 /// An open image.
@@ -117,15 +121,23 @@ impl Brick {
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
             keeper: Mutex::default(),
+            hydrator: Mutex::default(),
+            traffic: AtomicU64::new(0),
         });
         let keeper = Keeper::start(&brick)
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
         *lock(&brick.keeper) = Some(keeper);
+        let hydrator = Hydrator::start(&brick)
+            .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
+        *lock(&brick.hydrator) = Some(hydrator);
         Ok(brick)
     }
 
-    /// Ends the keeper and saves what it had still to save.
+    /// Ends the brick's own threads.
     pub(crate) fn stop(&self) {
+        if let Some(hydrator) = lock(&self.hydrator).take() {
+            hydrator.stop();
+        }
         if let Some(keeper) = lock(&self.keeper).take() {
             keeper.stop();
         }
@@ -158,6 +170,16 @@ impl Brick {
         self.ring.as_ref()
     }
 
+    /// A client has begun to read or write.
+    pub(crate) fn note_traffic(&self) {
+        self.traffic.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many reads and writes clients have begun.
+    pub(crate) fn traffic(&self) -> u64 {
+        self.traffic.load(Ordering::Relaxed)
+    }
+
     /// What the brick remembers of an inode.
     pub(crate) fn node(&self, inode: &Inode<'_>) -> Arc<Node> {
         inode.ctx_or_insert(self.xl, Node::default())
@@ -183,17 +205,30 @@ impl Brick {
         let mut other = Kind::Plain;
         let gfid = Gfid::from_bytes(gfid);
         let image = self.images.find_or_read(gfid, || {
-            let (buf, mark) = self.read_stub(frame, inode, gfid)?;
-            match mark {
-                Some(ImageMark::Image { kind, .. }) if buf.file_type() == FileType::Regular => {
-                    return Ok(Some(Image::new(gfid, kind, buf.size())));
-                }
-                Some(ImageMark::Pending) => other = Kind::Pending,
-                Some(ImageMark::Image { .. }) | None => {}
+            let look = |args: LookupArgs<'_>| Ok(frame.ask::<Lookup>(args)?);
+            let (image, is_pending) = read_stub(inode, gfid, look)?;
+            if is_pending {
+                other = Kind::Pending;
             }
-            Ok::<_, Errno>(None)
+            Ok::<_, Errno>(image)
         })?;
         Ok(node.learn(image.map_or(other, Kind::Image)))
+    }
+
+    /// The image of a gfid, though no client asks; `None` if the file is none.
+    ///
+    /// Only for threads that may wait.
+    pub(crate) fn image_by_gfid(&self, gfid: Gfid) -> Result<Option<Arc<Image>>, Errno> {
+        if let Some(image) = self.images.find(gfid) {
+            return Ok(Some(image));
+        }
+        let root = self.xl.node().root_inode().ok_or(Errno::EAGAIN)?;
+        let inode = root.find(*gfid.as_bytes()).unwrap_or_else(|| root.fresh());
+        let stack = Stack::new(self.xl.node(), &Credentials::root());
+        self.images.find_or_read(gfid, || {
+            let look = |args: LookupArgs<'_>| Ok(stack.ask::<Lookup>(args)?);
+            read_stub(&inode, gfid, look).map(|(image, _)| image)
+        })
     }
 
     /// The image that a file is, if it is one.
@@ -206,30 +241,6 @@ impl Brick {
             Kind::Image(image) => Ok(Some(image)),
             Kind::Unknown | Kind::Plain | Kind::Pending => Ok(None),
         }
-    }
-
-    fn read_stub<F: Fop>(
-        &self,
-        frame: &Frame<F>,
-        inode: &Inode<'_>,
-        gfid: Gfid,
-    ) -> Result<(Iatt, Option<ImageMark>), Errno> {
-        let request = Dict::new();
-        request.set_u32(xattr::IMAGE, 0)?;
-        let loc = Loc::by_gfid(inode, *gfid.as_bytes());
-        let reply = frame.ask::<Lookup>(LookupArgs {
-            loc,
-            xdata: Some(request),
-        })?;
-        let text = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-        let mark = text.and_then(|text| match text.parse() {
-            Ok(mark) => Some(mark),
-            Err(error) => {
-                gf_error!("<gfid:{gfid}> has a mark that cannot be read: {error}");
-                None
-            }
-        });
-        Ok((reply.buf, mark))
     }
 
     /// The policy of a directory, if it is an image directory.
@@ -388,7 +399,8 @@ impl Brick {
     /// Removes the LV of an image whose last name is gone, once nobody has it open.
     pub(crate) fn remove_if_doomed(&self, image: &Image) {
         if image.take_doom() {
-            image.close_device();
+            // The hydrator may be at work on it, and must not open it again.
+            image.stand_still().bar();
             let gfid = image.gfid();
             let brick = self.link.id();
             if let Err(error) = self.link.tell_in_the_end(Request::Remove { brick, gfid }) {
@@ -412,6 +424,35 @@ impl Brick {
     pub(crate) fn note_top(&self) {
         self.top_is_there.store(true, Ordering::Release);
     }
+}
+
+/// What the stub of a gfid says: the image, or whether it waits for its LV.
+fn read_stub(
+    inode: &Inode<'_>,
+    gfid: Gfid,
+    look: impl FnOnce(LookupArgs<'_>) -> Result<LookupReply<'static>, Errno>,
+) -> Result<(Option<Image>, bool), Errno> {
+    let request = Dict::new();
+    request.set_u32(xattr::IMAGE, 0)?;
+    let reply = look(LookupArgs {
+        loc: Loc::by_gfid(inode, *gfid.as_bytes()),
+        xdata: Some(request),
+    })?;
+    let text = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+    let mark = text.and_then(|text| match text.parse() {
+        Ok(mark) => Some(mark),
+        Err(error) => {
+            gf_error!("<gfid:{gfid}> has a mark that cannot be read: {error}");
+            None
+        }
+    });
+    Ok(match mark {
+        Some(ImageMark::Image { kind, .. }) if reply.buf.file_type() == FileType::Regular => {
+            (Some(Image::new(gfid, kind, reply.buf.size())), false)
+        }
+        Some(ImageMark::Pending) => (None, true),
+        Some(ImageMark::Image { .. }) | None => (None, false),
+    })
 }
 
 pub(crate) fn timestamp(moment: Moment) -> Timestamp {

@@ -10,6 +10,7 @@
 mod brick;
 mod core;
 mod fops;
+mod hydrator;
 mod io_engine;
 mod keeper;
 mod names;

@@ -215,6 +215,7 @@ impl Device {
         }
         if self.media == Media::File {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _held = self.writes.hold(span, false);
             return Ok(fallocate(&self.fd, flags, span.start, span.len())?);
         }
         let unit = match self.geometry.zeroing_discard {
@@ -230,6 +231,8 @@ impl Device {
             end: whole.start,
         })?;
         for part in whole.slices(SLICE.next_multiple_of(unit)) {
+            // Not while a block of it is read to be written back.
+            let _held = self.writes.hold(part, false);
             if self.geometry.zeroing_discard == 0 {
                 ioctl::zeroout(&self.fd, part)?;
             } else {
@@ -269,15 +272,32 @@ impl Device {
             let flags = FallocateFlags::KEEP_SIZE;
             return Ok(fallocate(&self.fd, flags, span.start, span.len())?);
         }
-        let block = self.block_size();
-        let mut bounce = Pages::zeroed(usize_of(block)?);
+        let mut bounce = Pages::zeroed(usize_of(self.block_size())?);
         for unit in span.slices(self.geometry.zeroing_discard.max(PROVISION_STEP)) {
-            let at = Span::at(unit.start & !(block - 1), block);
-            let _held = self.writes.hold(at, true);
-            self.read_aligned(at.start, bounce.as_mut_slice())?;
-            self.write_all(at.start, bounce.as_slice())?;
+            self.write_back(unit.start, &mut bounce)?;
         }
         Ok(())
+    }
+
+    /// Makes a chunk that a thin LV shares with another one its own, without changing a byte.
+    ///
+    /// One block of it is read and written back: at that the kernel copies the chunk, in one with
+    /// all other I/O on it. A regular file shares nothing that this could change.
+    pub fn unshare(&self, chunk: u64) -> io::Result<()> {
+        if self.media == Media::File {
+            return Ok(());
+        }
+        let mut bounce = self.pages(usize_of(self.block_size())?);
+        self.write_back(chunk, &mut bounce)
+    }
+
+    /// Reads the block that holds the byte `at` and writes it back; nobody writes to it meanwhile.
+    fn write_back(&self, at: u64, bounce: &mut Pages) -> io::Result<()> {
+        let block = self.block_size();
+        let at = Span::at(at & !(block - 1), block);
+        let _held = self.writes.hold(at, true);
+        self.read_aligned(at.start, bounce.as_mut_slice())?;
+        self.write_all(at.start, bounce.as_slice())
     }
 
     /// Waits until everything written is on stable storage.
@@ -364,6 +384,23 @@ mod tests {
         });
         let bytes = content(&device);
         assert!((0..4096).all(|at| usize::from(bytes[at]) == at % 4 + 1));
+    }
+
+    #[test]
+    fn zeros_wait_for_whoever_writes_a_block_back() {
+        let device = device();
+        device.write(0, &[&[7; SIZE]]).unwrap();
+        let old = content(&device);
+        let held = device.writes.hold(Span::at(0, 4096), true);
+        std::thread::scope(|scope| {
+            let zeroing = scope.spawn(|| device.zero(Span::at(0, SIZE as u64)));
+            // What was read before the zeros came is written back.
+            device.write_all(0, &old[..4096]).unwrap();
+            drop(held);
+            zeroing.join().unwrap().unwrap();
+        });
+        assert!(content(&device).iter().all(|byte| *byte == 0));
+        device.unshare(512).unwrap();
     }
 
     #[test]

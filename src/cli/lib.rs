@@ -11,6 +11,8 @@ mod error;
 mod health;
 mod image;
 mod interrupt;
+mod job;
+mod progress;
 mod server;
 mod storage;
 mod table;

@@ -15,7 +15,7 @@ mod table;
 mod thin;
 
 pub use device::{DmDevice, DmError};
-pub use dump::{Spans, mapped_spans};
+pub use dump::{Inherited, Spans, inherited_spans, mapped_spans};
 pub use events::{Events, Waker};
 pub use kernel::Dm;
 pub use pool::{Discard, PoolMode, PoolState, PoolStatus, Use, WhenFull};

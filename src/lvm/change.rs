@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use bd_model::{Bytes, Extents, LvName, VgName};
 
-use crate::{LvmUuid, Tag};
+use crate::{LvmUuid, PvName, Tag};
 
 /// Chunk of copy-on-write snapshots: a compromise between copying too much at a write and a
 /// table of exceptions that is too large for the kernel's memory.
@@ -138,6 +138,23 @@ pub enum Change {
     },
     /// Loads the tables of all active LVs again; suspended ones go on.
     RefreshVg,
+    /// Moves extents of a physical volume to others of its VG, and waits for that. What uses them
+    /// goes on. A move that was cut short before is finished instead.
+    Move {
+        /// The physical volume.
+        pv: PvName,
+        /// The first extent.
+        first: u64,
+        /// The last extent.
+        last: u64,
+    },
+    /// Lets new LVs take extents of a physical volume, or not.
+    Allocate {
+        /// The physical volume.
+        pv: PvName,
+        /// Whether they may.
+        allow: bool,
+    },
     /// Lets writes to a full thin pool fail at once instead of waiting for space.
     ErrorWhenFull {
         /// The pool.
@@ -259,6 +276,10 @@ impl Change {
                 format!("lvchange -an -y {vg}/{pool}_tmeta {vg}/{pool}_tdata")
             }
             Change::RefreshVg => format!("vgchange --refresh {vg}"),
+            // It looks for the end without a pause: the moves are small.
+            Change::Move { pv, first, last } => format!("pvmove -i 0 {pv}:{first}-{last}"),
+            Change::Allocate { pv, allow: true } => format!("pvchange -x y {pv}"),
+            Change::Allocate { pv, allow: false } => format!("pvchange -x n {pv}"),
             Change::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
         }
     }
@@ -299,6 +320,8 @@ impl Change {
             Change::ExtendPool { pool, .. } => ("lvextend", Some(pool)),
             Change::ExtendPoolMetadata { pool, .. } => ("lvextend --poolmetadatasize", Some(pool)),
             Change::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
+            Change::Move { .. } => ("pvmove", None),
+            Change::Allocate { .. } => ("pvchange -x", None),
             Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
         }
     }
@@ -429,6 +452,21 @@ mod tests {
                     by: Bytes(8 << 20),
                 },
                 "lvextend --poolmetadatasize +8388608b vg0/pool".to_owned(),
+            ),
+            (
+                Change::Move {
+                    pv: "/dev/sdb".parse().unwrap(),
+                    first: 8,
+                    last: 23,
+                },
+                "pvmove -i 0 /dev/sdb:8-23".to_owned(),
+            ),
+            (
+                Change::Allocate {
+                    pv: "/dev/sdb".parse().unwrap(),
+                    allow: false,
+                },
+                "pvchange -x n /dev/sdb".to_owned(),
             ),
             (
                 Change::ErrorWhenFull { pool: name("pool") },

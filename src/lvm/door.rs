@@ -6,11 +6,13 @@ use std::time::Instant;
 use bd_model::{LvName, VgName};
 
 use crate::ffi::{Handle, Message};
+use crate::pv::{parse_pv, pv_line};
 use crate::report::{
     lvs_line, parse_pool, parse_thin_devices, parse_vg, pool_line, thin_devices_line, vgs_line,
 };
 use crate::{
-    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, PoolReport, ThinDevice, VgReport,
+    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, PoolReport, PvName, PvReport, ThinDevice,
+    VgReport,
 };
 
 /// Level of messages that say why a command failed.
@@ -152,6 +154,12 @@ impl Lvm for Door {
         let title = format!("lvs {vg}");
         let output = self.run(&title, &thin_devices_line(vg))?;
         parse_thin_devices(&title, pool, &output.report)
+    }
+
+    fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
+        let title = format!("pvs {pv}");
+        let output = self.run(&title, &pv_line(pv))?;
+        parse_pv(&title, &output.report)
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

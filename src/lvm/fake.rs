@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bd_model::{Bytes, Extents, LvName, VgName};
 
 use crate::{
-    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PoolReport, Tag, ThinDevice,
-    VgReport,
+    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PoolReport, PvName, PvReport,
+    Tag, ThinDevice, VgReport,
 };
 
 /// One VG in memory, with 4 MiB extents.
@@ -25,6 +25,8 @@ pub struct FakeVg {
     pub pool: Option<PoolReport>,
     /// What is reported for the thin LVs of the pool.
     pub thin_devices: Vec<ThinDevice>,
+    /// What is reported for physical volumes.
+    pub pvs: Vec<PvReport>,
     /// LVs that are active.
     pub active: HashSet<LvmUuid>,
     /// Errors to give instead of doing the next changes; `None` lets one pass.
@@ -56,6 +58,7 @@ impl FakeLvm {
             },
             pool: None,
             thin_devices: Vec::new(),
+            pvs: Vec::new(),
             active: HashSet::new(),
             failures: VecDeque::new(),
             log: Vec::new(),
@@ -296,6 +299,19 @@ impl FakeVg {
                 self.need(title, pool)?;
                 self.take(title, Extents(by.0.div_ceil(EXTENT.0)))?;
             }
+            Change::Move { pv, first, last } => {
+                let found = self.pvs.iter_mut().find(|report| report.name == *pv);
+                let report =
+                    found.ok_or_else(|| error(LvmErrorKind::NotFound, title, "not found"))?;
+                let moved = last + 1 - first;
+                report.used.0 -= moved;
+                report.free_elsewhere.0 -= moved;
+                report.first = report
+                    .first
+                    .map(|(start, len)| (start + moved, Extents(len.0 - moved)))
+                    .filter(|(_, len)| len.0 > 0);
+            }
+            Change::Allocate { .. } => {}
             Change::ErrorWhenFull { pool } => {
                 self.need(title, pool)?;
                 if let Some(report) = &mut self.pool {
@@ -352,6 +368,14 @@ impl Lvm for FakeLvm {
         let mut state = self.state();
         state.log.push(format!("lvs {vg}"));
         Ok(state.thin_devices.clone())
+    }
+
+    fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
+        let mut state = self.state();
+        let title = format!("pvs {pv}");
+        state.log.push(title.clone());
+        let found = state.pvs.iter().find(|report| report.name == *pv).cloned();
+        found.ok_or_else(|| error(LvmErrorKind::NotFound, &title, "not found"))
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

@@ -18,6 +18,7 @@ pub mod fake;
 )]
 mod ffi;
 mod ids;
+mod pv;
 mod report;
 mod tag;
 
@@ -30,6 +31,7 @@ pub use config::LvmConfig;
 pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
+pub use pv::{PvName, PvNameError, PvReport};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
 pub use tag::{Tag, TagError};
 
@@ -45,6 +47,9 @@ pub trait Lvm: std::fmt::Debug + Send + Sync {
 
     /// Reads which devices of a thin pool its LVs are.
     fn thin_devices(&self, vg: &VgName, pool: &LvName) -> Result<Vec<ThinDevice>, LvmError>;
+
+    /// Reads what lies on a physical volume.
+    fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError>;
 
     /// Changes a VG or one of its LVs by one LVM command.
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError>;

@@ -9,10 +9,12 @@
 mod client;
 mod fault;
 pub mod frame;
+mod job;
 mod message;
 
 pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};
+pub use job::{JobInfo, JobKind, JobOrder, JobState, Work, WorkReport, WorkStop};
 pub use message::{
     BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo, Opened,
     PoolCare, PoolHealth, Released, Reply, Request, Space,

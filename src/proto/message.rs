@@ -4,7 +4,7 @@ use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName, VgName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Fault;
+use crate::{Fault, JobInfo, JobOrder, Work, WorkReport};
 
 /// What a client asks of gluster-bdd.
 ///
@@ -231,6 +231,29 @@ pub enum Request {
         /// The brick.
         brick: BrickId,
     },
+    /// A brick asks for a piece of a job, and tells what became of the one it had. Answers
+    /// [`Reply::Work`].
+    Work {
+        /// The brick.
+        brick: BrickId,
+        /// The piece it had.
+        report: Option<WorkReport>,
+    },
+    /// All jobs, the oldest first, with those that ended lately.
+    Jobs,
+    /// Makes a job that moves all that lies on a disk to other disks of its volume group, which a
+    /// brick must use; answers [`Reply::Job`]. Asked again for the same disk, it answers the same job.
+    Evacuate {
+        /// The node of the disk.
+        device: String,
+    },
+    /// Changes a job, and answers [`Reply::Job`].
+    OrderJob {
+        /// Its number.
+        id: u64,
+        /// What is wanted of it.
+        order: JobOrder,
+    },
 }
 
 /// What a new brick shall be.
@@ -301,6 +324,12 @@ pub enum Reply {
     Pools(Vec<PoolCare>),
     /// Space of a brick.
     Space(Space),
+    /// A piece of a job; `null` if there is nothing to do now.
+    Work(Option<Work>),
+    /// Jobs.
+    Jobs(Vec<JobInfo>),
+    /// A job.
+    Job(JobInfo),
     /// A brick is one no more.
     Released(Released),
     /// Whether a merge was done.

@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 
 use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
+use crate::jobs::Mover;
 use crate::lock_file::{LockError, LockFile};
 use crate::metrics::{Commands, Listener, ListenerError, Token};
-use crate::service::Service;
+use crate::service::{Service, StoreError};
 
 /// How often what had to wait is tried again.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
@@ -59,6 +60,9 @@ pub enum DaemonError {
     /// Another server uses the state folder.
     #[error("another gluster-bdd uses the state folder: {0}")]
     State(LockError),
+    /// The jobs could not be read.
+    #[error(transparent)]
+    Jobs(#[from] StoreError),
     /// Another server listens on the socket.
     #[error("another server answers on {}; stop it first or choose another --socket", .0.display())]
     Live(PathBuf),
@@ -73,6 +77,9 @@ pub enum DaemonError {
     /// The thread that looks after pools could not be started.
     #[error("cannot start to look after pools: {0}")]
     Monitor(io::Error),
+    /// The thread that empties disks could not be started.
+    #[error("cannot start to work on jobs: {0}")]
+    Mover(io::Error),
     /// Metrics cannot be served.
     #[error(transparent)]
     Metrics(#[from] ListenerError),
@@ -95,11 +102,13 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
         make_folder(parent, 0o755)?;
     }
     let lock = LockFile::acquire(&options.state.join("lock")).map_err(DaemonError::State)?;
+    service.keep_jobs_in(&options.state.join("jobs"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
+    let _mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
     let metrics = match options.metrics {
         None => None,
         Some((address, token)) => {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-use bd_dm_thin::Spans;
+use bd_dm_thin::{Inherited, Spans};
+use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
 
@@ -186,6 +187,16 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Which bytes of an image are mapped, in order; `None` where that is not known.
     fn mapped(&self, gfid: Gfid) -> Result<Option<Spans>, EngineError>;
 
+    /// Which chunks an image has from the one that it was copied of, by the same mappings, and in
+    /// order; `None` if there are no such chunks, ever. `before` is that of an earlier answer.
+    fn inherited(
+        &self,
+        _gfid: Gfid,
+        _before: Option<u64>,
+    ) -> Result<Option<Inherited>, EngineError> {
+        Ok(None)
+    }
+
     /// Gives up what [`Engine::reserve_mappings`], of this or an earlier process, has reserved.
     fn release_mappings(&self) -> Result<(), EngineError>;
 
@@ -198,6 +209,31 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How its thin pool is; `None` without one, or while it is not active.
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         Ok(None)
+    }
+
+    /// Why a job should not write `now` bytes to new chunks of the pool, of `all` that it is to
+    /// write; `None` if it may.
+    fn no_room(&self, _now: Bytes, _all: Bytes) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
+    /// What lies on a disk; `None` if it is none of this group's.
+    fn disk(&self, _pv: &PvName) -> Result<Option<PvReport>, EngineError> {
+        Ok(None)
+    }
+
+    /// Moves a piece of what lies on a disk to other disks of the group, while its users go on;
+    /// answers the bytes that are left. If `is_new`, it only sees to it that nothing new comes there.
+    fn move_piece(&self, pv: &PvName, _is_new: bool) -> Result<u64, EngineError> {
+        Err(EngineError::new(
+            FaultKind::Unsupported,
+            format!("cannot move what lies on {pv}: images are no logical volumes here"),
+        ))
+    }
+
+    /// Lets new volumes come to a disk again.
+    fn allow_disk(&self, _pv: &PvName) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// How many images it has, where it knows that without asking anybody.

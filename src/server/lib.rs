@@ -18,6 +18,7 @@ pub mod engine_file;
 pub mod engine_lvm;
 pub mod engines;
 pub mod failpoint;
+mod jobs;
 mod lock_file;
 pub mod metrics;
 pub mod service;

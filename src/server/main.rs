@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     let commands = Commands::default();
     let engines = Installed::new(Arc::clone(&policies), commands.clone());
     let parts = Parts {
-        service: Arc::new(Service::new(Box::new(engines))),
+        service: Arc::new(Service::new(Box::new(engines)).with_policies(Arc::clone(&policies))),
         policies,
         commands,
     };

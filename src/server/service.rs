@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, Opened, PoolCare, Released, Reply, Request, Space};
+use bd_lvm::PvName;
+use bd_model::{BrickId, Gfid};
+use bd_proto::{
+    Fault, FaultKind, JobInfo, JobKind, JobOrder, Opened, PoolCare, Released, Reply, Request,
+    Space, Work, WorkReport,
+};
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
-use crate::care::Attention;
+use crate::care::{Attention, Policies};
 use crate::engine::OpenVolume;
 use crate::engines::Engines;
+use crate::jobs::Jobs;
+pub use crate::jobs::StoreError;
 
 /// All bricks that are served, and what can be asked of them.
 ///
@@ -27,6 +33,7 @@ pub struct Service {
     epoch: AtomicU64,
     /// Bricks whose processes have a connection: each of those holds the other half.
     served: Mutex<HashMap<BrickId, Weak<()>>>,
+    jobs: Jobs,
 }
 
 /// What the service knows of a connection.
@@ -81,6 +88,81 @@ impl Service {
             doorway: Mutex::new(()),
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
+            jobs: Jobs::default(),
+        }
+    }
+
+    /// Lets `policies` say which clones are hydrated, and how fast.
+    #[must_use]
+    pub fn with_policies(self, policies: Arc<Policies>) -> Service {
+        Service {
+            jobs: Jobs::new(policies),
+            ..self
+        }
+    }
+
+    /// Keeps jobs in a folder, which no other server uses, and goes on with those that are there.
+    pub fn keep_jobs_in(&self, folder: &Path) -> Result<(), StoreError> {
+        self.jobs.keep_in(folder)
+    }
+
+    /// All jobs, the oldest first.
+    pub fn jobs(&self) -> Vec<JobInfo> {
+        self.jobs.all(|kind, brick| self.is_ready(kind, brick))
+    }
+
+    /// Moves a piece of what lies on a disk that is to be emptied; `false` if there is none.
+    pub fn move_piece(&self) -> bool {
+        let Some(next) = self
+            .jobs
+            .next_evacuation(|kind, brick| self.is_ready(kind, brick))
+        else {
+            return false;
+        };
+        let brick = self.bricks().get(&next.brick).cloned();
+        if let Some(brick) = brick {
+            let left = brick.engine().move_piece(&next.pv, next.is_new);
+            self.jobs.moved(next.id, left.map_err(Fault::from));
+        }
+        true
+    }
+
+    fn evacuate(&self, device: &str) -> Result<JobInfo, Fault> {
+        let pv = device
+            .parse::<PvName>()
+            .map_err(|error| Fault::new(FaultKind::Invalid, error.to_string()))?;
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        for brick in bricks {
+            if let Some(report) = brick.engine().disk(&pv)? {
+                let id = self.jobs.evacuate(&*brick, &report)?;
+                return self.order(id, JobOrder::Resume);
+            }
+        }
+        Err(Fault::new(
+            FaultKind::NotFound,
+            format!("{pv} belongs to no volume group of a brick that runs here; see: pvs"),
+        ))
+    }
+
+    fn order(&self, id: u64, order: JobOrder) -> Result<JobInfo, Fault> {
+        let job = self
+            .jobs
+            .order(id, order, |kind, brick| self.is_ready(kind, brick))?;
+        if order == JobOrder::Cancel && job.kind == JobKind::Evacuate {
+            let bricks: Vec<_> = self.bricks().values().cloned().collect();
+            let of_group = bricks.iter().find(|brick| brick.dir() == job.brick);
+            if let (Some(brick), Ok(pv)) = (of_group, job.name.parse()) {
+                brick.engine().allow_disk(&pv)?;
+            }
+        }
+        Ok(job)
+    }
+
+    /// Whether who does such a job for a brick is there: its process, or its group here.
+    fn is_ready(&self, kind: JobKind, brick: BrickId) -> bool {
+        match kind {
+            JobKind::Hydrate => self.is_served(brick),
+            JobKind::Evacuate => self.bricks().contains_key(&brick),
         }
     }
 
@@ -183,11 +265,20 @@ impl Service {
             } => self.image(caller, brick, |b| {
                 b.copy(source, dest, name.as_deref(), how, cow_size)
             })?,
-            Request::Commit { brick, gfid } => self.done(caller, brick, |b| b.commit(gfid))?,
+            Request::Commit { brick, gfid } => self.done(caller, brick, |b| {
+                if b.is_new_clone(gfid) {
+                    self.hydrate(b, gfid);
+                }
+                b.commit(gfid)
+            })?,
             Request::Abort { brick, gfid } => self.done(caller, brick, |b| b.abort(gfid))?,
             Request::Condemn { brick, gfid } => self.done(caller, brick, |b| b.condemn(gfid))?,
             Request::Spare { brick, gfid } => self.done(caller, brick, |b| b.spare(gfid))?,
-            Request::Remove { brick, gfid } => self.done(caller, brick, |b| b.remove(gfid))?,
+            Request::Remove { brick, gfid } => self.done(caller, brick, |b| {
+                b.remove(gfid)?;
+                self.jobs.image_is_gone(brick, gfid);
+                Ok(())
+            })?,
             Request::Merge {
                 brick,
                 snapshot,
@@ -220,6 +311,10 @@ impl Service {
             Request::Adopt { brick, lv, gfid } => {
                 self.image(caller, brick, |b| b.adopt(&lv, gfid))?
             }
+            Request::Work { brick, report } => Reply::Work(self.work(caller, brick, report)?),
+            Request::Jobs => Reply::Jobs(self.jobs()),
+            Request::Evacuate { device } => Reply::Job(self.evacuate(&device)?),
+            Request::OrderJob { id, order } => Reply::Job(self.order(id, order)?),
             Request::Pools => Reply::Pools(self.pools()?),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
@@ -231,7 +326,7 @@ impl Service {
         if let Some(brick) = self.attached_in(&dir) {
             // A directory that was emptied and made a brick again is another brick.
             if brick::BrickConfig::load_known(&dir)?.id == brick.id() {
-                brick.attach_again(how)?;
+                brick.attach_again(how, &|brick, gfid| self.hydrate(brick, gfid))?;
                 return Ok(brick);
             }
             self.bricks().remove(&brick.id());
@@ -256,7 +351,9 @@ impl Service {
             // The directory was moved. Its lock goes with the last request that uses it.
             self.bricks().remove(&config.id);
         }
-        let brick = Arc::new(Brick::attach(&dir, how, &*self.engines)?);
+        let cloned = |brick: &Brick, gfid| self.hydrate(brick, gfid);
+        let brick = Brick::attach_and(&dir, how, &*self.engines, &cloned)?;
+        let brick = Arc::new(brick);
         tracing::info!("brick {} attached in {}", brick.id(), dir.display());
         self.bricks().insert(brick.id(), Arc::clone(&brick));
         Ok(brick)
@@ -275,12 +372,11 @@ impl Service {
         let dir = brick::canonical(dir)?;
         let _alone = self.enter_doorway();
         let Some(brick) = self.attached_in(&dir) else {
-            return brick::release(&dir, keep, &*self.engines);
+            let released = brick::release(&dir, keep, &*self.engines)?;
+            self.jobs.brick_is_gone(released.brick.id);
+            return Ok(released);
         };
-        if lock(&self.served)
-            .get(&brick.id())
-            .is_some_and(|token| token.strong_count() > 0)
-        {
+        if self.is_served(brick.id()) {
             return Err(Fault::new(
                 FaultKind::InUse,
                 format!(
@@ -292,7 +388,32 @@ impl Service {
         }
         let released = brick.release(keep)?;
         self.bricks().remove(&brick.id());
+        self.jobs.brick_is_gone(brick.id());
         Ok(released)
+    }
+
+    /// A clone was made, which is to become independent of its source.
+    fn hydrate(&self, brick: &Brick, gfid: Gfid) {
+        if let Err(error) = self.jobs.hydrate(brick, gfid) {
+            // It is a good clone all the same.
+            tracing::error!("image {gfid} goes on sharing blocks with its source: {error}");
+        }
+    }
+
+    fn work(
+        &self,
+        caller: &Caller,
+        id: BrickId,
+        report: Option<WorkReport>,
+    ) -> Result<Option<Work>, Fault> {
+        self.with(caller, id, |brick| Ok(self.jobs.work(brick, report)))
+    }
+
+    /// Whether a process of the brick has a connection.
+    fn is_served(&self, brick: BrickId) -> bool {
+        lock(&self.served)
+            .get(&brick)
+            .is_some_and(|token| token.strong_count() > 0)
     }
 
     /// What a connection holds that serves the brick.

@@ -8,15 +8,17 @@ mod images;
 mod link;
 mod mapping;
 mod node;
+mod pace;
 mod remembered;
 mod seek;
 mod times;
 mod workers;
 
-pub(crate) use image::{Changing, Failure, Image, ReadPlan, Standstill, WriteAt};
+pub(crate) use image::{Changing, Failure, Hydrated, Image, ReadPlan, Standstill, WriteAt};
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;
 pub use node::Node;
+pub(crate) use pace::Pace;
 pub(crate) use times::Timestamp;
 pub(crate) use workers::Workers;

@@ -11,6 +11,7 @@ use crate::core::{Image, ReadPlan};
 
 /// Reads an image from its device, clipped at its size.
 pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
+    brick.note_traffic();
     let fd = call.args.fd.share();
     plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
         brick.bind_late(&fd, &image);

@@ -13,6 +13,7 @@ use crate::{Brick, names};
 
 /// Writes to an image's device; a write past the end grows the image.
 pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
+    brick.note_traffic();
     let fd = call.args.fd.share();
     let end = u64::try_from(call.args.offset)
         .unwrap_or(0)

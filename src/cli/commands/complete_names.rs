@@ -5,6 +5,7 @@ use clap::{Arg, Args, Command, CommandFactory};
 use super::Arguments;
 use crate::context::Context;
 use crate::image::Session;
+use crate::job::jobs;
 use crate::storage::{groups, pools, run};
 use crate::{CliError, Exit};
 
@@ -22,6 +23,7 @@ enum Kind {
     Image,
     Group,
     Pool,
+    Job,
 }
 
 impl CompleteNames {
@@ -57,6 +59,10 @@ fn names(context: &Context, kind: Kind, word: &str) -> Vec<String> {
             all.iter().map(path).collect()
         }),
         Kind::Volume => volumes(),
+        Kind::Job => {
+            let found = jobs(context).unwrap_or_default();
+            return found.iter().map(|job| job.id.to_string()).collect();
+        }
         Kind::Image => match word.split_once(':') {
             None => volumes().map(|all| all.into_iter().map(|name| format!("{name}:")).collect()),
             Some((volume, path)) => return images(context, volume, path).unwrap_or_default(),
@@ -117,6 +123,7 @@ fn expected(before: &[String]) -> Option<Kind> {
         "VOL:/PATH" => Some(Kind::Image),
         "VG" => Some(Kind::Group),
         "VG/POOL" => Some(Kind::Pool),
+        "ID" => Some(Kind::Job),
         _ => None,
     }
 }
@@ -146,6 +153,8 @@ mod tests {
             ("brick create", Some(Kind::Group)),
             ("brick init /d --vg", Some(Kind::Group)),
             ("brick init /d --pool", None),
+            ("job show", Some(Kind::Job)),
+            ("job cancel 1", Some(Kind::Job)),
             ("storage create", None),
             ("", None),
             ("nonsense", None),

@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::image::{ImagePath, Session};
+use crate::progress::Progress;
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -24,7 +25,10 @@ impl Delete {
         let mut open: Option<Session> = None;
         let mut deleted = Vec::new();
         let mut outcome = Ok(Exit::Done);
+        let progress = Progress::of_something_long(context);
+        let mut bar = progress.bar("deleting".to_owned());
         for image in &self.images {
+            bar.count(deleted.len(), self.images.len());
             match delete(context, image, &mut open) {
                 Ok(done) => deleted.push(done),
                 Err(error) => {
@@ -33,6 +37,7 @@ impl Delete {
                 }
             }
         }
+        bar.clear();
         context.print(&deleted, |deleted| {
             deleted
                 .iter()

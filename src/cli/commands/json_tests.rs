@@ -1,7 +1,7 @@
 //! The JSON of each command is what docs/json.md shows.
 
 use bd_model::{BrickId, Bytes, Gfid, ImageKind};
-use bd_proto::{BrickInfo, EngineSpec};
+use bd_proto::{BrickInfo, EngineSpec, JobInfo, JobKind, JobState};
 use serde_json::{Value, json, to_value};
 
 use crate::image::{ImageReport, Known, Listed, lineage};
@@ -47,6 +47,25 @@ fn pool() -> Pool {
         when_full: "error".into(),
         group_free: 9_663_676_416,
         autoactivation: false,
+    }
+}
+
+fn job(state: JobState) -> JobInfo {
+    JobInfo {
+        id: 3,
+        kind: JobKind::Hydrate,
+        state,
+        vg: "vg0".parse().unwrap(),
+        brick: "/srv/gluster-bd/vg0/brick".into(),
+        gfid: Some(Gfid::from_bytes([7; 16])),
+        name: "/vg0/clone".into(),
+        done: Bytes(2_684_354_560),
+        total: Some(Bytes(10_737_418_240)),
+        rate: Bytes(104_857_600),
+        created: 1_795_221_169,
+        started: Some(1_795_221_170),
+        ended: None,
+        reason: None,
     }
 }
 
@@ -166,6 +185,26 @@ fn examples() -> Vec<(&'static str, Value)> {
             })
             .unwrap(),
         ),
+        (
+            "Jobs",
+            to_value([
+                job(JobState::Running),
+                JobInfo {
+                    reason: Some("the image was removed".into()),
+                    ended: Some(1_795_221_269),
+                    rate: Bytes(0),
+                    ..job(JobState::Cancelled)
+                },
+                JobInfo {
+                    kind: JobKind::Evacuate,
+                    gfid: None,
+                    name: "/dev/sdb".into(),
+                    ..job(JobState::Running)
+                },
+            ])
+            .unwrap(),
+        ),
+        ("A job", to_value(job(JobState::Running)).unwrap()),
         (
             "Findings of a check",
             to_value(super::check::Checked {

@@ -12,6 +12,10 @@ mod copy;
 mod create;
 mod delete;
 mod info;
+mod job_list;
+mod job_order;
+mod job_show;
+mod job_wait;
 mod list;
 mod merge;
 mod pool_extend;
@@ -20,12 +24,14 @@ mod rename;
 mod resize;
 mod snapshot;
 mod storage_create;
+mod storage_evacuate;
 mod storage_list;
 mod tree;
 mod volfile_filter;
 mod volume_create;
 mod volume_set_virt;
 
+use bd_proto::JobOrder;
 use clap::{Parser, Subcommand};
 
 use crate::context::Context;
@@ -76,6 +82,9 @@ enum Command {
     /// Show and extend thin pools of this host
     #[command(subcommand)]
     Pool(PoolCommand),
+    /// Show and steer work in the background of this host: clones that become independent, disks that are emptied
+    #[command(subcommand)]
+    Job(Job),
     /// Make volumes of bricks on volume groups
     #[command(subcommand)]
     Volume(Volume),
@@ -99,6 +108,8 @@ enum Storage {
     List(storage_list::StorageList),
     /// Make a volume group with a thin pool on empty disks
     Create(storage_create::StorageCreate),
+    /// Move all that lies on a disk to the other disks of its volume group, in the background
+    Evacuate(storage_evacuate::StorageEvacuate),
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +118,22 @@ enum PoolCommand {
     Status(pool_status::PoolStatus),
     /// Give a thin pool more of its volume group
     Extend(pool_extend::PoolExtend),
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// List jobs, the oldest first
+    List(job_list::JobList),
+    /// Show one job
+    Show(job_show::JobShow),
+    /// Wait until jobs are over, and show how far they are; exits 1 if one is not done then
+    Wait(job_wait::JobWait),
+    /// Let jobs rest until they are resumed, also over restarts
+    Pause(job_order::JobIds),
+    /// Let jobs go on
+    Resume(job_order::JobIds),
+    /// End jobs; what they have done stays
+    Cancel(job_order::JobIds),
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,8 +173,15 @@ impl Arguments {
             Command::Tree(command) => command.run(context),
             Command::Storage(Storage::List(command)) => command.run(context),
             Command::Storage(Storage::Create(command)) => command.run(context),
+            Command::Storage(Storage::Evacuate(command)) => command.run(context),
             Command::Pool(PoolCommand::Status(command)) => command.run(context),
             Command::Pool(PoolCommand::Extend(command)) => command.run(context),
+            Command::Job(Job::List(command)) => command.run(context),
+            Command::Job(Job::Show(command)) => command.run(context),
+            Command::Job(Job::Wait(command)) => command.run(context),
+            Command::Job(Job::Pause(jobs)) => jobs.order(context, JobOrder::Pause),
+            Command::Job(Job::Resume(jobs)) => jobs.order(context, JobOrder::Resume),
+            Command::Job(Job::Cancel(jobs)) => jobs.order(context, JobOrder::Cancel),
             Command::Volume(Volume::Create(command)) => command.run(context),
             Command::Volume(Volume::SetVirt(command)) => command.run(context),
             Command::Brick(Brick::Create(command)) => command.run(context),

@@ -4,22 +4,43 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use bd_dm_thin::Spans;
+use bd_dm_thin::{Inherited, Spans};
 use bd_model::{Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind};
 
 use super::{Brick, FOLDER};
 use crate::durable;
+use crate::engine::{Engine, EngineError};
 
 impl Brick {
     /// The mapped spans of an image; `None` where they are not known.
-    ///
-    /// A note on disk says meanwhile that a metadata snapshot may be ours: after a crash the next
-    /// start releases it, and never one that somebody else has made.
     pub fn mapped(&self, gfid: Gfid) -> Result<Option<Spans>, Fault> {
         if self.volume(gfid)?.kind != ImageKind::Thin {
             return Ok(None);
         }
+        self.with_mappings(|engine| engine.mapped(gfid))
+    }
+
+    /// The chunks that an image has from the one it was copied of; `None` if it has none, ever.
+    pub(crate) fn inherited(
+        &self,
+        gfid: Gfid,
+        before: Option<u64>,
+    ) -> Result<Option<Inherited>, Fault> {
+        if self.volume(gfid)?.kind != ImageKind::Thin {
+            return Ok(None);
+        }
+        self.with_mappings(|engine| engine.inherited(gfid, before))
+    }
+
+    /// Lets `read` read mappings of this moment.
+    ///
+    /// A note on disk says meanwhile that a metadata snapshot may be ours: after a crash the next
+    /// start releases it, and never one that somebody else has made.
+    fn with_mappings<T>(
+        &self,
+        read: impl FnOnce(&dyn Engine) -> Result<T, EngineError>,
+    ) -> Result<T, Fault> {
         let _alone = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let note = self.mapping_note();
         durable::prepare(&note, b"")
@@ -30,9 +51,9 @@ impl Brick {
             self.remove_note()?;
             return Err(error.into());
         }
-        let mapped = self.engine.mapped(gfid);
+        let told = read(&*self.engine);
         self.release_mappings()?;
-        Ok(mapped?)
+        Ok(told?)
     }
 
     /// Releases what an earlier process has left in the middle of [`Brick::mapped`].

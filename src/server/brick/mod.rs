@@ -22,15 +22,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use bd_model::{BrickId, Gfid, LvName, VgName};
-use bd_proto::{BrickInfo, EngineSpec, Fault, FaultKind, ImageInfo, Space};
+use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
+use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
 use uuid::Uuid;
 
 use crate::engine::{Engine, Volume};
 use crate::engines::{Engines, place};
 use crate::lock_file::{LockError, LockFile};
 use busy::Busy;
-use intent::Intents;
+use intent::{Intent, Intents};
 use namespace::Namespace;
 
 pub use check::check;
@@ -72,6 +72,17 @@ pub struct Attach {
 impl Brick {
     /// Begins to serve the brick in `dir`.
     pub fn attach(dir: &Path, how: Attach, engines: &dyn Engines) -> Result<Brick, Fault> {
+        Brick::attach_and(dir, how, engines, &|_, _| ())
+    }
+
+    /// As [`Brick::attach`]; `cloned` is called with each clone that turns out to be finished, before
+    /// its intent ends.
+    pub(crate) fn attach_and(
+        dir: &Path,
+        how: Attach,
+        engines: &dyn Engines,
+        cloned: &dyn Fn(&Brick, Gfid),
+    ) -> Result<Brick, Fault> {
         let dir = canonical(dir)?;
         let mut config = BrickConfig::load_known(&dir)?;
         let lock = lock(&dir)?;
@@ -97,19 +108,24 @@ impl Brick {
             engine,
             _lock: lock,
         };
-        brick.attach_again(how)?;
+        brick.attach_again(how, cloned)?;
         Ok(brick)
     }
 
-    /// The brick's process attaches a brick that is served already.
-    pub fn attach_again(&self, how: Attach) -> Result<(), Fault> {
+    /// The brick's process attaches a brick that is served already; `cloned` is as for
+    /// [`Brick::attach_and`].
+    pub(crate) fn attach_again(
+        &self,
+        how: Attach,
+        cloned: &dyn Fn(&Brick, Gfid),
+    ) -> Result<(), Fault> {
         if self.config.volume != Some(how.volume) {
             return Err(of_another_volume(&self.dir, self.config.volume));
         }
         if how.fresh {
             let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
             self.attached_at.store(how.epoch, Ordering::SeqCst);
-            self.reconcile()?;
+            self.reconcile(cloned)?;
             self.release_old_mapping();
         }
         Ok(())
@@ -133,6 +149,24 @@ impl Brick {
     /// What a client learns of it.
     pub fn info(&self) -> BrickInfo {
         info(&self.config, &*self.engine)
+    }
+
+    /// The path in its volume of an image that has a name.
+    pub(crate) fn path_of(&self, gfid: Gfid) -> Option<PathBuf> {
+        self.namespace.path_of(gfid)
+    }
+
+    /// Whether this is a clone on thin chunks that is not committed yet.
+    pub(crate) fn is_new_clone(&self, gfid: Gfid) -> bool {
+        let intent = self.intents.get(gfid);
+        let volume = self.engine.find(gfid).ok().flatten();
+        matches!(
+            intent,
+            Some(Intent::Copy {
+                how: CopyHow::Clone,
+                ..
+            })
+        ) && volume.is_some_and(|volume| volume.kind == ImageKind::Thin)
     }
 
     /// Total and free bytes of its engine.

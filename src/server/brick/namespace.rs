@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use bd_model::{Bytes, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{Fault, FaultKind};
-use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, lsetxattr};
+use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
 
 /// The posix translator's own folder in a brick directory.
 const HIDDEN: &str = ".glusterfs";
 /// Where the posix translator keeps a file's gfid.
 const TRUSTED_GFID: &str = "trusted.gfid";
+
+/// Start of the names of attributes in which the posix translator keeps where a file's names are.
+const PARENT_PREFIX: &str = "trusted.gfid2path.";
 
 /// What the mark of a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +89,27 @@ impl Namespace {
             names: about.nlink().saturating_sub(1),
             path,
         }))
+    }
+
+    /// The path of a file in its volume, by what the posix translator notes of its parent; `None`
+    /// where it notes none (option gfid2path), or the file has no name any more.
+    pub(crate) fn path_of(&self, gfid: Gfid) -> Option<PathBuf> {
+        let handle = self.handle(gfid);
+        let mut keys = vec![0_u8; 4096];
+        let len = llistxattr(&handle, keys.as_mut_slice()).ok()?;
+        let keys = keys.get(..len)?.split(|byte| *byte == 0);
+        let key = keys
+            .filter_map(|key| std::str::from_utf8(key).ok())
+            .find(|key| key.starts_with(PARENT_PREFIX))?;
+        let mut value = vec![0_u8; 512];
+        let len = lgetxattr(&handle, key, value.as_mut_slice()).ok()?;
+        let value = std::str::from_utf8(value.get(..len)?).ok()?;
+        let (parent, name) = value.trim_end_matches('\0').split_once('/')?;
+        // The handle of a directory is a link that ends in the directory itself.
+        let parent = self.handle(parent.parse().ok()?).canonicalize().ok()?;
+        let dir = self.dir.canonicalize().ok()?;
+        let inside = parent.strip_prefix(&dir).ok()?;
+        Some(Path::new("/").join(inside).join(name))
     }
 
     /// Marks a stub as an image.

@@ -28,11 +28,12 @@ use super::intent::Intent;
 use super::namespace::{Mark, Stub};
 
 impl Brick {
-    /// Settles all intents. Nothing else works on the brick meanwhile.
+    /// Settles all intents. Nothing else works on the brick meanwhile. `cloned` is called with each
+    /// clone that turns out to be finished, before its intent ends.
     ///
     /// An intent that cannot be settled now stays, so that nothing is lost; the brick is served
     /// all the same.
-    pub(super) fn reconcile(&self) -> Result<(), Fault> {
+    pub(super) fn reconcile(&self, cloned: &dyn Fn(&Brick, Gfid)) -> Result<(), Fault> {
         let intents = self.intents.all();
         if intents.is_empty() {
             return Ok(());
@@ -46,7 +47,7 @@ impl Brick {
         self.engine.volumes()?;
         let names = self.names_without_handle(&intents)?;
         for (gfid, intent) in intents {
-            match self.settle(gfid, intent, &names) {
+            match self.settle(gfid, intent, &names, cloned) {
                 Ok(done) => tracing::info!("image {gfid}, {intent:?}: {done}"),
                 Err(fault) => tracing::error!("image {gfid}, {intent:?}: {fault}"),
             }
@@ -61,6 +62,7 @@ impl Brick {
         gfid: Gfid,
         intent: Intent,
         names: &HashMap<Gfid, PathBuf>,
+        cloned: &dyn Fn(&Brick, Gfid),
     ) -> Result<&'static str, Fault> {
         let stub = self.namespace.stub(gfid)?;
         if let Some(Stub {
@@ -75,6 +77,9 @@ impl Brick {
         match (intent, stub) {
             (Intent::Create { import }, Some(stub)) => self.settle_create(gfid, import, &stub),
             (Intent::Copy { .. }, Some(stub)) if matches!(stub.mark, Mark::Image(_)) => {
+                if self.is_new_clone(gfid) {
+                    cloned(self, gfid);
+                }
                 self.intents.end(gfid)?;
                 Ok("was finished")
             }

@@ -374,7 +374,7 @@ fn requests_of_an_earlier_process_are_refused() {
         fresh: true,
         epoch: 5,
     };
-    brick.attach_again(how).unwrap();
+    brick.attach_again(how, &|_, _| ()).unwrap();
     assert_eq!(kind_of(brick.enter(4)), FaultKind::NotAttached);
     drop(brick.enter(5).unwrap());
     let how = Attach {
@@ -382,7 +382,7 @@ fn requests_of_an_earlier_process_are_refused() {
         epoch: 6,
         ..how
     };
-    brick.attach_again(how).unwrap();
+    brick.attach_again(how, &|_, _| ()).unwrap();
     drop(brick.enter(5).unwrap());
 }
 

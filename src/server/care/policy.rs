@@ -27,6 +27,10 @@ pub struct Policy {
     pub metadata_refuse_at: u64,
     /// How many times its size the images of the pool may have together; none is any number.
     pub overprovision: Option<f64>,
+    /// Whether clones are made independent of their sources in the background.
+    pub hydrate: bool,
+    /// Bytes a second that this may do at most; none is any number.
+    pub hydrate_rate: Option<Bytes>,
 }
 
 impl Default for Policy {
@@ -40,6 +44,8 @@ impl Default for Policy {
             refuse_at: 95,
             metadata_refuse_at: 95,
             overprovision: None,
+            hydrate: true,
+            hydrate_rate: None,
         }
     }
 }
@@ -102,6 +108,9 @@ struct Table {
     metadata_refuse_at: Option<u64>,
     #[serde(default, deserialize_with = "ratio")]
     overprovision: Option<f64>,
+    hydrate: Option<bool>,
+    #[serde(default, deserialize_with = "rate")]
+    hydrate_rate: Option<Bytes>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +150,22 @@ fn ratio<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
     )))
 }
 
+/// The slowest rate that still gets anywhere.
+const LEAST_RATE: Bytes = Bytes(64 << 10);
+
+fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.trim().parse::<Bytes>() {
+        Ok(rate) if rate == Bytes(0) || rate >= LEAST_RATE => Ok(Some(rate)),
+        Ok(_) => Err(serde::de::Error::custom(format!(
+            "{text:?} a second is too slow; write {LEAST_RATE} or more, or \"0\" for any"
+        ))),
+        Err(_) => Err(serde::de::Error::custom(format!(
+            "{text:?} is not a size; write \"100M\" for 100 MiB a second, or \"0\" for any"
+        ))),
+    }
+}
+
 impl Table {
     fn over(self, below: Policy) -> Policy {
         let Table {
@@ -152,6 +177,8 @@ impl Table {
             refuse_at,
             metadata_refuse_at,
             overprovision,
+            hydrate,
+            hydrate_rate,
         } = self;
         Policy {
             extend_at: extend_at.unwrap_or(below.extend_at),
@@ -164,6 +191,11 @@ impl Table {
             overprovision: match overprovision {
                 Some(ratio) => Some(ratio).filter(|ratio| *ratio > 0.0),
                 None => below.overprovision,
+            },
+            hydrate: hydrate.unwrap_or(below.hydrate),
+            hydrate_rate: match hydrate_rate {
+                Some(rate) => Some(rate).filter(|rate| rate.0 > 0),
+                None => below.hydrate_rate,
             },
         }
     }
@@ -226,6 +258,13 @@ mod tests {
         assert_eq!((vg0.reserve, vg0.overprovision), (By::Percent(5), None));
         assert_eq!(file.of(&"a.b".parse().unwrap()).refuse_at, 100);
         assert_eq!(parse("").unwrap(), PolicyFile::default());
+        let jobs = parse("[default]\nhydrate_rate = \"5M\"\n[vg.a]\nhydrate = false\n[vg.b]\nhydrate_rate = \"0\"\n").unwrap();
+        let of = |vg: &str| {
+            let policy = jobs.of(&vg.parse().unwrap());
+            (policy.hydrate, policy.hydrate_rate)
+        };
+        assert_eq!(of("a"), (false, Some(Bytes(5 << 20))));
+        assert_eq!(of("b"), (true, None));
     }
 
     #[test]
@@ -260,6 +299,15 @@ mod tests {
                 "[vg.v]\nextent_at = 80\n",
                 "line 2, extent_at: unknown field",
             ),
+            (
+                "[vg.v]\nhydrate_rate = \"1K\"\n",
+                "line 2, hydrate_rate: \"1K\" a second is too slow",
+            ),
+            (
+                "[vg.v]\nhydrate_rate = \"fast\"\n",
+                "line 2, hydrate_rate: \"fast\" is not a size",
+            ),
+            ("[vg.v]\nhydrate = 1\n", "line 2, hydrate: "),
             ("[vg.-v]\nextend_at = 80\n", "line 1"),
             ("[defaults]\nextend_at = 80\n", "line 1: unknown field"),
             ("[default]\nextend_at 80\n", "line 2"),
@@ -300,6 +348,8 @@ mod tests {
             "reserve",
             "refuse_at",
             "overprovision",
+            "hydrate",
+            "hydrate_rate",
         ] {
             assert!(shown.contains(&format!("\n{key} = ")), "{key}");
         }

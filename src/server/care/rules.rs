@@ -172,6 +172,44 @@ pub(crate) fn refusal(data: Fill, metadata: Fill, policy: &Policy) -> Option<Str
     ))
 }
 
+/// Why a job should not write `now` bytes to new chunks, of `all` that it is to write; `None` if it
+/// may. What the pool can still be extended by counts for the rest, not for what comes now.
+pub(crate) fn no_room(
+    data: Fill,
+    metadata: Fill,
+    room: Room,
+    (now, all): (Bytes, Bytes),
+    policy: &Policy,
+) -> Option<String> {
+    if let Some(refused) = refusal(data, metadata, policy) {
+        return Some(refused);
+    }
+    let more = match policy.extend_at {
+        100.. => Bytes(0),
+        _ => room.bytes(room.available(Part::Data, policy)),
+    };
+    let would_pass = |added: Bytes, total: u64| {
+        let used = u128::from(data.used.0) + u128::from(added.0);
+        used * 100 > u128::from(total) * u128::from(policy.refuse_at)
+    };
+    let (added, what) = if would_pass(all, data.total.0.saturating_add(more.0)) {
+        (all, "in all")
+    } else if would_pass(now, data.total.0) {
+        (now, "at once")
+    } else {
+        return None;
+    };
+    let and_more = match more {
+        Bytes(0) => String::new(),
+        more => format!(", and {more} could be added"),
+    };
+    Some(format!(
+        "it would write {added} {what}, and take the pool past {}% of its data ({} of {} are in \
+         use{and_more}); extend it or remove images",
+        policy.refuse_at, data.used, data.total,
+    ))
+}
+
 /// Why images must not have `added` bytes more; `None` if they may.
 pub(crate) fn too_much(
     provisioned: Bytes,
@@ -294,6 +332,32 @@ mod tests {
         );
         let metadata = refused(fill(0, 100), fill(4, 4)).unwrap();
         assert!(metadata.starts_with("100% of its metadata are in use (4 MiB of 4 MiB)"));
+    }
+
+    #[test]
+    fn a_job_stops_before_new_images_are_refused() {
+        let of = |used, now: u64, all: u64, free, policy: &Policy| {
+            let wanted = (Bytes(now * MIB), Bytes(all * MIB));
+            no_room(fill(used, 100), fill(1, 100), room(free), wanted, policy)
+        };
+        let never = Policy {
+            extend_at: 100,
+            ..policy()
+        };
+        assert_eq!(of(50, 10, 45, 10, &never), None);
+        assert_eq!(
+            of(50, 10, 46, 10, &never).unwrap(),
+            "it would write 46 MiB in all, and take the pool past 95% of its data (50 MiB of 100 \
+             MiB are in use); extend it or remove images"
+        );
+        // 40 MiB more are there: 95% of 140 MiB are 133.
+        assert_eq!(of(50, 10, 83, 10, &policy()), None);
+        let reason = of(50, 10, 84, 10, &policy()).unwrap();
+        assert!(reason.contains("and 40 MiB could be added"), "{reason}");
+        // It waits for the extension.
+        let reason = of(90, 10, 20, 10, &policy()).unwrap();
+        assert!(reason.contains("10 MiB at once"), "{reason}");
+        assert!(of(96, 0, 0, 10, &policy()).unwrap().starts_with("96% of"));
     }
 
     #[test]

@@ -229,6 +229,28 @@ impl LvmEngine {
         }
     }
 
+    /// Why a job should not write `now` bytes to new chunks, of `all` that are to come.
+    pub(super) fn no_room_for_job(
+        &self,
+        now: Bytes,
+        all: Bytes,
+    ) -> Result<Option<String>, EngineError> {
+        let Some(pool) = &self.pool else {
+            return Ok(None);
+        };
+        let path = self.path(&pool.name);
+        let Some(status) = self.working(pool)? else {
+            return Ok(Some(format!("thin pool {path} does not work")));
+        };
+        if status.needs_check || status.mode == PoolMode::ReadOnly {
+            return Ok(Some(format!("thin pool {path} is read-only")));
+        }
+        let fills = Fills::new(&status, pool);
+        let (policy, _) = self.policies.of(&self.vg);
+        let why = rules::no_room(fills.data, fills.metadata, self.room(), (now, all), &policy);
+        Ok(why.map(|why| format!("thin pool {path}: {why}")))
+    }
+
     pub(super) fn room(&self) -> Room {
         let model = self.model();
         Room {

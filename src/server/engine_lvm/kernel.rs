@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
-use bd_dm_thin::{Dm, DmDevice, DmError, PoolState, Spans, ThinState};
+use bd_dm_thin::{Dm, DmDevice, DmError, Inherited, PoolState, Spans, ThinState};
 use bd_model::{Bytes, Sectors};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
 
@@ -32,6 +32,14 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     /// The mapped spans of an active thin LV by its pool's metadata snapshot, on the metadata
     /// device of that device-mapper name.
     fn mapped(&self, thin: &str, metadata: &str) -> io::Result<Option<Spans>>;
+    /// As [`Kernel::mapped`], the chunks that a thin LV has from another one; see
+    /// [`bd_dm_thin::inherited_spans`].
+    fn inherited(
+        &self,
+        thin: &str,
+        metadata: &str,
+        before: Option<u64>,
+    ) -> io::Result<Option<Inherited>>;
     /// Gives up the metadata snapshot of a pool, if it has one.
     fn release_metadata(&self, pool: &str) -> Result<(), DmError>;
     /// The bytes of a device.
@@ -63,6 +71,48 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new() -> Result<Host, DmError> {
         Dm::open().map(|dm| Host { dm })
+    }
+
+    /// Lets `read` read what thin_dump(8) says of an active thin LV in its pool's metadata snapshot;
+    /// `None` where something else than zeros lies below the LV. Fails with `NotConnected` if the LV
+    /// is not active.
+    fn dump<T>(
+        &self,
+        thin: &str,
+        metadata: &str,
+        read: impl FnOnce(BufReader<ChildStdout>) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        let table = self.dm.thin_table(thin).map_err(io::Error::other)?;
+        let inactive = || io::Error::new(io::ErrorKind::NotConnected, "it is not active");
+        let table = table.ok_or_else(inactive)?;
+        if table.has_external_origin {
+            return Ok(None);
+        }
+        let device = self.dm.by_name(metadata).map_err(io::Error::other)?;
+        let device = device.ok_or_else(|| io::Error::other(format!("{metadata} is not active")))?;
+        let mut dump = Command::new("thin_dump")
+            .arg("--metadata-snap")
+            .args(["--dev-id", &table.id.to_string()])
+            .arg(node_of(&device))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot run thin_dump: {e}")))?;
+        let told = match dump.stdout.take() {
+            Some(text) => read(BufReader::new(text)),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        // Its output is closed by now: it ends even if it has more to say.
+        let ended = dump.wait_with_output()?;
+        told.map(Some).map_err(|error| {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            io::Error::other(format!(
+                "{error}; thin_dump: {} {}",
+                ended.status,
+                said.trim()
+            ))
+        })
     }
 }
 
@@ -96,34 +146,24 @@ impl Kernel for Host {
     }
 
     fn mapped(&self, thin: &str, metadata: &str) -> io::Result<Option<Spans>> {
-        let table = self.dm.thin_table(thin).map_err(io::Error::other)?;
-        let Some(table) = table.filter(|table| !table.has_external_origin) else {
-            return Ok(None);
-        };
-        let device = self.dm.by_name(metadata).map_err(io::Error::other)?;
-        let device = device.ok_or_else(|| io::Error::other(format!("{metadata} is not active")))?;
-        let mut dump = Command::new("thin_dump")
-            .arg("--metadata-snap")
-            .args(["--dev-id", &table.id.to_string()])
-            .arg(node_of(&device))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| io::Error::new(e.kind(), format!("cannot run thin_dump: {e}")))?;
-        let spans = match dump.stdout.take() {
-            Some(text) => bd_dm_thin::mapped_spans(BufReader::new(text), MOST_SPANS),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        // Its output is closed by now: it ends even if it has more to say.
-        let ended = dump.wait_with_output()?;
-        spans.map(Some).map_err(|error| {
-            let said = String::from_utf8_lossy(&ended.stderr);
-            io::Error::other(format!(
-                "{error}; thin_dump: {} {}",
-                ended.status,
-                said.trim()
-            ))
+        let told = self.dump(thin, metadata, |text| {
+            bd_dm_thin::mapped_spans(text, MOST_SPANS)
+        });
+        match told {
+            // Nobody has it open, and so nobody needs to know.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+            told => told,
+        }
+    }
+
+    fn inherited(
+        &self,
+        thin: &str,
+        metadata: &str,
+        before: Option<u64>,
+    ) -> io::Result<Option<Inherited>> {
+        self.dump(thin, metadata, |text| {
+            bd_dm_thin::inherited_spans(text, before, MOST_SPANS)
         })
     }
 

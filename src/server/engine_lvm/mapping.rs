@@ -3,7 +3,7 @@
 //! The pool keeps its metadata as they are at one moment (a metadata snapshot), and thin_dump(8)
 //! reads them there while the pool goes on.
 
-use bd_dm_thin::Spans;
+use bd_dm_thin::{Inherited, Spans};
 use bd_model::Gfid;
 
 use super::{LvmEngine, fault};
@@ -29,20 +29,47 @@ impl LvmEngine {
     /// lies below.
     pub(super) fn mapped_spans(&self, gfid: Gfid) -> Result<Option<Spans>, EngineError> {
         let what = format!("read the mapping of image {gfid}");
-        let Some(lv) = self.model().image(gfid).cloned() else {
-            return Err(self.unknown(&what, gfid));
-        };
-        let Some(pool) = self
-            .pool
-            .as_ref()
-            .filter(|pool| lv.pool.as_ref() == Some(&pool.name))
-        else {
+        let Some((uuid, metadata)) = self.thin_and_metadata(&what, gfid)? else {
             return Ok(None);
         };
-        let metadata = format!("{}_tmeta", self.dm_name(&pool.name));
         self.kernel
-            .mapped(&self.dm_uuid(&lv), &metadata)
+            .mapped(&uuid, &metadata)
             .map_err(|e| fault::failed(&what, e))
+    }
+
+    /// The chunks that an image has from another one; `None` for a thick one, and where something
+    /// else than zeros lies below. Its LV is activated for that.
+    pub(super) fn inherited_chunks(
+        &self,
+        gfid: Gfid,
+        before: Option<u64>,
+    ) -> Result<Option<Inherited>, EngineError> {
+        let what = format!("read what image {gfid} shares");
+        let Some((uuid, metadata)) = self.thin_and_metadata(&what, gfid)? else {
+            return Ok(None);
+        };
+        // It stays active, and is not open when somebody wants to remove it.
+        drop(self.open_volume(gfid)?);
+        self.kernel
+            .inherited(&uuid, &metadata, before)
+            .map_err(|e| fault::failed(&what, e))
+    }
+
+    /// The device-mapper UUID of a thin image in the pool, and the name of the pool's metadata.
+    fn thin_and_metadata(
+        &self,
+        what: &str,
+        gfid: Gfid,
+    ) -> Result<Option<(String, String)>, EngineError> {
+        let Some(lv) = self.model().image(gfid).cloned() else {
+            return Err(self.unknown(what, gfid));
+        };
+        let pool = self.pool.as_ref();
+        let pool = pool.filter(|pool| lv.pool.as_ref() == Some(&pool.name));
+        Ok(pool.map(|pool| {
+            let metadata = format!("{}_tmeta", self.dm_name(&pool.name));
+            (self.dm_uuid(&lv), metadata)
+        }))
     }
 
     /// Gives the metadata snapshot up.

@@ -12,6 +12,7 @@ mod care;
 mod change;
 mod copy;
 mod create;
+mod evacuate;
 mod fault;
 mod kernel;
 mod mapping;
@@ -27,8 +28,8 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bd_dm_thin::{Spans, ThinState};
-use bd_lvm::{LvReport, Lvm, LvmUuid, Tag, dm_name, dm_uuid};
+use bd_dm_thin::{Inherited, Spans, ThinState};
+use bd_lvm::{LvReport, Lvm, LvmUuid, PvName, PvReport, Tag, dm_name, dm_uuid};
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
@@ -322,6 +323,10 @@ impl Engine for LvmEngine {
         self.mapped_spans(gfid)
     }
 
+    fn inherited(&self, gfid: Gfid, before: Option<u64>) -> Result<Option<Inherited>, EngineError> {
+        self.inherited_chunks(gfid, before)
+    }
+
     fn release_mappings(&self) -> Result<(), EngineError> {
         self.release_metadata()
     }
@@ -332,6 +337,23 @@ impl Engine for LvmEngine {
 
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         self.pool_care()
+    }
+
+    fn no_room(&self, now: Bytes, all: Bytes) -> Result<Option<String>, EngineError> {
+        self.no_room_for_job(now, all)
+    }
+
+    fn disk(&self, pv: &PvName) -> Result<Option<PvReport>, EngineError> {
+        self.look_at_disk(pv)
+    }
+
+    fn move_piece(&self, pv: &PvName, is_new: bool) -> Result<u64, EngineError> {
+        self.move_from(pv, is_new)
+    }
+
+    fn allow_disk(&self, pv: &PvName) -> Result<(), EngineError> {
+        let _turn = self.turn();
+        self.allocate_on(pv, true)
     }
 
     fn count(&self) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use bd_dm_thin::{DmDevice, DmError, PoolState, ThinStatus};
+use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, ThinStatus};
 use bd_lvm::fake::FakeLvm;
 use bd_lvm::{LvmErrorKind, ThinDevice, dm_pool_uuid};
 use bd_model::Sectors;
@@ -15,6 +15,7 @@ use super::kernel::Node;
 use super::*;
 
 mod care;
+mod evacuate;
 
 const MIB: u64 = 1 << 20;
 
@@ -101,6 +102,21 @@ impl Kernel for FakeKernel {
     fn mapped(&self, _thin: &str, metadata: &str) -> io::Result<Option<Spans>> {
         assert!(metadata.ends_with("_tmeta"));
         Ok(Some(vec![(Bytes(0), Bytes(65536))]))
+    }
+
+    fn inherited(
+        &self,
+        _thin: &str,
+        metadata: &str,
+        before: Option<u64>,
+    ) -> io::Result<Option<Inherited>> {
+        assert!(metadata.ends_with("_tmeta"));
+        Ok(Some(Inherited {
+            spans: vec![(Bytes(0), Bytes(65536))],
+            bytes: Bytes(65536),
+            chunk: Bytes(65536),
+            before: before.unwrap_or(1),
+        }))
     }
 
     fn release_metadata(&self, _pool: &str) -> Result<(), DmError> {

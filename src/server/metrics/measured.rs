@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bd_lvm::{Change, Done, Lvm, LvmError, PoolReport, ThinDevice, VgReport};
+use bd_lvm::{Change, Done, Lvm, LvmError, PoolReport, PvName, PvReport, ThinDevice, VgReport};
 use bd_model::{LvName, VgName};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -87,6 +87,10 @@ impl Lvm for Measured {
     fn thin_devices(&self, vg: &VgName, pool: &LvName) -> Result<Vec<ThinDevice>, LvmError> {
         self.commands
             .measure("lvs", || self.lvm.thin_devices(vg, pool))
+    }
+
+    fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
+        self.commands.measure("pvs", || self.lvm.pv(pv))
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

@@ -77,11 +77,6 @@ impl Image {
         self.slot().device.clone()
     }
 
-    /// Closes the device; the next use opens it again.
-    pub(crate) fn close_device(&self) {
-        self.device_slot().close();
-    }
-
     /// Lets the device be opened again.
     pub(crate) fn admit(&self) {
         let _device = self.device_slot();

@@ -3,6 +3,7 @@
 mod allocated;
 mod device;
 mod failure;
+mod hydrate;
 mod read;
 mod size;
 mod standstill;
@@ -25,6 +26,7 @@ use super::remembered::Remembered;
 use super::times::Times;
 
 pub(crate) use self::failure::Failure;
+pub(crate) use self::hydrate::Hydrated;
 pub(crate) use self::read::ReadPlan;
 pub(crate) use self::standstill::Standstill;
 pub(crate) use self::stub::Changing;

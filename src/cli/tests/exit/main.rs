@@ -6,7 +6,8 @@ mod answers;
 use std::process::{Command, Output};
 
 use answers::Answers;
-use bd_proto::{Fault, FaultKind, Finding, FindingKind, Reply};
+use bd_model::Bytes;
+use bd_proto::{Fault, FaultKind, Finding, FindingKind, JobInfo, JobKind, JobState, Reply};
 
 #[cfg(test)]
 fn gluster_bd(server: &Answers, words: &[&str]) -> Output {
@@ -77,4 +78,58 @@ fn no_server_and_bad_command_lines_are_told_apart() {
     assert_eq!(output.status.code(), Some(4));
     let message = said(&output.stderr);
     assert!(message.contains("/nonexistent/sock"), "{message}");
+}
+
+#[cfg(test)]
+fn job(state: JobState) -> JobInfo {
+    JobInfo {
+        id: 3,
+        kind: JobKind::Hydrate,
+        state,
+        vg: "vg0".parse().unwrap(),
+        brick: "/d".into(),
+        gfid: None,
+        name: "/vg0/clone".into(),
+        done: Bytes(30 << 20),
+        total: Some(Bytes(40 << 20)),
+        rate: Bytes(0),
+        created: 1,
+        started: Some(2),
+        ended: None,
+        reason: None,
+    }
+}
+
+#[test]
+fn waiting_for_jobs_tells_how_they_ended() {
+    let done = "job 3, hydrate of /vg0/clone: done\n";
+    let server = Answers::new(Reply::Jobs(vec![job(JobState::Done)]));
+    let output = gluster_bd(&server, &["job", "wait", "3"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(said(&output.stdout), done);
+    // No terminal: a line, and no bar.
+    assert_eq!(
+        said(&output.stderr),
+        "job 3, hydrate of /vg0/clone: 75% 30 MiB of 40 MiB, done\n"
+    );
+    let output = gluster_bd(&server, &["job", "wait", "3", "--json"]);
+    assert_eq!(said(&output.stderr), "");
+    assert!(said(&output.stdout).contains("\"state\": \"done\""));
+    let output = gluster_bd(&server, &["job", "wait", "4"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said(&output.stderr).contains("there is no job 4"));
+    let failed = JobInfo {
+        reason: Some("the disk is broken".into()),
+        ..job(JobState::Failed)
+    };
+    let server = Answers::new(Reply::Jobs(vec![failed, job(JobState::Done)]));
+    let output = gluster_bd(&server, &["job", "wait", "3"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = gluster_bd(&server, &["job", "list"]);
+    let text = said(&output.stdout);
+    assert!(
+        text.starts_with("ID  KIND     OF          STATE   DONE   TOTAL  RATE  LEFT\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("job 3: the disk is broken\n"), "{text}");
 }

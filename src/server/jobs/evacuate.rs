@@ -1,0 +1,121 @@
+//! Moving all that lies on a disk to other disks, piece by piece.
+
+use std::time::{Duration, Instant};
+
+use bd_lvm::{PvName, PvReport};
+use bd_model::{BrickId, Bytes, Extents};
+use bd_proto::{Fault, FaultKind, JobKind, JobState};
+
+use super::record::now;
+use super::{About, Jobs, Place};
+
+/// A job that cannot go on looks again after this.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A disk that is to be emptied.
+#[derive(Debug)]
+pub(crate) struct Evacuation {
+    /// The job.
+    pub(crate) id: u64,
+    /// The brick that uses the disk's group.
+    pub(crate) brick: BrickId,
+    /// The disk.
+    pub(crate) pv: PvName,
+    /// Nothing was done yet.
+    pub(crate) is_new: bool,
+}
+
+impl Jobs {
+    /// A disk is to be emptied; the number of the job. One that does not fit elsewhere is refused.
+    pub(crate) fn evacuate(&self, place: &dyn Place, pv: &PvReport) -> Result<u64, Fault> {
+        let bytes = |extents: Extents| Bytes(extents.0.saturating_mul(pv.extent_size.0));
+        if pv.used > pv.free_elsewhere {
+            return Err(Fault::new(
+                FaultKind::NoSpace,
+                format!(
+                    "cannot evacuate {}: {} lie on it, and the other disks of {} have {} free; add \
+                     a disk first (vgextend {2} DEVICE)",
+                    pv.name,
+                    bytes(pv.used),
+                    pv.vg,
+                    bytes(pv.free_elsewhere),
+                ),
+            ));
+        }
+        let about = About {
+            kind: JobKind::Evacuate,
+            brick: place.id(),
+            dir: place.dir(),
+            vg: pv.vg.clone(),
+            gfid: None,
+            name: pv.name.to_string(),
+        };
+        self.add(about)
+            .map_err(|error| Fault::new(FaultKind::Failed, error.to_string()))
+    }
+
+    /// The disk whose next piece is to be moved, if there is one. One disk at a time.
+    pub(crate) fn next_evacuation(
+        &self,
+        is_ready: impl Fn(JobKind, BrickId) -> bool,
+    ) -> Option<Evacuation> {
+        let mut list = self.list();
+        let at = Instant::now();
+        let due = list.jobs.values_mut().find(|job| {
+            let record = &job.record;
+            record.kind == JobKind::Evacuate
+                && job.is_due(at)
+                && is_ready(record.kind, record.brick)
+        });
+        let record = &due?.record;
+        Some(Evacuation {
+            id: record.id,
+            brick: record.brick,
+            pv: record.name.parse().ok()?,
+            is_new: record.total.is_none(),
+        })
+    }
+
+    /// A piece of an evacuation was moved: what is left, in bytes.
+    pub(crate) fn moved(&self, id: u64, left: Result<u64, Fault>) {
+        let mut list = self.list();
+        let Some(job) = list.jobs.get_mut(&id).filter(|j| !j.record.state.is_over()) else {
+            return;
+        };
+        let was = job.record.state;
+        match left {
+            Ok(left) => {
+                let total = job.record.total.unwrap_or(left).max(left);
+                let done = total - left;
+                let is_new = job.record.total != Some(total);
+                job.meter
+                    .add(Instant::now(), done.saturating_sub(job.record.done));
+                job.record.total = Some(total);
+                job.record.done = done;
+                if left == 0 {
+                    let why = format!(
+                        "nothing is left on it, and nothing new comes to it; take it out of the \
+                         group with: vgreduce {} {}",
+                        job.record.vg, job.record.name
+                    );
+                    return list.end(id, JobState::Done, Some(why));
+                }
+                if !job.record.held {
+                    job.record.state = JobState::Running;
+                    job.record.started.get_or_insert_with(now);
+                    job.record.reason = None;
+                }
+                if is_new || job.record.state != was {
+                    list.keep(id);
+                }
+            }
+            Err(_) if job.record.held => {}
+            Err(fault) => {
+                job.wait(fault.message, PAUSE);
+                if was != JobState::Paused {
+                    list.keep(id);
+                }
+            }
+        }
+    }
+}

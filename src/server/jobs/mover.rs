@@ -1,0 +1,53 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::service::Service;
+
+/// How often it looks for work.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// The thread that empties disks. It ends when this is dropped, after the piece it is at.
+#[derive(Debug)]
+pub(crate) struct Mover {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mover {
+    pub(crate) fn start(service: Arc<Service>) -> io::Result<Mover> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("mover".to_owned())
+            .spawn(move || {
+                while !stopped.load(Ordering::SeqCst) {
+                    let begun = Instant::now();
+                    // LVM's one thread is for others as long as it was for this.
+                    let rest = match service.move_piece() {
+                        true => begun.elapsed(),
+                        false => IDLE,
+                    };
+                    std::thread::park_timeout(rest);
+                }
+            })?;
+        Ok(Mover {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Mover {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the thread that empties disks has failed");
+            }
+        }
+    }
+}

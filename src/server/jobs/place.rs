@@ -1,0 +1,63 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use bd_dm_thin::Inherited;
+use bd_model::{BrickId, Bytes, Gfid, VgName};
+use bd_proto::{EngineSpec, Fault};
+
+use crate::brick::Brick;
+
+/// What a job needs to know of the brick whose image it works on.
+pub(crate) trait Place: fmt::Debug {
+    /// Its identity.
+    fn id(&self) -> BrickId;
+
+    /// Its directory.
+    fn dir(&self) -> PathBuf;
+
+    /// Its volume group, if it has one.
+    fn vg(&self) -> Option<VgName>;
+
+    /// What people call an image.
+    fn name(&self, gfid: Gfid) -> String;
+
+    /// The chunks that an image has from the one it was copied of; `None` if it has none, ever.
+    fn inherited(&self, gfid: Gfid, before: Option<u64>) -> Result<Option<Inherited>, Fault>;
+
+    /// Why the pool should not take `now` bytes more, of `all` that are to come; `None` if it may.
+    fn no_room(&self, now: Bytes, all: Bytes) -> Result<Option<String>, Fault>;
+}
+
+impl Place for Brick {
+    fn id(&self) -> BrickId {
+        Brick::id(self)
+    }
+
+    fn dir(&self) -> PathBuf {
+        Brick::dir(self).to_owned()
+    }
+
+    fn vg(&self) -> Option<VgName> {
+        match self.engine().spec() {
+            EngineSpec::Lvm { vg, .. } => Some(vg),
+            EngineSpec::File { .. } => None,
+        }
+    }
+
+    fn name(&self, gfid: Gfid) -> String {
+        let path = self.path_of(gfid).map(|path| path.display().to_string());
+        path.or_else(|| {
+            let found = self.engine().find(gfid).ok().flatten();
+            found.map(|volume| volume.name.to_string())
+        })
+        .unwrap_or_else(|| gfid.to_string())
+    }
+
+    fn inherited(&self, gfid: Gfid, before: Option<u64>) -> Result<Option<Inherited>, Fault> {
+        Brick::inherited(self, gfid, before)
+    }
+
+    fn no_room(&self, now: Bytes, all: Bytes) -> Result<Option<String>, Fault> {
+        Ok(self.engine().no_room(now, all)?)
+    }
+}
