@@ -436,6 +436,19 @@ pub struct PoolCare {
     pub extend_at: u64,
     /// Percent of the metadata in use from which on they are extended; 100 means never.
     pub metadata_extend_at: u64,
+    /// Bytes that its policy may still add to its data from the volume group.
+    #[serde(default)]
+    pub data_growable: Bytes,
+    /// The same for its metadata.
+    #[serde(default)]
+    pub metadata_growable: Bytes,
+    /// Seconds until its data and all that may be added to them are full, if it goes on as in the
+    /// last hours; `None` where that is not known or not within a year.
+    #[serde(default)]
+    pub full_in: Option<u64>,
+    /// The same for its metadata.
+    #[serde(default)]
+    pub metadata_full_in: Option<u64>,
 }
 
 /// Whether a thin pool takes writes.

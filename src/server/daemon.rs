@@ -20,6 +20,8 @@ use crate::service::Service;
 
 /// How often what had to wait is tried again.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// How often what pools held is kept for the next start.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
 /// How long accepting rests when the process has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -99,6 +101,13 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
+    let history = options.state.join("history.json");
+    if let Err(error) = service.histories().load(&history) {
+        tracing::warn!(
+            "cannot read {}: {error}; forecasts begin anew",
+            history.display()
+        );
+    }
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
     let metrics = match options.metrics {
         None => None,
@@ -113,6 +122,8 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut tidy = tokio::time::interval(TIDY_EVERY);
+    let start = tokio::time::Instant::now() + KEEP_EVERY;
+    let mut keep = tokio::time::interval_at(start, KEEP_EVERY);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -133,6 +144,10 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
                         tracing::error!("tidying failed: {panic}");
                     }
                 });
+            }
+            _ = keep.tick() => {
+                let (service, history) = (Arc::clone(&service), history.clone());
+                tasks.spawn_blocking(move || keep_history(&service, &history));
             }
             Some(ended) = tasks.join_next() => {
                 if let Err(panic) = ended {
@@ -160,8 +175,15 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     }
     while tasks.join_next().await.is_some() {}
     drop(monitor);
+    keep_history(&service, &history);
     drop(lock);
     Ok(())
+}
+
+fn keep_history(service: &Service, path: &Path) {
+    if let Err(error) = service.histories().save(path) {
+        tracing::warn!("cannot write {}: {error}", path.display());
+    }
 }
 
 fn reload(policies: &Policies) {

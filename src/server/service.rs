@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
 
 use bd_model::BrickId;
 use bd_proto::{Fault, FaultKind, Opened, PoolCare, Released, Reply, Request, Space};
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
-use crate::care::Attention;
+use crate::care::{Attention, Histories};
 use crate::engine::OpenVolume;
 use crate::engines::Engines;
 
@@ -27,6 +28,7 @@ pub struct Service {
     epoch: AtomicU64,
     /// Bricks whose processes have a connection: each of those holds the other half.
     served: Mutex<HashMap<BrickId, Weak<()>>>,
+    histories: Histories,
 }
 
 /// What the service knows of a connection.
@@ -81,6 +83,7 @@ impl Service {
             doorway: Mutex::new(()),
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
+            histories: Histories::default(),
         }
     }
 
@@ -111,7 +114,17 @@ impl Service {
     pub fn tend(&self) -> Attention {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         let each = bricks.iter().map(|brick| brick.engine().tend());
-        each.max().unwrap_or(Attention::None)
+        let attention = each.max().unwrap_or(Attention::None);
+        // With a pool that cannot be read there are gaps, and `tend` has told.
+        if let Ok(pools) = self.pools() {
+            self.histories.record(now(), &pools);
+        }
+        attention
+    }
+
+    /// What pools held in the last hours.
+    pub(crate) fn histories(&self) -> &Histories {
+        &self.histories
     }
 
     /// How the thin pools of all bricks are.
@@ -122,6 +135,7 @@ impl Service {
             pools.extend(brick.engine().pool()?);
         }
         pools.sort_by(|a, b| (&a.vg, &a.pool).cmp(&(&b.vg, &b.pool)));
+        self.histories.forecast(&mut pools);
         Ok(pools)
     }
 
@@ -350,6 +364,12 @@ impl Service {
     fn enter_doorway(&self) -> MutexGuard<'_, ()> {
         lock(&self.doorway)
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed();
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -127,7 +127,15 @@ fn examples() -> Vec<(&'static str, Value)> {
             })
             .unwrap(),
         ),
-        ("Pools", to_value([pool()]).unwrap()),
+        (
+            "Pools",
+            to_value([super::pool_status::Status {
+                pool: pool(),
+                full_in: Some(432_000),
+                metadata_full_in: None,
+            }])
+            .unwrap(),
+        ),
         (
             "An extended pool",
             to_value(super::pool_extend::Extended {

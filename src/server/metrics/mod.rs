@@ -112,6 +112,12 @@ fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
     );
     let help = "Whether the pool is in this state: good, full, read_only or failed";
     let health = gauges::<OfHealth>(registry, "pool_state", help, None);
+    let mut seconds = |name, help| gauges::<OfPool>(registry, name, help, Some(Unit::Seconds));
+    let full_in = seconds(
+        "pool_data_full_in",
+        "Time until the data and what may be added to them are full, at the present rate",
+    );
+    let metadata_full_in = seconds("pool_metadata_full_in", "The same for the metadata");
     let mut group = |name, help| gauges::<OfGroup>(registry, name, help, Some(Unit::Bytes));
     let group_size = group("vg_size", "All of the volume group");
     let group_free = group("vg_free", "What of the volume group belongs to no volume");
@@ -130,6 +136,14 @@ fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
             (&at, pool.extend_at),
         ] {
             family.get_or_create(&labels).set(value);
+        }
+        for (family, value) in [
+            (&full_in, pool.full_in),
+            (&metadata_full_in, pool.metadata_full_in),
+        ] {
+            if let Some(value) = value {
+                family.get_or_create(&labels).set(value);
+            }
         }
         for (state, name) in [
             (PoolHealth::Good, "good"),
@@ -197,6 +211,10 @@ mod tests {
             group_free: Bytes(8),
             extend_at: 80,
             metadata_extend_at: 70,
+            data_growable: Bytes(9),
+            metadata_growable: Bytes(10),
+            full_in: Some(3600),
+            metadata_full_in: None,
         };
         let mut registry = Registry::with_prefix("gluster_bd");
         show_pools(&mut registry, &[pool]);
@@ -209,6 +227,7 @@ mod tests {
             "gluster_bd_pool_state{vg=\"vg0\",pool=\"pool\",state=\"full\"} 1",
             "gluster_bd_pool_state{vg=\"vg0\",pool=\"pool\",state=\"good\"} 0",
             "gluster_bd_vg_free_bytes{vg=\"vg0\"} 8",
+            "gluster_bd_pool_data_full_in_seconds{vg=\"vg0\",pool=\"pool\"} 3600",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}: {text}");
         }
