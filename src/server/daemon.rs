@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
 use crate::lock_file::{LockError, LockFile};
+use crate::log_file::LogFile;
 use crate::metrics::{Commands, Listener, ListenerError, Token};
 use crate::service::Service;
 
@@ -45,6 +46,8 @@ pub struct Parts {
     pub policies: Arc<Policies>,
     /// Measures LVM.
     pub commands: Commands,
+    /// Where the log goes, if not to standard error.
+    pub log: Option<LogFile>,
 }
 
 /// Why the server cannot run.
@@ -85,12 +88,14 @@ pub enum DaemonError {
 
 /// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
 ///
-/// SIGHUP reads the policies again; a file with a mistake changes nothing.
+/// SIGHUP reads the policies again, where a file with a mistake changes nothing, and opens the log
+/// file again.
 pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let Parts {
         service,
         policies,
         commands,
+        log,
     } = parts;
     make_folder(&options.state, 0o700)?;
     if let Some(parent) = options.socket.parent() {
@@ -155,7 +160,7 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
                 }
             }
             _ = hangup.recv() => {
-                reload(&policies);
+                reload(&policies, log.as_ref());
                 monitor.wake();
             }
             _ = terminate.recv() => break,
@@ -186,8 +191,16 @@ fn keep_history(service: &Service, path: &Path) {
     }
 }
 
-fn reload(policies: &Policies) {
+fn reload(policies: &Policies, log: Option<&LogFile>) {
     notify(&[sd_notify::NotifyState::Reloading]);
+    if let Some(log) = log
+        && let Err(error) = log.reopen()
+    {
+        tracing::error!(
+            "cannot open {} again: {error}; the old file stays",
+            log.path().display()
+        );
+    }
     match policies.reload() {
         Ok(()) => tracing::info!("read the policies anew: {}", policies.path().display()),
         Err(error) => tracing::error!("{error}; the policies that were read before stay"),

@@ -19,8 +19,11 @@ pub mod engine_lvm;
 pub mod engines;
 pub mod failpoint;
 mod lock_file;
+mod log_file;
 pub mod metrics;
 pub mod service;
 mod wire;
 
 pub use lock_file::LockError;
+
+pub use log_file::LogFile;

@@ -24,6 +24,7 @@ mod resize;
 mod start;
 #[cfg(test)]
 mod tests;
+mod udev;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -52,6 +53,7 @@ pub struct LvmEngine {
     busy: Busy,
     policies: Arc<Policies>,
     watch: Mutex<care::Watch>,
+    told: udev::Told,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -96,6 +98,7 @@ impl LvmEngine {
             ));
         }
         *self.model_mut() = Model::new(report);
+        self.tell_udev();
         Ok(())
     }
 

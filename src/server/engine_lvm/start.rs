@@ -9,6 +9,7 @@ use bd_proto::FaultKind;
 
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
+use super::udev::Told;
 use super::{LvmEngine, fault};
 use crate::brick::busy::Busy;
 use crate::engine::EngineError;
@@ -24,7 +25,7 @@ impl LvmEngine {
     ) -> Result<LvmEngine, EngineError> {
         let kernel =
             Host::new().map_err(|e| fault::failed(&format!("use volume group {vg}"), e))?;
-        LvmEngine::open_with(lvm, Arc::new(kernel), vg, pool)
+        LvmEngine::open_with(lvm, Arc::new(kernel), vg, pool, Told::default())
     }
 
     pub(super) fn open_with(
@@ -32,6 +33,7 @@ impl LvmEngine {
         kernel: Arc<dyn Kernel>,
         vg: &VgName,
         pool: Option<&LvName>,
+        told: Told,
     ) -> Result<LvmEngine, EngineError> {
         let report = lvm.report(vg).map_err(|e| unusable(vg, e))?;
         check_vg(&report)?;
@@ -48,9 +50,11 @@ impl LvmEngine {
             busy: Busy::default(),
             policies: Arc::default(),
             watch: Mutex::default(),
+            told,
         };
         // A VG that no brick has taken stays as it is.
         if claimed {
+            engine.tell_udev();
             // Before devices are loaded again, by which LVM also has the pool make what it notes.
             if let Some(name) = pool
                 && let Some(behind) = engine.kernel_behind(name)?

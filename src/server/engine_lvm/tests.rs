@@ -12,6 +12,7 @@ use bd_model::Sectors;
 use tempfile::TempDir;
 
 use super::kernel::Node;
+use super::udev::Told;
 use super::*;
 
 mod care;
@@ -169,7 +170,13 @@ fn open(
 ) -> Result<LvmEngine, EngineError> {
     let pool = pool.map(name);
     let vg = "vg0".parse().unwrap();
-    LvmEngine::open_with(lvm.clone(), kernel.clone(), &vg, pool.as_ref())
+    LvmEngine::open_with(
+        lvm.clone(),
+        kernel.clone(),
+        &vg,
+        pool.as_ref(),
+        Told::nobody(),
+    )
 }
 
 /// A VG of a hundred extents; a quarter of them is the pool's, where there is one.
