@@ -205,6 +205,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
         None
     }
 
+    /// All volumes that belong to images, as far as it knows them without asking anybody.
+    fn known(&self) -> Vec<Volume> {
+        Vec::new()
+    }
+
     /// Total and free bytes.
     fn space(&self) -> Result<Space, EngineError>;
 }

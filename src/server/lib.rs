@@ -22,6 +22,7 @@ mod lock_file;
 mod log_file;
 pub mod metrics;
 pub mod service;
+mod status;
 mod wire;
 
 pub use lock_file::LockError;

@@ -36,10 +36,11 @@ struct Arguments {
     /// Policies of thin pools [default: /etc/gluster-bd/policy.toml, if that exists]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Serve metrics for Prometheus on this loopback address, as in 127.0.0.1:9465
+    /// Serve metrics for Prometheus (/metrics) and a status page (/) on this loopback address, as in
+    /// 127.0.0.1:9465
     #[arg(long, value_name = "ADDRESS:PORT", requires = "metrics_token")]
     metrics: Option<SocketAddr>,
-    /// File with the token that a client of the metrics must send
+    /// File with the token that a client of them must send; for a browser it is the password
     #[arg(long, value_name = "FILE", requires = "metrics")]
     metrics_token: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace or a filter

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
 use crate::care::{Attention, Histories};
-use crate::engine::OpenVolume;
+use crate::engine::{OpenVolume, Volume};
 use crate::engines::Engines;
 
 /// All bricks that are served, and what can be asked of them.
@@ -149,6 +149,15 @@ impl Service {
             images: brick.engine().count(),
         });
         figures.collect()
+    }
+
+    /// The directories of bricks, and their volumes as far as they are known without asking LVM.
+    pub(crate) fn known(&self) -> HashMap<PathBuf, Vec<Volume>> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let known = bricks
+            .iter()
+            .map(|b| (b.dir().to_owned(), b.engine().known()));
+        known.collect()
     }
 
     fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {
@@ -367,7 +376,7 @@ impl Service {
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = SystemTime::UNIX_EPOCH.elapsed();
     since.map_or(0, |since| since.as_secs())
 }

@@ -83,7 +83,6 @@ impl Histories {
     }
 
     /// The samples of a pool.
-    #[cfg(test)]
     pub(crate) fn samples(&self, vg: &VgName, pool: &LvName) -> Vec<Sample> {
         let histories = self.lock();
         let history = histories.get(&(vg.clone(), pool.clone()));

@@ -14,7 +14,7 @@ mod policy;
 pub(crate) mod rules;
 
 pub use by::By;
-pub(crate) use histories::Histories;
+pub(crate) use histories::{Histories, Sample};
 pub use monitor::Monitor;
 pub use policies::{DEFAULT_PATH, Policies};
 pub use policy::{Policy, PolicyError, PolicyFile};

@@ -341,6 +341,13 @@ impl Engine for LvmEngine {
         Some(self.model().images())
     }
 
+    fn known(&self) -> Vec<Volume> {
+        let model = self.model();
+        let visible = model.visible().into_iter();
+        let images = visible.filter(|lv| model.owner(lv).is_some());
+        images.map(|lv| self.volume(&model, lv)).collect()
+    }
+
     fn space(&self) -> Result<Space, EngineError> {
         if let Some(pool) = &self.pool {
             return self.pool_space(pool);
