@@ -226,6 +226,8 @@ pub enum Request {
     },
     /// How the thin pools of all attached bricks are, and what is done about them.
     Pools,
+    /// What each image of the attached bricks has read, written and allocated.
+    Usage,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -299,6 +301,8 @@ pub enum Reply {
     Foreign(Vec<Foreign>),
     /// How thin pools are.
     Pools(Vec<PoolCare>),
+    /// What images have read, written and allocated.
+    Usage(Vec<ImageUsage>),
     /// Space of a brick.
     Space(Space),
     /// A brick is one no more.
@@ -405,6 +409,34 @@ pub struct ImageInfo {
     /// The image that it is a snapshot of.
     #[serde(default)]
     pub origin_image: Option<Gfid>,
+}
+
+/// What an image has read, written and allocated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageUsage {
+    /// The directory of its brick.
+    pub brick: PathBuf,
+    /// The image.
+    pub gfid: Gfid,
+    /// Its LV (or file of the store).
+    pub lv: LvName,
+    /// Bytes that are allocated to it, alone or shared; `None` while it is not active.
+    pub allocated: Option<Bytes>,
+    /// What was done to it; `None` while it is not active, or where nobody counts.
+    pub io: Option<IoCounters>,
+}
+
+/// What was done to a device since it was activated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoCounters {
+    /// Reads that have ended.
+    pub reads: u64,
+    /// Bytes of them.
+    pub read: Bytes,
+    /// Writes that have ended.
+    pub writes: u64,
+    /// Bytes of them.
+    pub written: Bytes,
 }
 
 /// How a thin pool is, and from when on gluster-bdd extends it.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use bd_dm_thin::Spans;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
+use bd_proto::{EngineSpec, Fault, FaultKind, IoCounters, PoolCare, Space};
 
 use crate::care::Attention;
 
@@ -30,6 +30,19 @@ pub struct Volume {
     pub origin_image: Option<Gfid>,
     /// It holds what an image was before a merge; its own image, the snapshot, is gone or goes.
     pub outgoing: bool,
+}
+
+/// What an image's volume has seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Used {
+    /// The image.
+    pub gfid: Gfid,
+    /// Its volume's name.
+    pub name: LvName,
+    /// Bytes allocated to it, alone or shared, where that is known.
+    pub allocated: Option<Bytes>,
+    /// What was read and written since it was activated, where somebody counts.
+    pub io: Option<IoCounters>,
 }
 
 /// A volume that is open for I/O.
@@ -203,6 +216,19 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How many images it has, where it knows that without asking anybody.
     fn count(&self) -> Option<u64> {
         None
+    }
+
+    /// What was read, written and allocated, of each image; asks LVM nothing.
+    fn used(&self) -> Vec<Used> {
+        let used = self.known().into_iter().filter_map(|volume| {
+            volume.gfid.map(|gfid| Used {
+                gfid,
+                name: volume.name,
+                allocated: Some(volume.allocated),
+                io: None,
+            })
+        });
+        used.collect()
     }
 
     /// All volumes that belong to images, as far as it knows them without asking anybody.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use bd_model::BrickId;
-use bd_proto::{Fault, FaultKind, Opened, PoolCare, Released, Reply, Request, Space};
+use bd_proto::{Fault, FaultKind, ImageUsage, Opened, PoolCare, Released, Reply, Request, Space};
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
@@ -160,6 +160,24 @@ impl Service {
         known.collect()
     }
 
+    /// What the images of all bricks have read, written and allocated.
+    fn usage(&self) -> Vec<ImageUsage> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let of_brick = |brick: &Arc<Brick>| {
+            let dir = brick.dir().to_owned();
+            let used = brick.engine().used().into_iter();
+            let usage = used.map(move |used| ImageUsage {
+                brick: dir.clone(),
+                gfid: used.gfid,
+                lv: used.name,
+                allocated: used.allocated,
+                io: used.io,
+            });
+            usage.collect::<Vec<_>>()
+        };
+        bricks.iter().flat_map(of_brick).collect()
+    }
+
     fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {
         let reply = match request {
             Request::Hello { .. } => {
@@ -244,6 +262,7 @@ impl Service {
                 self.image(caller, brick, |b| b.adopt(&lv, gfid))?
             }
             Request::Pools => Reply::Pools(self.pools()?),
+            Request::Usage => Reply::Usage(self.usage()),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())

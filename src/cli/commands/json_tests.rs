@@ -137,6 +137,20 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         (
+            "Busy images",
+            to_value([super::top::Busy {
+                brick: "/srv/gluster-bd/vg0/brick".into(),
+                lv: "vm1".into(),
+                reads: Some(12.5),
+                read_bytes: Some(51_200.0),
+                writes: Some(200.0),
+                written_bytes: Some(819_200.0),
+                growth_bytes: Some(65_536.0),
+                allocated: Some(4 << 20),
+            }])
+            .unwrap(),
+        ),
+        (
             "An extended pool",
             to_value(super::pool_extend::Extended {
                 pool: pool(),

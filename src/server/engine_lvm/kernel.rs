@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use bd_dm_thin::{Dm, DmDevice, DmError, PoolState, Spans, ThinState};
 use bd_model::{Bytes, Sectors};
+use bd_proto::IoCounters;
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
 
 /// Spans that one mapping may have: what is behind them counts as mapped.
@@ -34,6 +35,8 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn mapped(&self, thin: &str, metadata: &str) -> io::Result<Option<Spans>>;
     /// Gives up the metadata snapshot of a pool, if it has one.
     fn release_metadata(&self, pool: &str) -> Result<(), DmError>;
+    /// What was done to a device since it was activated.
+    fn counters(&self, device: &DmDevice) -> io::Result<IoCounters>;
     /// The bytes of a device.
     fn size(&self, device: &DmDevice) -> io::Result<Bytes>;
     /// Opens a device for direct I/O.
@@ -131,6 +134,11 @@ impl Kernel for Host {
         self.dm.release_metadata(pool)
     }
 
+    fn counters(&self, device: &DmDevice) -> io::Result<IoCounters> {
+        let path = format!("/sys/dev/block/{}:{}/stat", device.major, device.minor);
+        counters(&fs::read_to_string(path)?).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
         let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
         // In sectors, whatever the device's block size.
@@ -160,6 +168,19 @@ impl Kernel for Host {
     fn discard(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()> {
         bd_lvm::discard(file, from, len)
     }
+}
+
+/// Reads the counters of a block device (Linux, Documentation/block/stat.rst): reads, merged ones,
+/// sectors, milliseconds, and the same of writes. Sectors have 512 bytes, whatever the device's.
+fn counters(text: &str) -> Option<IoCounters> {
+    let numbers: Option<Vec<u64>> = text.split_whitespace().map(|n| n.parse().ok()).collect();
+    let numbers = numbers?;
+    Some(IoCounters {
+        reads: *numbers.first()?,
+        read: Sectors(*numbers.get(2)?).bytes()?,
+        writes: *numbers.get(4)?,
+        written: Sectors(*numbers.get(6)?).bytes()?,
+    })
 }
 
 fn setting(queue: &Path, name: &str) -> io::Result<u64> {
@@ -223,4 +244,24 @@ fn open_checked(path: &Path, device: &DmDevice) -> io::Result<File> {
         )));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_a_device_are_read() {
+        let text = "     102        0     2048       36       50        7     1600       20        0 \
+                    56       56        0        0        0        0        0        0\n";
+        let expected = IoCounters {
+            reads: 102,
+            read: Bytes(2048 * 512),
+            writes: 50,
+            written: Bytes(1600 * 512),
+        };
+        assert_eq!(counters(text), Some(expected));
+        assert_eq!(counters("1 2 3"), None);
+        assert_eq!(counters("1 2 3 4 5 6 x"), None);
+    }
 }

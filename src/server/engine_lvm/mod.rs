@@ -35,7 +35,7 @@ use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
 use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
-use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
+use crate::engine::{Engine, EngineError, OpenVolume, Removed, Used, Volume};
 use kernel::Kernel;
 use model::{Model, is_outgoing, visible_size};
 
@@ -339,6 +339,29 @@ impl Engine for LvmEngine {
 
     fn count(&self) -> Option<u64> {
         Some(self.model().images())
+    }
+
+    fn used(&self) -> Vec<Used> {
+        let images: Vec<(Gfid, LvReport)> = {
+            let model = self.model();
+            let visible = model.visible().into_iter();
+            let owned = visible.filter_map(|lv| model.owner(lv).map(|gfid| (gfid, lv.clone())));
+            owned.collect()
+        };
+        let used = images.into_iter().map(|(gfid, lv)| {
+            let device = self.kernel.by_uuid(&self.dm_uuid(&lv)).ok().flatten();
+            Used {
+                gfid,
+                allocated: match &device {
+                    Some(_) if lv.is_thin() => self.mapped(&lv),
+                    Some(_) => Some(visible_size(&lv)),
+                    None => None,
+                },
+                name: lv.name,
+                io: device.and_then(|device| self.kernel.counters(&device).ok()),
+            }
+        });
+        used.collect()
     }
 
     fn known(&self) -> Vec<Volume> {

@@ -89,6 +89,13 @@ impl Kernel for FakeKernel {
         Ok(active.then(|| self.pool.lock().unwrap().parse().unwrap()))
     }
 
+    fn counters(&self, _: &DmDevice) -> io::Result<bd_proto::IoCounters> {
+        Ok(bd_proto::IoCounters {
+            reads: 1,
+            ..Default::default()
+        })
+    }
+
     fn delete_thin(&self, _: &str, device: u32) -> Result<bool, DmError> {
         self.deleted.lock().unwrap().push(device);
         Ok(true)
