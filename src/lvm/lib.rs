@@ -19,6 +19,7 @@ pub mod fake;
 mod ffi;
 mod ids;
 mod report;
+mod stamp;
 mod tag;
 
 use bd_model::{LvName, VgName};
@@ -31,6 +32,7 @@ pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
+pub use stamp::{STAMP_AT, STAMP_LEN, metadata_stamp};
 pub use tag::{Tag, TagError};
 
 /// What can be asked of LVM.

@@ -137,6 +137,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// file systems of the host, for example.
     fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
 
+    /// As [`Engine::volumes`], but what others have changed may be missing for some seconds. For
+    /// who asks again and again.
+    fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
+        self.volumes()
+    }
+
     /// The volume of an image, from memory where that is in step.
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError>;
 

@@ -13,6 +13,7 @@ mod change;
 mod copy;
 mod create;
 mod fault;
+mod foreign;
 mod kernel;
 mod mapping;
 mod merge;
@@ -26,6 +27,7 @@ mod start;
 mod tests;
 mod udev;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bd_dm_thin::{Spans, ThinState};
@@ -54,6 +56,9 @@ pub struct LvmEngine {
     policies: Arc<Policies>,
     watch: Mutex<care::Watch>,
     told: udev::Told,
+    /// Changes that were made through `lvm`.
+    changes: Arc<AtomicU64>,
+    seen: Mutex<Option<foreign::Seen>>,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -84,6 +89,7 @@ impl LvmEngine {
     /// Reads the VG from its disks.
     fn refresh(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
         let what = format!("read volume group {}", self.vg);
+        let seen = self.see();
         let report = self
             .lvm
             .report(&self.vg)
@@ -98,6 +104,7 @@ impl LvmEngine {
             ));
         }
         *self.model_mut() = Model::new(report);
+        self.remember(seen);
         self.tell_udev();
         Ok(())
     }
@@ -174,6 +181,19 @@ impl LvmEngine {
         }
     }
 
+    /// All volumes which may appear as files, as they are in memory.
+    fn shown(&self) -> Result<Vec<Volume>, EngineError> {
+        let model = self.model();
+        let mut volumes = Vec::new();
+        for lv in model.visible() {
+            // A file system of the host is not for the volume's users, the brick's own least.
+            if model.owner(lv).is_some() || !self.is_in_use(lv)? {
+                volumes.push(self.volume(&model, lv));
+            }
+        }
+        Ok(volumes)
+    }
+
     /// The volume of an image as it is in memory.
     fn known(&self, gfid: Gfid) -> Option<Volume> {
         let model = self.model();
@@ -240,16 +260,19 @@ impl Engine for LvmEngine {
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
-        self.refresh(&self.turn())?;
-        let model = self.model();
-        let mut volumes = Vec::new();
-        for lv in model.visible() {
-            // A file system of the host is not for the volume's users, the brick's own least.
-            if model.owner(lv).is_some() || !self.is_in_use(lv)? {
-                volumes.push(self.volume(&model, lv));
-            }
+        let turn = self.turn();
+        if !self.in_step() {
+            self.refresh(&turn)?;
         }
-        Ok(volumes)
+        drop(turn);
+        self.shown()
+    }
+
+    fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
+        if self.lately_in_step() {
+            return self.shown();
+        }
+        self.volumes()
     }
 
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {

@@ -7,6 +7,7 @@ use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, d
 use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
+use super::foreign::Counted;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
 use super::udev::Told;
@@ -38,6 +39,8 @@ impl LvmEngine {
         let report = lvm.report(vg).map_err(|e| unusable(vg, e))?;
         check_vg(&report)?;
         let claimed = report.brick().is_some();
+        let changes = Arc::default();
+        let lvm = Arc::new(Counted::new(lvm, Arc::clone(&changes)));
         let mut engine = LvmEngine {
             lvm,
             kernel,
@@ -51,6 +54,8 @@ impl LvmEngine {
             policies: Arc::default(),
             watch: Mutex::default(),
             told,
+            changes,
+            seen: Mutex::default(),
         };
         // A VG that no brick has taken stays as it is.
         if claimed {

@@ -54,7 +54,16 @@ impl FakeKernel {
 
 impl Kernel for FakeKernel {
     fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError> {
-        Ok(self.device(|other, _| other == uuid))
+        let lv = self.device(|other, _| other == uuid);
+        let pool = self.pool(uuid)?.map(|_| DmDevice {
+            major: 253,
+            minor: 1000,
+            name: "vg0-pool-tpool".to_owned(),
+            uuid: uuid.to_owned(),
+            open_count: 0,
+            suspended: false,
+        });
+        Ok(lv.or(pool))
     }
 
     fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
@@ -94,6 +103,10 @@ impl Kernel for FakeKernel {
             reads: 1,
             ..Default::default()
         })
+    }
+
+    fn stamp(&self, _: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+        Ok(Some(format!("{:?}", self.lvm.state().vg).into_bytes()))
     }
 
     fn delete_thin(&self, _: &str, device: u32) -> Result<bool, DmError> {
@@ -681,4 +694,27 @@ fn a_merge_is_whole_whatever_fails() {
             assert_eq!(merged.unwrap().name, name("a"));
         }
     }
+}
+
+#[test]
+fn a_vg_that_nobody_has_changed_is_not_read_again() {
+    let bench = bench(Some("pool"));
+    bench.engine.volumes().unwrap();
+    assert_eq!(bench.commands(), ["lvs vg0"]);
+    for _ in 0..3 {
+        bench.engine.volumes().unwrap();
+        bench.engine.volumes_lately().unwrap();
+    }
+    assert_eq!(bench.commands(), [""; 0]);
+    // A change of our own: what others have done may be missing for a while, our own is not.
+    bench.create("vm1", ImageKind::Thin);
+    bench.commands();
+    assert_eq!(bench.engine.volumes_lately().unwrap().len(), 1);
+    assert_eq!(bench.commands(), [""; 0]);
+    bench.engine.volumes().unwrap();
+    assert_eq!(bench.commands(), ["lvs vg0"]);
+    // A change of somebody else.
+    bench.lvm.state().vg.free = Extents(7);
+    bench.engine.volumes_lately().unwrap();
+    assert_eq!(bench.commands(), ["lvs vg0"]);
 }
