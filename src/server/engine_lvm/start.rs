@@ -57,9 +57,9 @@ impl LvmEngine {
             changes,
             seen: Mutex::default(),
         };
+        engine.tell_udev();
         // A VG that no brick has taken stays as it is.
         if claimed {
-            engine.tell_udev();
             // Before devices are loaded again, by which LVM also has the pool make what it notes.
             if let Some(name) = pool
                 && let Some(behind) = engine.kernel_behind(name)?
