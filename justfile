@@ -40,6 +40,10 @@ demo *args:
 bench *args:
     benches/lifecycle {{ args }}
 
+# Time them in groups with few and many volumes, in the guest; --crowd: many clients at once
+bench-scale *args:
+    benches/scale {{ args }}
+
 # Time reads and writes of an image beside a stock brick, natively
 bench-data *args:
     benches/data {{ args }}

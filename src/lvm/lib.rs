@@ -20,6 +20,7 @@ mod ffi;
 mod ids;
 mod pv;
 mod report;
+mod stamp;
 mod tag;
 
 use bd_model::{LvName, VgName};
@@ -33,6 +34,7 @@ pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
 pub use pv::{PvName, PvNameError, PvReport};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
+pub use stamp::{STAMP_AT, STAMP_LEN, metadata_stamp};
 pub use tag::{Tag, TagError};
 
 /// What can be asked of LVM.

@@ -6,11 +6,13 @@
 mod image;
 mod name;
 mod policy;
+mod span;
 mod unit;
 
 pub use image::{ImageKind, ImageMark, MarkError};
 pub use name::{BrickId, Gfid, LvName, NameError, VgName};
 pub use policy::{DirPolicy, LinkMeans, PolicyError};
+pub use span::span;
 pub use unit::{Bytes, Extents, SECTOR, Sectors, SizeError};
 
 /// Names of the extended attributes and xdata keys which carry gluster-bd's meaning.

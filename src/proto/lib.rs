@@ -16,8 +16,8 @@ pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};
 pub use job::{JobInfo, JobKind, JobOrder, JobState, Work, WorkReport, WorkStop};
 pub use message::{
-    BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo, Opened,
-    PoolCare, PoolHealth, Released, Reply, Request, Space,
+    BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo,
+    ImageUsage, IoCounters, Opened, PoolCare, PoolHealth, Released, Reply, Request, Space,
 };
 
 use std::path::PathBuf;

@@ -226,6 +226,8 @@ pub enum Request {
     },
     /// How the thin pools of all attached bricks are, and what is done about them.
     Pools,
+    /// What each image of the attached bricks has read, written and allocated.
+    Usage,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -322,6 +324,8 @@ pub enum Reply {
     Foreign(Vec<Foreign>),
     /// How thin pools are.
     Pools(Vec<PoolCare>),
+    /// What images have read, written and allocated.
+    Usage(Vec<ImageUsage>),
     /// Space of a brick.
     Space(Space),
     /// A piece of a job; `null` if there is nothing to do now.
@@ -436,6 +440,34 @@ pub struct ImageInfo {
     pub origin_image: Option<Gfid>,
 }
 
+/// What an image has read, written and allocated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageUsage {
+    /// The directory of its brick.
+    pub brick: PathBuf,
+    /// The image.
+    pub gfid: Gfid,
+    /// Its LV (or file of the store).
+    pub lv: LvName,
+    /// Bytes that are allocated to it, alone or shared; `None` while it is not active.
+    pub allocated: Option<Bytes>,
+    /// What was done to it; `None` while it is not active, or where nobody counts.
+    pub io: Option<IoCounters>,
+}
+
+/// What was done to a device since it was activated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoCounters {
+    /// Reads that have ended.
+    pub reads: u64,
+    /// Bytes of them.
+    pub read: Bytes,
+    /// Writes that have ended.
+    pub writes: u64,
+    /// Bytes of them.
+    pub written: Bytes,
+}
+
 /// How a thin pool is, and from when on gluster-bdd extends it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolCare {
@@ -465,6 +497,19 @@ pub struct PoolCare {
     pub extend_at: u64,
     /// Percent of the metadata in use from which on they are extended; 100 means never.
     pub metadata_extend_at: u64,
+    /// Bytes that its policy may still add to its data from the volume group.
+    #[serde(default)]
+    pub data_growable: Bytes,
+    /// The same for its metadata.
+    #[serde(default)]
+    pub metadata_growable: Bytes,
+    /// Seconds until its data and all that may be added to them are full, if it goes on as in the
+    /// last hours; `None` where that is not known or not within a year.
+    #[serde(default)]
+    pub full_in: Option<u64>,
+    /// The same for its metadata.
+    #[serde(default)]
+    pub metadata_full_in: Option<u64>,
 }
 
 /// Whether a thin pool takes writes.

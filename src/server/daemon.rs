@@ -16,11 +16,14 @@ use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
 use crate::jobs::Mover;
 use crate::lock_file::{LockError, LockFile};
+use crate::log_file::LogFile;
 use crate::metrics::{Commands, Listener, ListenerError, Token};
 use crate::service::{Service, StoreError};
 
 /// How often what had to wait is tried again.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// How often what pools held is kept for the next start.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
 /// How long accepting rests when the process has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -44,6 +47,8 @@ pub struct Parts {
     pub policies: Arc<Policies>,
     /// Measures LVM.
     pub commands: Commands,
+    /// Where the log goes, if not to standard error.
+    pub log: Option<LogFile>,
 }
 
 /// Why the server cannot run.
@@ -90,12 +95,14 @@ pub enum DaemonError {
 
 /// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
 ///
-/// SIGHUP reads the policies again; a file with a mistake changes nothing.
+/// SIGHUP reads the policies again, where a file with a mistake changes nothing, and opens the log
+/// file again.
 pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let Parts {
         service,
         policies,
         commands,
+        log,
     } = parts;
     make_folder(&options.state, 0o700)?;
     if let Some(parent) = options.socket.parent() {
@@ -107,6 +114,13 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let listener = listen(&options.socket).await?;
+    let history = options.state.join("history.json");
+    if let Err(error) = service.histories().load(&history) {
+        tracing::warn!(
+            "cannot read {}: {error}; forecasts begin anew",
+            history.display()
+        );
+    }
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
     let _mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
     let metrics = match options.metrics {
@@ -122,6 +136,8 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut tidy = tokio::time::interval(TIDY_EVERY);
+    let start = tokio::time::Instant::now() + KEEP_EVERY;
+    let mut keep = tokio::time::interval_at(start, KEEP_EVERY);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -143,13 +159,17 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
                     }
                 });
             }
+            _ = keep.tick() => {
+                let (service, history) = (Arc::clone(&service), history.clone());
+                tasks.spawn_blocking(move || keep_history(&service, &history));
+            }
             Some(ended) = tasks.join_next() => {
                 if let Err(panic) = ended {
                     tracing::error!("a connection failed: {panic}");
                 }
             }
             _ = hangup.recv() => {
-                reload(&policies);
+                reload(&policies, log.as_ref());
                 monitor.wake();
             }
             _ = terminate.recv() => break,
@@ -169,12 +189,27 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     }
     while tasks.join_next().await.is_some() {}
     drop(monitor);
+    keep_history(&service, &history);
     drop(lock);
     Ok(())
 }
 
-fn reload(policies: &Policies) {
+fn keep_history(service: &Service, path: &Path) {
+    if let Err(error) = service.histories().save(path) {
+        tracing::warn!("cannot write {}: {error}", path.display());
+    }
+}
+
+fn reload(policies: &Policies, log: Option<&LogFile>) {
     notify(&[sd_notify::NotifyState::Reloading]);
+    if let Some(log) = log
+        && let Err(error) = log.reopen()
+    {
+        tracing::error!(
+            "cannot open {} again: {error}; the old file stays",
+            log.path().display()
+        );
+    }
     match policies.reload() {
         Ok(()) => tracing::info!("read the policies anew: {}", policies.path().display()),
         Err(error) => tracing::error!("{error}; the policies that were read before stay"),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use bd_dm_thin::{Inherited, Spans};
 use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, Fault, FaultKind, PoolCare, Space};
+use bd_proto::{EngineSpec, Fault, FaultKind, IoCounters, PoolCare, Space};
 
 use crate::care::Attention;
 
@@ -31,6 +31,19 @@ pub struct Volume {
     pub origin_image: Option<Gfid>,
     /// It holds what an image was before a merge; its own image, the snapshot, is gone or goes.
     pub outgoing: bool,
+}
+
+/// What an image's volume has seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Used {
+    /// The image.
+    pub gfid: Gfid,
+    /// Its volume's name.
+    pub name: LvName,
+    /// Bytes allocated to it, alone or shared, where that is known.
+    pub allocated: Option<Bytes>,
+    /// What was read and written since it was activated, where somebody counts.
+    pub io: Option<IoCounters>,
 }
 
 /// A volume that is open for I/O.
@@ -124,6 +137,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Internal ones are left out, and those that belong to no image and are in use: mounted
     /// file systems of the host, for example.
     fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
+
+    /// As [`Engine::volumes`], but what others have changed may be missing for some seconds. For
+    /// who asks again and again.
+    fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
+        self.volumes()
+    }
 
     /// The volume of an image, from memory where that is in step.
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError>;
@@ -239,6 +258,24 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How many images it has, where it knows that without asking anybody.
     fn count(&self) -> Option<u64> {
         None
+    }
+
+    /// What was read, written and allocated, of each image; asks LVM nothing.
+    fn used(&self) -> Vec<Used> {
+        let used = self.known().into_iter().filter_map(|volume| {
+            volume.gfid.map(|gfid| Used {
+                gfid,
+                name: volume.name,
+                allocated: Some(volume.allocated),
+                io: None,
+            })
+        });
+        used.collect()
+    }
+
+    /// All volumes that belong to images, as far as it knows them without asking anybody.
+    fn known(&self) -> Vec<Volume> {
+        Vec::new()
     }
 
     /// Total and free bytes.

@@ -20,8 +20,12 @@ pub mod engines;
 pub mod failpoint;
 mod jobs;
 mod lock_file;
+mod log_file;
 pub mod metrics;
 pub mod service;
+mod status;
 mod wire;
 
 pub use lock_file::LockError;
+
+pub use log_file::LogFile;

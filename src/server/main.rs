@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bd_server::LogFile;
 use bd_server::care::Policies;
 use bd_server::daemon::{self, Options, Parts};
 use bd_server::engines::Installed;
@@ -13,13 +14,14 @@ use bd_server::metrics::{Commands, Token};
 use bd_server::service::Service;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// The storage server of gluster-bd: the one owner of LVM on this host
 ///
 /// Runs in the foreground and writes `gluster-bdd: ready on SOCKET` to standard error when it
 /// answers; under systemd it notifies its readiness as well. SIGTERM and SIGINT stop it when the
-/// requests that are under way are finished. SIGHUP reads the policies of thin pools again. Open
-/// images go on while it is stopped.
+/// requests that are under way are finished. SIGHUP reads the policies of thin pools again, and opens
+/// the log file again. Open images go on while it is stopped.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bdd", version, max_term_width = 100)]
 struct Arguments {
@@ -34,15 +36,19 @@ struct Arguments {
     /// Policies of thin pools [default: /etc/gluster-bd/policy.toml, if that exists]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Serve metrics for Prometheus on this loopback address, as in 127.0.0.1:9465
+    /// Serve metrics for Prometheus (/metrics) and a status page (/) on this loopback address, as in
+    /// 127.0.0.1:9465
     #[arg(long, value_name = "ADDRESS:PORT", requires = "metrics_token")]
     metrics: Option<SocketAddr>,
-    /// File with the token that a client of the metrics must send
+    /// File with the token that a client of them must send; for a browser it is the password
     #[arg(long, value_name = "FILE", requires = "metrics")]
     metrics_token: Option<PathBuf>,
-    /// What to log on standard error: error, warn, info, debug, trace or a filter
+    /// What to log: error, warn, info, debug, trace or a filter
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
+    /// Log to the end of this file, not on standard error; SIGHUP opens it again
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -51,9 +57,17 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log-level: {error}")),
     };
+    let log = match arguments.log_file.as_deref().map(LogFile::open).transpose() {
+        Ok(log) => log,
+        Err(error) => return fail(&format!("cannot open the --log-file: {error}")),
+    };
+    let writer = match &log {
+        Some(log) => BoxMakeWriter::new(log.clone()),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(false)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -84,6 +98,7 @@ fn main() -> ExitCode {
         service: Arc::new(Service::new(Box::new(engines)).with_policies(Arc::clone(&policies))),
         policies,
         commands,
+        log,
     };
     match runtime.block_on(daemon::run(options, parts)) {
         Ok(()) => ExitCode::SUCCESS,

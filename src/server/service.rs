@@ -5,18 +5,19 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
 
 use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
 use bd_proto::{
-    Fault, FaultKind, JobInfo, JobKind, JobOrder, Opened, PoolCare, Released, Reply, Request,
-    Space, Work, WorkReport,
+    Fault, FaultKind, ImageUsage, JobInfo, JobKind, JobOrder, Opened, PoolCare, Released, Reply,
+    Request, Space, Work, WorkReport,
 };
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
-use crate::care::{Attention, Policies};
-use crate::engine::OpenVolume;
+use crate::care::{Attention, Histories, Policies};
+use crate::engine::{OpenVolume, Volume};
 use crate::engines::Engines;
 use crate::jobs::Jobs;
 pub use crate::jobs::StoreError;
@@ -34,6 +35,7 @@ pub struct Service {
     /// Bricks whose processes have a connection: each of those holds the other half.
     served: Mutex<HashMap<BrickId, Weak<()>>>,
     jobs: Jobs,
+    histories: Histories,
 }
 
 /// What the service knows of a connection.
@@ -89,6 +91,7 @@ impl Service {
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
             jobs: Jobs::default(),
+            histories: Histories::default(),
         }
     }
 
@@ -193,7 +196,17 @@ impl Service {
     pub fn tend(&self) -> Attention {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         let each = bricks.iter().map(|brick| brick.engine().tend());
-        each.max().unwrap_or(Attention::None)
+        let attention = each.max().unwrap_or(Attention::None);
+        // With a pool that cannot be read there are gaps, and `tend` has told.
+        if let Ok(pools) = self.pools() {
+            self.histories.record(now(), &pools);
+        }
+        attention
+    }
+
+    /// What pools held in the last hours.
+    pub(crate) fn histories(&self) -> &Histories {
+        &self.histories
     }
 
     /// How the thin pools of all bricks are.
@@ -204,6 +217,7 @@ impl Service {
             pools.extend(brick.engine().pool()?);
         }
         pools.sort_by(|a, b| (&a.vg, &a.pool).cmp(&(&b.vg, &b.pool)));
+        self.histories.forecast(&mut pools);
         Ok(pools)
     }
 
@@ -217,6 +231,33 @@ impl Service {
             images: brick.engine().count(),
         });
         figures.collect()
+    }
+
+    /// The directories of bricks, and their volumes as far as they are known without asking LVM.
+    pub(crate) fn known(&self) -> HashMap<PathBuf, Vec<Volume>> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let known = bricks
+            .iter()
+            .map(|b| (b.dir().to_owned(), b.engine().known()));
+        known.collect()
+    }
+
+    /// What the images of all bricks have read, written and allocated.
+    fn usage(&self) -> Vec<ImageUsage> {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        let of_brick = |brick: &Arc<Brick>| {
+            let dir = brick.dir().to_owned();
+            let used = brick.engine().used().into_iter();
+            let usage = used.map(move |used| ImageUsage {
+                brick: dir.clone(),
+                gfid: used.gfid,
+                lv: used.name,
+                allocated: used.allocated,
+                io: used.io,
+            });
+            usage.collect::<Vec<_>>()
+        };
+        bricks.iter().flat_map(of_brick).collect()
     }
 
     fn handle(&self, caller: &Caller, request: Request) -> Result<Answer, Fault> {
@@ -316,6 +357,7 @@ impl Service {
             Request::Evacuate { device } => Reply::Job(self.evacuate(&device)?),
             Request::OrderJob { id, order } => Reply::Job(self.order(id, order)?),
             Request::Pools => Reply::Pools(self.pools()?),
+            Request::Usage => Reply::Usage(self.usage()),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())
@@ -471,6 +513,12 @@ impl Service {
     fn enter_doorway(&self) -> MutexGuard<'_, ()> {
         lock(&self.doorway)
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed();
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

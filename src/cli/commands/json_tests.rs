@@ -146,7 +146,29 @@ fn examples() -> Vec<(&'static str, Value)> {
             })
             .unwrap(),
         ),
-        ("Pools", to_value([pool()]).unwrap()),
+        (
+            "Pools",
+            to_value([super::pool_status::Status {
+                pool: pool(),
+                full_in: Some(432_000),
+                metadata_full_in: None,
+            }])
+            .unwrap(),
+        ),
+        (
+            "Busy images",
+            to_value([super::top::Busy {
+                brick: "/srv/gluster-bd/vg0/brick".into(),
+                lv: "vm1".into(),
+                reads: Some(12.5),
+                read_bytes: Some(51_200.0),
+                writes: Some(200.0),
+                written_bytes: Some(819_200.0),
+                growth_bytes: Some(65_536.0),
+                allocated: Some(4 << 20),
+            }])
+            .unwrap(),
+        ),
         (
             "An extended pool",
             to_value(super::pool_extend::Extended {

@@ -26,6 +26,7 @@ mod snapshot;
 mod storage_create;
 mod storage_evacuate;
 mod storage_list;
+mod top;
 mod tree;
 mod volfile_filter;
 mod volume_create;
@@ -76,6 +77,8 @@ enum Command {
     Info(info::Info),
     /// Show images below those that they are snapshots of
     Tree(tree::Tree),
+    /// Show which images of this host read, write and grow most, as it happens
+    Top(top::Top),
     /// Look for disks and make volume groups of this host
     #[command(subcommand)]
     Storage(Storage),
@@ -171,6 +174,7 @@ impl Arguments {
             Command::List(command) => command.run(context),
             Command::Info(command) => command.run(context),
             Command::Tree(command) => command.run(context),
+            Command::Top(command) => command.run(context),
             Command::Storage(Storage::List(command)) => command.run(context),
             Command::Storage(Storage::Create(command)) => command.run(context),
             Command::Storage(Storage::Evacuate(command)) => command.run(context),

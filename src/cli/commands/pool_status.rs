@@ -1,7 +1,12 @@
-use bd_model::Bytes;
+use std::path::Path;
+
+use bd_model::{Bytes, span};
+use bd_proto::{PoolCare, Reply, Request};
 use clap::Args;
+use serde::Serialize;
 
 use crate::context::Context;
+use crate::server::ask;
 use crate::storage::{Pool, pools};
 use crate::table::table;
 use crate::{CliError, Exit};
@@ -10,6 +15,37 @@ use crate::{CliError, Exit};
 pub(super) struct PoolStatus {
     /// Only the pools of this volume group
     vg: Option<String>,
+}
+
+/// A pool, and when it is full.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    #[serde(flatten)]
+    pub(super) pool: Pool,
+    /// Seconds until its data are full, at the rate of the last hours.
+    pub(super) full_in: Option<u64>,
+    /// The same for its metadata.
+    pub(super) metadata_full_in: Option<u64>,
+}
+
+impl Status {
+    fn new(pool: Pool, cared: &[PoolCare]) -> Status {
+        let mut cared = cared.iter();
+        let care = cared.find(|c| c.vg.as_str() == pool.vg && c.pool.as_str() == pool.pool);
+        Status {
+            pool,
+            full_in: care.and_then(|care| care.full_in),
+            metadata_full_in: care.and_then(|care| care.metadata_full_in),
+        }
+    }
+}
+
+/// What gluster-bdd knows of pools: nothing while it does not run.
+fn cared(socket: &Path) -> Vec<PoolCare> {
+    match ask(socket, &Request::Pools) {
+        Ok(Reply::Pools(pools)) => pools,
+        _ => Vec::new(),
+    }
 }
 
 impl PoolStatus {
@@ -23,6 +59,12 @@ impl PoolStatus {
                 )));
             }
         }
+        let cared = match found.is_empty() {
+            true => Vec::new(),
+            false => cared(&context.socket),
+        };
+        let status = |pool| Status::new(pool, &cared);
+        let found: Vec<Status> = found.into_iter().map(status).collect();
         context.print(&found, |found| {
             let rows: Vec<Vec<String>> = found.iter().map(row).collect();
             let heading = [
@@ -33,16 +75,18 @@ impl PoolStatus {
                 "META SIZE",
                 "CHUNK",
                 "VG FREE",
+                "FULL IN",
                 "WHEN FULL",
                 "ZEROING",
             ];
-            table(&heading, &[1, 2, 3, 4, 5, 6], &rows)
+            table(&heading, &[1, 2, 3, 4, 5, 6, 7], &rows)
         })?;
         Ok(Exit::Done)
     }
 }
 
-fn row(pool: &Pool) -> Vec<String> {
+fn row(status: &Status) -> Vec<String> {
+    let pool = &status.pool;
     let percent = |number: Option<f64>| match number {
         Some(number) => format!("{number:.1}%"),
         None => "inactive".to_owned(),
@@ -55,7 +99,18 @@ fn row(pool: &Pool) -> Vec<String> {
         Bytes(pool.metadata_size).to_string(),
         Bytes(pool.chunk_size).to_string(),
         Bytes(pool.group_free).to_string(),
+        soonest(status),
         pool.when_full.clone(),
         if pool.zeroing { "yes" } else { "NO" }.to_owned(),
     ]
+}
+
+/// When data or metadata are full, whichever is sooner.
+fn soonest(status: &Status) -> String {
+    match (status.full_in, status.metadata_full_in) {
+        (None, None) => "-".to_owned(),
+        (Some(data), Some(metadata)) if metadata < data => format!("{} (metadata)", span(metadata)),
+        (Some(data), _) => span(data),
+        (None, Some(metadata)) => format!("{} (metadata)", span(metadata)),
+    }
 }

@@ -125,6 +125,10 @@ mod tests {
             group_free: Bytes(0),
             extend_at,
             metadata_extend_at,
+            data_growable: Bytes(0),
+            metadata_growable: Bytes(0),
+            full_in: None,
+            metadata_full_in: None,
         };
         let tell = |care: Option<PoolCare>, dmeventd| {
             let finding = judge(&pool, care.as_ref(), dmeventd).settle(true);

@@ -13,7 +13,7 @@ impl Brick {
     /// Volumes without a gfid (unless the brick takes none), and those with one but no stub.
     pub fn foreign(&self) -> Result<Vec<Foreign>, Fault> {
         let mut foreign = Vec::new();
-        for volume in self.engine.volumes()? {
+        for volume in self.engine.volumes_lately()? {
             let Volume {
                 name: lv,
                 gfid,

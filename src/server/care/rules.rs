@@ -143,6 +143,18 @@ pub(crate) fn step(part: Part, fill: Fill, room: Room, policy: &Policy) -> Step 
     }
 }
 
+/// Bytes that a part may still get, whatever its use is.
+pub(crate) fn growable(part: Part, fill: Fill, room: Room, policy: &Policy) -> Bytes {
+    if part.extension(policy).0 >= 100 {
+        return Bytes(0);
+    }
+    let free = room.bytes(room.available(part, policy));
+    match part {
+        Part::Data => free,
+        Part::Metadata => free.min(Bytes(METADATA_MOST.0.saturating_sub(fill.total.0))),
+    }
+}
+
 /// How soon a pool must be looked at again.
 pub(crate) fn attention(data: Fill, metadata: Fill, policy: &Policy) -> Attention {
     let near = |part: Part, fill: Fill| {
@@ -304,6 +316,23 @@ mod tests {
         assert_eq!(metadata(10), Step::Extend(Extents(2)));
         assert_eq!(metadata(1), Step::Extend(Extents(1)));
         assert_eq!(metadata(0), Step::NoRoom);
+    }
+
+    #[test]
+    fn what_may_be_added_is_what_the_policy_allows() {
+        let keeps = Policy {
+            reserve: By::Percent(10),
+            ..policy()
+        };
+        let may = |part, policy: &Policy| growable(part, fill(1, 100), room(50), policy);
+        assert_eq!(may(Part::Data, &policy()), Bytes(200 * MIB));
+        assert_eq!(may(Part::Data, &keeps), Bytes(160 * MIB));
+        assert_eq!(may(Part::Metadata, &keeps), Bytes(200 * MIB));
+        let never = Policy {
+            extend_at: 100,
+            ..policy()
+        };
+        assert_eq!(may(Part::Data, &never), Bytes(0));
     }
 
     #[test]

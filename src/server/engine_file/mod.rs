@@ -317,6 +317,11 @@ impl Engine for FileEngine {
         Ok(())
     }
 
+    fn known(&self) -> Vec<Volume> {
+        // Its folder is as good as memory.
+        self.volumes().unwrap_or_default()
+    }
+
     fn space(&self) -> Result<Space, EngineError> {
         self.store.space()
     }

@@ -285,6 +285,8 @@ impl LvmEngine {
             },
         };
         let (policy, _) = self.policies.of(&self.vg);
+        let growable = |part| rules::growable(part, fills.of(part), self.room(), &policy);
+        let (data_growable, metadata_growable) = (growable(Part::Data), growable(Part::Metadata));
         let model = self.model();
         let (images, provisioned) = model.provisioned(&pool.name);
         Ok(Some(PoolCare {
@@ -301,6 +303,10 @@ impl LvmEngine {
             group_free: self.bytes(model.vg.free),
             extend_at: policy.extend_at,
             metadata_extend_at: policy.metadata_extend_at,
+            data_growable,
+            metadata_growable,
+            full_in: None,
+            metadata_full_in: None,
         }))
     }
 }

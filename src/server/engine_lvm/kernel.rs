@@ -1,17 +1,23 @@
 //! What the engine needs of the kernel, apart from LVM.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 
 use bd_dm_thin::{Dm, DmDevice, DmError, Inherited, PoolState, Spans, ThinState};
+use bd_lvm::{STAMP_AT, STAMP_LEN, metadata_stamp};
 use bd_model::{Bytes, Sectors};
-use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+use bd_proto::IoCounters;
+use rustix::fs::{CWD, FileType, Mode, OFlags, major, makedev, minor};
 
 /// Spans that one mapping may have: what is behind them counts as mapped.
 const MOST_SPANS: usize = 100_000;
+/// Layers of devices between an LV and its physical volumes: a pool on RAID has four.
+const LAYERS: u32 = 6;
 
 /// Devices of active LVs.
 pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
@@ -42,6 +48,11 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     ) -> io::Result<Option<Inherited>>;
     /// Gives up the metadata snapshot of a pool, if it has one.
     fn release_metadata(&self, pool: &str) -> Result<(), DmError>;
+    /// What was done to a device since it was activated.
+    fn counters(&self, device: &DmDevice) -> io::Result<IoCounters>;
+    /// What changes with each change of the metadata of the VG that a device is of; `None` where
+    /// its physical volumes do not tell.
+    fn stamp(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>>;
     /// The bytes of a device.
     fn size(&self, device: &DmDevice) -> io::Result<Bytes>;
     /// Opens a device for direct I/O.
@@ -171,6 +182,18 @@ impl Kernel for Host {
         self.dm.release_metadata(pool)
     }
 
+    fn counters(&self, device: &DmDevice) -> io::Result<IoCounters> {
+        let path = format!("/sys/dev/block/{}:{}/stat", device.major, device.minor);
+        counters(&fs::read_to_string(path)?).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
+    fn stamp(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+        let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
+        let mut stamps = BTreeMap::new();
+        collect_stamps(&folder, LAYERS, &mut stamps)?;
+        Ok((!stamps.is_empty()).then(|| stamps.into_values().flatten().collect()))
+    }
+
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
         let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
         // In sectors, whatever the device's block size.
@@ -200,6 +223,76 @@ impl Kernel for Host {
     fn discard(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()> {
         bd_lvm::discard(file, from, len)
     }
+}
+
+/// Takes the stamps of the physical volumes below a device, by their names. `folder` is the
+/// device's in /sys.
+fn collect_stamps(
+    folder: &Path,
+    layers: u32,
+    stamps: &mut BTreeMap<OsString, Vec<u8>>,
+) -> io::Result<()> {
+    let slaves = match fs::read_dir(folder.join("slaves")) {
+        // A partition has none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        slaves => slaves?,
+    };
+    for entry in slaves {
+        let entry = entry?;
+        let name = entry.file_name();
+        if stamps.contains_key(&name) {
+            continue;
+        }
+        // The kernel writes ! for / in the names of devices.
+        let node = name.to_string_lossy().replace('!', "/");
+        let number = fs::read_to_string(entry.path().join("dev"))?;
+        let bytes = read_head(&Path::new("/dev").join(node), number.trim())?;
+        match metadata_stamp(&bytes) {
+            Some(stamp) => {
+                stamps.insert(name, stamp.to_vec());
+            }
+            None if layers > 0 => collect_stamps(&entry.path(), layers - 1, stamps)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads where a physical volume has its stamp, past the page cache, of the device of this number.
+fn read_head(node: &Path, number: &str) -> io::Result<Vec<u8>> {
+    let flags =
+        i32::try_from((OFlags::DIRECT | OFlags::CLOEXEC).bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(node)?;
+    let found = file.metadata()?.rdev();
+    if number != format!("{}:{}", major(found), minor(found)) {
+        return Err(io::Error::other(format!(
+            "{} is not device {number}",
+            node.display()
+        )));
+    }
+    let mut memory = vec![0; 2 * STAMP_LEN];
+    let start = memory.as_ptr().align_offset(STAMP_LEN);
+    let bytes = memory
+        .get_mut(start..start + STAMP_LEN)
+        .ok_or(io::ErrorKind::OutOfMemory)?;
+    file.read_exact_at(bytes, STAMP_AT)?;
+    Ok(bytes.to_vec())
+}
+
+/// Reads the counters of a block device (Linux, Documentation/block/stat.rst): reads, merged ones,
+/// sectors, milliseconds, and the same of writes. Sectors have 512 bytes, whatever the device's.
+fn counters(text: &str) -> Option<IoCounters> {
+    let numbers: Option<Vec<u64>> = text.split_whitespace().map(|n| n.parse().ok()).collect();
+    let numbers = numbers?;
+    Some(IoCounters {
+        reads: *numbers.first()?,
+        read: Sectors(*numbers.get(2)?).bytes()?,
+        writes: *numbers.get(4)?,
+        written: Sectors(*numbers.get(6)?).bytes()?,
+    })
 }
 
 fn setting(queue: &Path, name: &str) -> io::Result<u64> {
@@ -263,4 +356,24 @@ fn open_checked(path: &Path, device: &DmDevice) -> io::Result<File> {
         )));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_a_device_are_read() {
+        let text = "     102        0     2048       36       50        7     1600       20        0 \
+                    56       56        0        0        0        0        0        0\n";
+        let expected = IoCounters {
+            reads: 102,
+            read: Bytes(2048 * 512),
+            writes: 50,
+            written: Bytes(1600 * 512),
+        };
+        assert_eq!(counters(text), Some(expected));
+        assert_eq!(counters("1 2 3"), None);
+        assert_eq!(counters("1 2 3 4 5 6 x"), None);
+    }
 }

@@ -14,6 +14,7 @@ mod copy;
 mod create;
 mod evacuate;
 mod fault;
+mod foreign;
 mod kernel;
 mod mapping;
 mod merge;
@@ -25,7 +26,9 @@ mod resize;
 mod start;
 #[cfg(test)]
 mod tests;
+mod udev;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bd_dm_thin::{Inherited, Spans, ThinState};
@@ -35,7 +38,7 @@ use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
 use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
-use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
+use crate::engine::{Engine, EngineError, OpenVolume, Removed, Used, Volume};
 use kernel::Kernel;
 use model::{Model, is_outgoing, visible_size};
 
@@ -53,6 +56,10 @@ pub struct LvmEngine {
     busy: Busy,
     policies: Arc<Policies>,
     watch: Mutex<care::Watch>,
+    told: udev::Told,
+    /// Changes that were made through `lvm`.
+    changes: Arc<AtomicU64>,
+    seen: Mutex<Option<foreign::Seen>>,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -83,6 +90,7 @@ impl LvmEngine {
     /// Reads the VG from its disks.
     fn refresh(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
         let what = format!("read volume group {}", self.vg);
+        let seen = self.see();
         let report = self
             .lvm
             .report(&self.vg)
@@ -97,6 +105,8 @@ impl LvmEngine {
             ));
         }
         *self.model_mut() = Model::new(report);
+        self.remember(seen);
+        self.tell_udev();
         Ok(())
     }
 
@@ -172,6 +182,19 @@ impl LvmEngine {
         }
     }
 
+    /// All volumes which may appear as files, as they are in memory.
+    fn shown(&self) -> Result<Vec<Volume>, EngineError> {
+        let model = self.model();
+        let mut volumes = Vec::new();
+        for lv in model.visible() {
+            // A file system of the host is not for the volume's users, the brick's own least.
+            if model.owner(lv).is_some() || !self.is_in_use(lv)? {
+                volumes.push(self.volume(&model, lv));
+            }
+        }
+        Ok(volumes)
+    }
+
     /// The volume of an image as it is in memory.
     fn known(&self, gfid: Gfid) -> Option<Volume> {
         let model = self.model();
@@ -238,16 +261,19 @@ impl Engine for LvmEngine {
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
-        self.refresh(&self.turn())?;
-        let model = self.model();
-        let mut volumes = Vec::new();
-        for lv in model.visible() {
-            // A file system of the host is not for the volume's users, the brick's own least.
-            if model.owner(lv).is_some() || !self.is_in_use(lv)? {
-                volumes.push(self.volume(&model, lv));
-            }
+        let turn = self.turn();
+        if !self.in_step() {
+            self.refresh(&turn)?;
         }
-        Ok(volumes)
+        drop(turn);
+        self.shown()
+    }
+
+    fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
+        if self.lately_in_step() {
+            return self.shown();
+        }
+        self.volumes()
     }
 
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
@@ -358,6 +384,36 @@ impl Engine for LvmEngine {
 
     fn count(&self) -> Option<u64> {
         Some(self.model().images())
+    }
+
+    fn used(&self) -> Vec<Used> {
+        let images: Vec<(Gfid, LvReport)> = {
+            let model = self.model();
+            let visible = model.visible().into_iter();
+            let owned = visible.filter_map(|lv| model.owner(lv).map(|gfid| (gfid, lv.clone())));
+            owned.collect()
+        };
+        let used = images.into_iter().map(|(gfid, lv)| {
+            let device = self.kernel.by_uuid(&self.dm_uuid(&lv)).ok().flatten();
+            Used {
+                gfid,
+                allocated: match &device {
+                    Some(_) if lv.is_thin() => self.mapped(&lv),
+                    Some(_) => Some(visible_size(&lv)),
+                    None => None,
+                },
+                name: lv.name,
+                io: device.and_then(|device| self.kernel.counters(&device).ok()),
+            }
+        });
+        used.collect()
+    }
+
+    fn known(&self) -> Vec<Volume> {
+        let model = self.model();
+        let visible = model.visible().into_iter();
+        let images = visible.filter(|lv| model.owner(lv).is_some());
+        images.map(|lv| self.volume(&model, lv)).collect()
     }
 
     fn space(&self) -> Result<Space, EngineError> {

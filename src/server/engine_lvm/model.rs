@@ -225,6 +225,15 @@ impl Model {
         lvs
     }
 
+    /// LVs that hold no image's bytes and that LVM shows: an admin's, hidden from volumes or not
+    /// given a file yet.
+    pub(super) fn others(&self) -> impl Iterator<Item = &LvReport> {
+        let of_image = |tag: &Tag| matches!(tag, Tag::Gfid(_) | Tag::Temporary | Tag::Unfinished);
+        self.lvs
+            .values()
+            .filter(move |lv| !lv.is_internal() && !lv.tags.iter().any(of_image))
+    }
+
     /// LVs that only serve others.
     pub(super) fn temporary(&self) -> Vec<LvReport> {
         self.tagged(&Tag::Temporary)

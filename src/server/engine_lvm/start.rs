@@ -7,8 +7,10 @@ use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, d
 use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
+use super::foreign::Counted;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
+use super::udev::Told;
 use super::{LvmEngine, fault};
 use crate::brick::busy::Busy;
 use crate::engine::EngineError;
@@ -24,7 +26,7 @@ impl LvmEngine {
     ) -> Result<LvmEngine, EngineError> {
         let kernel =
             Host::new().map_err(|e| fault::failed(&format!("use volume group {vg}"), e))?;
-        LvmEngine::open_with(lvm, Arc::new(kernel), vg, pool)
+        LvmEngine::open_with(lvm, Arc::new(kernel), vg, pool, Told::default())
     }
 
     pub(super) fn open_with(
@@ -32,10 +34,13 @@ impl LvmEngine {
         kernel: Arc<dyn Kernel>,
         vg: &VgName,
         pool: Option<&LvName>,
+        told: Told,
     ) -> Result<LvmEngine, EngineError> {
         let report = lvm.report(vg).map_err(|e| unusable(vg, e))?;
         check_vg(&report)?;
         let claimed = report.brick().is_some();
+        let changes = Arc::default();
+        let lvm = Arc::new(Counted::new(lvm, Arc::clone(&changes)));
         let mut engine = LvmEngine {
             lvm,
             kernel,
@@ -48,7 +53,11 @@ impl LvmEngine {
             busy: Busy::default(),
             policies: Arc::default(),
             watch: Mutex::default(),
+            told,
+            changes,
+            seen: Mutex::default(),
         };
+        engine.tell_udev();
         // A VG that no brick has taken stays as it is.
         if claimed {
             // Before devices are loaded again, by which LVM also has the pool make what it notes.

@@ -12,6 +12,7 @@ use bd_model::Sectors;
 use tempfile::TempDir;
 
 use super::kernel::Node;
+use super::udev::Told;
 use super::*;
 
 mod care;
@@ -54,7 +55,16 @@ impl FakeKernel {
 
 impl Kernel for FakeKernel {
     fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError> {
-        Ok(self.device(|other, _| other == uuid))
+        let lv = self.device(|other, _| other == uuid);
+        let pool = self.pool(uuid)?.map(|_| DmDevice {
+            major: 253,
+            minor: 1000,
+            name: "vg0-pool-tpool".to_owned(),
+            uuid: uuid.to_owned(),
+            open_count: 0,
+            suspended: false,
+        });
+        Ok(lv.or(pool))
     }
 
     fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
@@ -87,6 +97,17 @@ impl Kernel for FakeKernel {
             uuid == dm_pool_uuid(&state.vg.uuid, &pool.uuid) && state.active.contains(&pool.uuid)
         });
         Ok(active.then(|| self.pool.lock().unwrap().parse().unwrap()))
+    }
+
+    fn counters(&self, _: &DmDevice) -> io::Result<bd_proto::IoCounters> {
+        Ok(bd_proto::IoCounters {
+            reads: 1,
+            ..Default::default()
+        })
+    }
+
+    fn stamp(&self, _: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+        Ok(Some(format!("{:?}", self.lvm.state().vg).into_bytes()))
     }
 
     fn delete_thin(&self, _: &str, device: u32) -> Result<bool, DmError> {
@@ -185,7 +206,13 @@ fn open(
 ) -> Result<LvmEngine, EngineError> {
     let pool = pool.map(name);
     let vg = "vg0".parse().unwrap();
-    LvmEngine::open_with(lvm.clone(), kernel.clone(), &vg, pool.as_ref())
+    LvmEngine::open_with(
+        lvm.clone(),
+        kernel.clone(),
+        &vg,
+        pool.as_ref(),
+        Told::nobody(),
+    )
 }
 
 /// A VG of a hundred extents; a quarter of them is the pool's, where there is one.
@@ -683,4 +710,27 @@ fn a_merge_is_whole_whatever_fails() {
             assert_eq!(merged.unwrap().name, name("a"));
         }
     }
+}
+
+#[test]
+fn a_vg_that_nobody_has_changed_is_not_read_again() {
+    let bench = bench(Some("pool"));
+    bench.engine.volumes().unwrap();
+    assert_eq!(bench.commands(), ["lvs vg0"]);
+    for _ in 0..3 {
+        bench.engine.volumes().unwrap();
+        bench.engine.volumes_lately().unwrap();
+    }
+    assert_eq!(bench.commands(), [""; 0]);
+    // A change of our own: what others have done may be missing for a while, our own is not.
+    bench.create("vm1", ImageKind::Thin);
+    bench.commands();
+    assert_eq!(bench.engine.volumes_lately().unwrap().len(), 1);
+    assert_eq!(bench.commands(), [""; 0]);
+    bench.engine.volumes().unwrap();
+    assert_eq!(bench.commands(), ["lvs vg0"]);
+    // A change of somebody else.
+    bench.lvm.state().vg.free = Extents(7);
+    bench.engine.volumes_lately().unwrap();
+    assert_eq!(bench.commands(), ["lvs vg0"]);
 }

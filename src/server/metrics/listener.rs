@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -28,6 +31,19 @@ const REQUEST: usize = 16 << 10;
 /// How long accepting rests when the process has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// What each answer tells a browser: to run and show nothing but our own files, to send nothing
+/// anywhere else, to be shown in no other page, and to keep nothing.
+const CONFINED: [(HeaderName, &str); 4] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CACHE_CONTROL, "no-store"),
+];
+
 /// Why nothing listens.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
@@ -47,7 +63,7 @@ pub enum ListenerError {
     },
 }
 
-/// Serves metrics over HTTP to clients that know the token.
+/// Serves metrics and the status page over HTTP to clients that know the token.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
@@ -137,42 +153,81 @@ async fn answer(
         .headers()
         .get(AUTHORIZATION)
         .is_some_and(|value| pages.token.is_in(value.as_bytes()));
-    let mut response = if !known {
-        let mut response = plain(StatusCode::UNAUTHORIZED, "a token is wanted\n");
-        let scheme = hyper::header::HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-        response
-    } else if request.uri().path() != "/metrics" {
-        plain(StatusCode::NOT_FOUND, "there is only /metrics\n")
-    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        let allowed = hyper::header::HeaderValue::from_static("GET, HEAD");
-        response.headers_mut().insert(ALLOW, allowed);
-        response
-    } else {
-        let made =
-            tokio::task::spawn_blocking(move || super::text(&pages.service, &pages.commands));
-        match made.await {
-            Ok(text) => {
-                let mut response = Response::new(Full::from(text));
-                let kind = hyper::header::HeaderValue::from_static(super::TYPE);
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                response
+    let read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut response = match request.uri().path() {
+        _ if !known => {
+            let mut response = plain(StatusCode::UNAUTHORIZED, "a token is wanted\n");
+            // A browser asks its user for a name, which may be any, and a password: the token.
+            for scheme in ["Basic realm=\"gluster-bdd\", charset=\"UTF-8\"", "Bearer"] {
+                let scheme = HeaderValue::from_static(scheme);
+                response.headers_mut().append(WWW_AUTHENTICATE, scheme);
             }
-            Err(panic) => {
-                tracing::error!("cannot make the metrics: {panic}");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
-            }
+            response
         }
+        path @ ("/" | "/page.css" | "/page.js" | "/status.json" | "/metrics") if !read => {
+            tracing::debug!("{} of {path}", request.method());
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allowed);
+            response
+        }
+        "/" => typed(
+            "text/html; charset=utf-8",
+            include_str!("../page/index.html"),
+        ),
+        "/page.css" => typed("text/css; charset=utf-8", include_str!("../page/page.css")),
+        "/page.js" => typed(
+            "text/javascript; charset=utf-8",
+            include_str!("../page/page.js"),
+        ),
+        "/status.json" => {
+            made("application/json", move || {
+                crate::status::json(&pages.service)
+            })
+            .await
+        }
+        "/metrics" => {
+            made(super::TYPE, move || {
+                Ok::<_, Infallible>(super::text(&pages.service, &pages.commands))
+            })
+            .await
+        }
+        _ => plain(StatusCode::NOT_FOUND, "there are / and /metrics\n"),
     };
+    for (name, value) in CONFINED {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
     if *request.method() == Method::HEAD {
         *response.body_mut() = Full::default();
     }
     Ok(response)
 }
 
+/// An answer that is made on a thread of its own: it may wait for locks.
+async fn made<E: std::fmt::Display + Send + 'static>(
+    kind: &'static str,
+    make: impl FnOnce() -> Result<String, E> + Send + 'static,
+) -> Response<Full<Bytes>> {
+    let failure: String = match tokio::task::spawn_blocking(make).await {
+        Ok(Ok(text)) => return typed(kind, text),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.to_string(),
+    };
+    tracing::error!("cannot make what a client asks for: {failure}");
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
+}
+
+fn typed(kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text.into()));
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+    let mut response = typed("text/plain; charset=utf-8", text);
     *response.status_mut() = status;
     response
 }

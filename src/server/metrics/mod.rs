@@ -72,20 +72,9 @@ where
 /// All there is to see now.
 pub(crate) fn text(service: &Service, commands: &Commands) -> String {
     let mut registry = Registry::with_prefix("gluster_bd");
-    let version = env!("CARGO_PKG_VERSION");
-    gauges(
-        &mut registry,
-        "build_info",
-        "The version of gluster-bdd",
-        None,
-    )
-    .get_or_create(&OfVersion { version })
-    .set(1);
+    show_version(&mut registry);
     let pools = service.pools();
-    let failed = Gauge::<u64, std::sync::atomic::AtomicU64>::default();
-    failed.set(u64::from(pools.is_err()));
-    let help = "Whether the state of a pool could not be read";
-    registry.register("pools_unreadable", help, failed);
+    show_readable(&mut registry, pools.is_ok());
     show_pools(&mut registry, &pools.unwrap_or_default());
     show_bricks(&mut registry, &service.figures());
     commands.register(&mut registry);
@@ -95,6 +84,20 @@ pub(crate) fn text(service: &Service, commands: &Commands) -> String {
         let _ = writeln!(text, "# EOF");
     }
     text
+}
+
+fn show_version(registry: &mut Registry) {
+    let version = env!("CARGO_PKG_VERSION");
+    gauges(registry, "build_info", "The version of gluster-bdd", None)
+        .get_or_create(&OfVersion { version })
+        .set(1);
+}
+
+fn show_readable(registry: &mut Registry, readable: bool) {
+    let failed = Gauge::<u64, std::sync::atomic::AtomicU64>::default();
+    failed.set(u64::from(!readable));
+    let help = "Whether the state of a pool could not be read";
+    registry.register("pools_unreadable", help, failed);
 }
 
 fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
@@ -112,6 +115,12 @@ fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
     );
     let help = "Whether the pool is in this state: good, full, read_only or failed";
     let health = gauges::<OfHealth>(registry, "pool_state", help, None);
+    let mut seconds = |name, help| gauges::<OfPool>(registry, name, help, Some(Unit::Seconds));
+    let full_in = seconds(
+        "pool_data_full_in",
+        "Time until the data and what may be added to them are full, at the present rate",
+    );
+    let metadata_full_in = seconds("pool_metadata_full_in", "The same for the metadata");
     let mut group = |name, help| gauges::<OfGroup>(registry, name, help, Some(Unit::Bytes));
     let group_size = group("vg_size", "All of the volume group");
     let group_free = group("vg_free", "What of the volume group belongs to no volume");
@@ -130,6 +139,14 @@ fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
             (&at, pool.extend_at),
         ] {
             family.get_or_create(&labels).set(value);
+        }
+        for (family, value) in [
+            (&full_in, pool.full_in),
+            (&metadata_full_in, pool.metadata_full_in),
+        ] {
+            if let Some(value) = value {
+                family.get_or_create(&labels).set(value);
+            }
         }
         for (state, name) in [
             (PoolHealth::Good, "good"),
@@ -177,13 +194,14 @@ fn show_bricks(registry: &mut Registry, bricks: &[BrickFigures]) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use bd_model::Bytes;
 
     use super::*;
 
-    #[test]
-    fn a_pool_is_shown_in_base_units() {
-        let pool = PoolCare {
+    fn pool() -> PoolCare {
+        PoolCare {
             vg: "vg0".parse().unwrap(),
             pool: "pool".parse().unwrap(),
             health: PoolHealth::Full,
@@ -197,9 +215,17 @@ mod tests {
             group_free: Bytes(8),
             extend_at: 80,
             metadata_extend_at: 70,
-        };
+            data_growable: Bytes(9),
+            metadata_growable: Bytes(10),
+            full_in: Some(3600),
+            metadata_full_in: None,
+        }
+    }
+
+    #[test]
+    fn a_pool_is_shown_in_base_units() {
         let mut registry = Registry::with_prefix("gluster_bd");
-        show_pools(&mut registry, &[pool]);
+        show_pools(&mut registry, &[pool()]);
         let mut text = String::new();
         text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -209,8 +235,65 @@ mod tests {
             "gluster_bd_pool_state{vg=\"vg0\",pool=\"pool\",state=\"full\"} 1",
             "gluster_bd_pool_state{vg=\"vg0\",pool=\"pool\",state=\"good\"} 0",
             "gluster_bd_vg_free_bytes{vg=\"vg0\"} 8",
+            "gluster_bd_pool_data_full_in_seconds{vg=\"vg0\",pool=\"pool\"} 3600",
         ] {
             assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
+    }
+
+    /// The names of metrics in a text.
+    fn names(text: &str) -> BTreeSet<&str> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        text.split(|c| !is_part(c))
+            .filter(|word| word.starts_with("gluster_bd_"))
+            .collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboard_name_metrics_that_there_are() {
+        let mut registry = Registry::with_prefix("gluster_bd");
+        show_version(&mut registry);
+        show_readable(&mut registry, true);
+        let mut pool = pool();
+        pool.metadata_full_in = Some(1);
+        show_pools(&mut registry, &[pool]);
+        let brick = BrickFigures {
+            dir: "/srv/b1".into(),
+            volume: None,
+            space: Some(bd_proto::Space {
+                total: Bytes(2),
+                free: Bytes(1),
+            }),
+            images: Some(1),
+        };
+        show_bricks(&mut registry, &[brick]);
+        let commands = Commands::default();
+        commands.try_one();
+        commands.register(&mut registry);
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        let there = names(&text);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for file in [
+            "packaging/prometheus/gluster-bd.rules.yml",
+            "packaging/prometheus/gluster-bd.test.yml",
+            "packaging/grafana/gluster-bd.json",
+        ] {
+            let named = std::fs::read_to_string(root.join(file)).unwrap();
+            let named = names(&named);
+            assert!(named.len() > 4, "{file}: {named:?}");
+            assert!(named.is_subset(&there), "{file}: {:?}", &named - &there);
+        }
+        // And all of them are documented.
+        let manual = std::fs::read_to_string(root.join("docs/server.md")).unwrap();
+        for name in there {
+            let name = name.trim_end_matches("_bucket").trim_end_matches("_count");
+            let name = name
+                .trim_end_matches("_sum")
+                .trim_start_matches("gluster_bd");
+            let short = name.split_once('_').map_or(name, |(_, rest)| rest);
+            let tail = short.split_once('_').map_or(short, |(_, rest)| rest);
+            assert!(manual.contains(tail), "docs/server.md does not name {name}");
         }
     }
 }

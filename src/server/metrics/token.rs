@@ -3,6 +3,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// A shorter token could be guessed.
 const LEAST: usize = 16;
 
@@ -61,12 +64,22 @@ impl Token {
         Ok(Token(text.to_owned()))
     }
 
-    /// Whether the value of an `Authorization` header holds it; takes as long for any value of
-    /// its length.
+    /// Whether the value of an `Authorization` header holds it, alone or as the password of any
+    /// user (RFC 6750, RFC 7617); takes as long for any value of its length.
     pub(super) fn is_in(&self, header: &[u8]) -> bool {
-        let Some(given) = header.strip_prefix(b"Bearer ") else {
-            return false;
-        };
+        if let Some(basic) = header.strip_prefix(b"Basic ") {
+            let Ok(login) = STANDARD.decode(basic) else {
+                return false;
+            };
+            let colon = login.iter().position(|byte| *byte == b':');
+            return colon.is_some_and(|colon| self.is(&login[colon + 1..]));
+        }
+        header
+            .strip_prefix(b"Bearer ")
+            .is_some_and(|given| self.is(given))
+    }
+
+    fn is(&self, given: &[u8]) -> bool {
         let ours = self.0.as_bytes();
         let differ = ours.iter().zip(given).fold(0, |sum, (a, b)| sum | (a ^ b));
         ours.len() == given.len() && differ == 0
@@ -89,7 +102,22 @@ mod tests {
         };
         let token = read("0123456789abcdef\n", 0o600).unwrap();
         assert!(token.is_in(b"Bearer 0123456789abcdef"));
+        for login in ["any:0123456789abcdef", ":0123456789abcdef"] {
+            let header = format!("Basic {}", STANDARD.encode(login));
+            assert!(token.is_in(header.as_bytes()), "{login}");
+        }
+        for login in [
+            "0123456789abcdef",
+            "0123456789abcdef:",
+            "a:b:0123456789abcdef",
+        ] {
+            let header = format!("Basic {}", STANDARD.encode(login));
+            assert!(!token.is_in(header.as_bytes()), "{login}");
+        }
         for header in [
+            "Basic",
+            "Basic ",
+            "Basic ?",
             "0123456789abcdef",
             "Bearer 0123456789abcdeF",
             "Bearer 0",

@@ -142,6 +142,44 @@ fn bad_frames_are_answered_and_the_server_lives_on() {
 }
 
 #[test]
+fn clients_that_hang_keep_nobody_out() {
+    let bed = bed();
+    let server = bed.start();
+    let id = brick(server.client().call(&bed.init())).id;
+    let mut hung = Vec::new();
+    for number in 0..100u32 {
+        let mut stream = UnixStream::connect(bed.path("sock")).unwrap();
+        let half = u32::try_from(frame::MAX).unwrap().to_le_bytes();
+        match number % 4 {
+            // Says nothing; half a length; the length of the largest request and its first byte.
+            0 => {}
+            1 => stream.write_all(&half[..2]).unwrap(),
+            2 => stream.write_all(&[&half[..], b"{"].concat()).unwrap(),
+            // Asks, and never reads an answer.
+            _ => {
+                send(&mut stream, &hello(bd_proto::VERSION));
+                for _ in 0..20 {
+                    send(&mut stream, br#"{"op":"usage"}"#);
+                }
+            }
+        }
+        hung.push(stream);
+    }
+    let mut client = server.client();
+    brick(client.call(&bed.attach(true)));
+    let gfid = Gfid::random();
+    client.call(&bed.create(id, gfid, "vm1")).unwrap();
+    let Reply::Usage(usage) = client.call(&Request::Usage).unwrap() else {
+        panic!("no usage");
+    };
+    assert_eq!(usage.len(), 1);
+    assert_eq!((usage[0].gfid, usage[0].io), (gfid, None));
+    // It stops while they hang.
+    server.stop();
+    drop(hung);
+}
+
+#[test]
 fn a_second_server_is_refused_and_a_stale_socket_replaced() {
     let bed = bed();
     let server = bed.start();

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
+use bd_model::Gfid;
+use bd_proto::Request;
+
 use super::bed;
 use super::logged::Logged;
 use super::support::{Bed, brick};
@@ -100,7 +103,11 @@ fn metrics_are_for_those_who_know_the_token() {
             talk(&address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"),
             "401",
         ),
-        (ask(&address, "GET", "/", TOKEN), "404"),
+        (ask(&address, "GET", "/none", TOKEN), "404"),
+        (ask(&address, "GET", "/../metrics", TOKEN), "404"),
+        (ask(&address, "GET", "/", "guess"), "401"),
+        (ask(&address, "GET", "/status.json", "guess"), "401"),
+        (ask(&address, "DELETE", "/status.json", TOKEN), "405"),
         (ask(&address, "POST", "/metrics", TOKEN), "405"),
         (talk(&address, b"nonsense\r\n\r\n"), "400"),
         (talk(&address, huge.as_bytes()), "431"),
@@ -119,6 +126,74 @@ fn metrics_are_for_those_who_know_the_token() {
     assert!(ask(&address, "GET", "/metrics", TOKEN).starts_with("HTTP/1.1 200"));
     drop(silent);
     client.call(&bed.check()).unwrap();
+    server.stop();
+}
+
+#[test]
+fn the_status_page_shows_bricks_and_their_images() {
+    let bed = bed();
+    let (server, address) = start(&bed);
+    let mut client = server.client();
+    let id = brick(client.call(&bed.init())).id;
+    brick(client.call(&bed.attach(true)));
+    let (gfid, copy) = (Gfid::random(), Gfid::random());
+    let name = "<b>&'\"";
+    client.call(&bed.create(id, gfid, name)).unwrap();
+    bed.image(name, gfid);
+    client.call(&Request::Commit { brick: id, gfid }).unwrap();
+    client.call(&bed.create(id, copy, "second")).unwrap();
+
+    let page = ask(&address, "GET", "/", TOKEN);
+    let head = page.to_ascii_lowercase();
+    for words in [
+        "http/1.1 200",
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+    ] {
+        assert!(head.contains(words), "{words}: {page}");
+    }
+    // With a browser's login: any name, and the token as password.
+    let login = "GET /page.js HTTP/1.1\r\nHost: x\r\nAuthorization: Basic \
+                 YWRtaW46MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\r\n\r\n";
+    let script = talk(&address, login.as_bytes());
+    assert!(script.starts_with("HTTP/1.1 200"), "{script}");
+    let style = ask(&address, "GET", "/page.css", TOKEN);
+    assert!(style.contains("prefers-color-scheme: dark"), "{style}");
+    // Nothing comes from elsewhere, and names are never markup.
+    for text in [&page, &script, &style] {
+        let known = text.replace("http://www.w3.org/2000/svg", "");
+        for word in [
+            "http://",
+            "https://",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "eval(",
+        ] {
+            assert!(!known.contains(word), "{word}");
+        }
+        for word in ["style=", "onclick", "<script>", "<style"] {
+            assert!(
+                !page.contains(word),
+                "the policy forbids {word} in the page"
+            );
+        }
+    }
+
+    let answer = ask(&address, "GET", "/status.json", TOKEN);
+    let body = answer.split("\r\n\r\n").nth(1).unwrap();
+    let status: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(status["pools"], serde_json::json!([]));
+    assert_eq!(status["pools_unreadable"], false);
+    let shown = &status["bricks"][0];
+    let dir = bed.path("brick").canonicalize().unwrap();
+    assert_eq!(shown["dir"], dir.display().to_string());
+    assert_eq!(shown["images"].as_array().unwrap().len(), 2, "{status}");
+    assert!(shown["space"]["total"].as_u64().unwrap() > 0);
+    let challenge = talk(&address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(challenge.contains("Basic realm="), "{challenge}");
     server.stop();
 }
 

@@ -122,6 +122,13 @@ fn it_is_extended(bed: &mut Bed<'_>) -> Result<()> {
     }
     said(bed, "extended the data of thin pool")?;
     intact(bed, "a", 48)?;
+    let top = gluster_bd(&["top", "--json", "--interval", "1"])?.ok()?;
+    let top: serde_json::Value = serde_json::from_str(&top.stdout)?;
+    let allocated = top[0]["allocated"].as_u64();
+    ensure!(
+        top[0]["lv"] == "a" && allocated >= Some(48 * MIB) && top[0]["reads"].is_f64(),
+        "{top}"
+    );
     println!(
         "measured: written past 32 MiB, pool {} MiB, refused {refusals}",
         pool_size(bed)?

@@ -1,0 +1,109 @@
+//! Whether somebody else has changed the VG, without a command of LVM.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use bd_lvm::{Change, Done, Lvm, LvmError, PoolReport, PvName, PvReport, ThinDevice, VgReport};
+use bd_model::{LvName, VgName};
+
+use super::LvmEngine;
+
+/// After own changes a VG is read again so much later: they have changed it, and whether somebody
+/// else has, too, is not known. With the time between two questions this is below ten seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The VG's metadata when they were read last.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// What changes with them; `None` where that cannot be read.
+    stamp: Option<Vec<u8>>,
+    /// How many changes of our own there were.
+    changes: u64,
+    at: Instant,
+}
+
+/// LVM, counting the changes that are made through it.
+#[derive(Debug)]
+pub(super) struct Counted {
+    lvm: Arc<dyn Lvm>,
+    changes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    pub(super) fn new(lvm: Arc<dyn Lvm>, changes: Arc<AtomicU64>) -> Counted {
+        Counted { lvm, changes }
+    }
+}
+
+impl Lvm for Counted {
+    fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
+        self.lvm.report(vg)
+    }
+
+    fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {
+        self.lvm.pool(vg, pool)
+    }
+
+    fn thin_devices(&self, vg: &VgName, pool: &LvName) -> Result<Vec<ThinDevice>, LvmError> {
+        self.lvm.thin_devices(vg, pool)
+    }
+
+    fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
+        self.lvm.pv(pv)
+    }
+
+    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.lvm.change(vg, change)
+    }
+}
+
+impl LvmEngine {
+    /// What the VG's metadata are at this moment. To be taken before they are read: what changes
+    /// between the two is then read again the next time.
+    pub(super) fn see(&self) -> Seen {
+        Seen {
+            changes: self.changes.load(Ordering::SeqCst),
+            stamp: self.stamp(),
+            at: Instant::now(),
+        }
+    }
+
+    pub(super) fn remember(&self, seen: Seen) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    }
+
+    /// Whether the model is what the disks hold.
+    pub(super) fn in_step(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = seen.as_ref().and_then(|seen| seen.stamp.as_ref());
+        stamp.is_some_and(|stamp| self.stamp().as_ref() == Some(stamp))
+    }
+
+    /// Whether the model is what the disks hold, but for what others may have changed in the last
+    /// seconds, when we have changed something, too.
+    pub(super) fn lately_in_step(&self) -> bool {
+        let changes = self.changes.load(Ordering::SeqCst);
+        let busy = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.as_ref()
+                .is_some_and(|seen| seen.changes != changes && seen.at.elapsed() < PATIENCE)
+        };
+        busy || self.in_step()
+    }
+
+    /// The physical volumes are found below a device of the VG.
+    fn stamp(&self) -> Option<Vec<u8>> {
+        let by_uuid = |uuid: &str| self.kernel.by_uuid(uuid).ok().flatten();
+        let device = match &self.pool {
+            Some(pool) => by_uuid(&pool.uuid),
+            None => {
+                let model = self.model();
+                let mut visible = model.visible().into_iter();
+                visible.find_map(|lv| by_uuid(&self.dm_uuid(lv)))
+            }
+        };
+        self.kernel.stamp(&device?).ok().flatten()
+    }
+}
