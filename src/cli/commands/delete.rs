@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::image::{ImagePath, Session};
+use crate::interrupt::Interrupt;
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -24,8 +25,17 @@ impl Delete {
         let mut open: Option<Session> = None;
         let mut deleted = Vec::new();
         let mut outcome = Ok(Exit::Done);
+        // A single one is deleted or not, whenever a signal comes.
+        let interrupt = match self.images.len() {
+            1 => None,
+            _ => Some(Interrupt::watch()?),
+        };
         for image in &self.images {
-            match delete(context, image, &mut open) {
+            let may = match &interrupt {
+                Some(interrupt) => interrupt.check_or("the images that are not named here stay"),
+                None => Ok(()),
+            };
+            match may.and_then(|()| delete(context, image, &mut open)) {
                 Ok(done) => deleted.push(done),
                 Err(error) => {
                     outcome = Err(error);

@@ -9,6 +9,7 @@ use super::group::{Pool, pools};
 use super::program::lvm;
 use crate::CliError;
 use crate::image::Resize;
+use crate::interrupt::Interrupt;
 
 /// A thin pool by its path: `VG/POOL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub(crate) fn extend(
     data: Option<Growth>,
     metadata: Option<Growth>,
 ) -> Result<(Pool, Pool), CliError> {
+    let interrupt = Interrupt::watch()?;
     let was = find(path)?;
     let free = Bytes(was.group_free);
     let refused = |why: String| CliError::Refused(format!("cannot extend {path}: {why}"));
@@ -131,6 +133,9 @@ pub(crate) fn extend(
     if more_metadata.0 > 0 {
         let size = format!("+{}b", more_metadata.0);
         lvm("lvextend", &["-q", "--poolmetadatasize", &size, &name])?;
+        if more_data.0 > 0 {
+            interrupt.check_or("the metadata of the pool were extended, its data were not")?;
+        }
     }
     match data {
         None => {}

@@ -42,7 +42,7 @@ pub(crate) fn expect(bed: &Bed, words: &str, code: i32, said: &str) -> Result<()
 }
 
 /// The names that `list` shows.
-fn listed(bed: &Bed) -> Result<String> {
+pub(crate) fn listed(bed: &Bed) -> Result<String> {
     let output = line(bed, "gluster-bd", "list vms")?.ok()?;
     let names = output.lines().into_iter().skip(1);
     let names: Vec<&str> = names

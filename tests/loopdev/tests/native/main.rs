@@ -1,6 +1,7 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
 mod commands;
+mod interrupts;
 mod io_engine;
 mod layouts;
 #[path = "../commands/manual.rs"]
