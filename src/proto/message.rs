@@ -226,6 +226,8 @@ pub enum Request {
     },
     /// How the thin pools of all attached bricks are, and what is done about them.
     Pools,
+    /// The release of the server. Answers [`Reply::Release`].
+    Release,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -299,6 +301,8 @@ pub enum Reply {
     Foreign(Vec<Foreign>),
     /// How thin pools are.
     Pools(Vec<PoolCare>),
+    /// The release of the server.
+    Release(String),
     /// Space of a brick.
     Space(Space),
     /// A brick is one no more.
@@ -483,4 +487,6 @@ pub struct Space {
     pub total: Bytes,
     /// What can still be written.
     pub free: Bytes,
+    /// What belongs to no volume: thick images can have it.
+    pub unclaimed: Bytes,
 }

@@ -221,6 +221,7 @@ impl Service {
                 self.image(caller, brick, |b| b.adopt(&lv, gfid))?
             }
             Request::Pools => Reply::Pools(self.pools()?),
+            Request::Release => Reply::Release(env!("CARGO_PKG_VERSION").to_owned()),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())
