@@ -78,10 +78,14 @@ pub(crate) fn reach(name: &str) {
         let text = std::env::var(VARIABLE).ok()?;
         Some(Chosen::read(&text))
     });
-    if let Some(signal) = chosen.as_ref().and_then(|chosen| chosen.signal(name))
-        && let Err(errno) = kill_process(getpid(), signal)
-    {
-        tracing::error!("cannot die or stop at {name}: {errno}");
+    let done = match chosen.as_ref().and_then(|chosen| chosen.signal(name)) {
+        None => Ok(()),
+        // To this thread: a signal to the process may take a while, and this one would go on.
+        Some(Signal::STOP) => signal_hook::low_level::raise(Signal::STOP.as_raw()),
+        Some(signal) => kill_process(getpid(), signal).map_err(Into::into),
+    };
+    if let Err(error) = done {
+        tracing::error!("cannot die or stop at {name}: {error}");
     }
 }
 

@@ -55,19 +55,11 @@ impl FromStr for Growth {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Growth, SizeError> {
-        let wrong = || SizeError::NotANumber(text.to_owned());
-        if let Some(by) = text.strip_prefix('+')
-            && let Some((number, "FREE")) = by.to_ascii_uppercase().split_once('%')
-        {
-            return match number.parse() {
-                Ok(percent @ 1..=100) => Ok(Growth::Free(percent)),
-                _ => Err(wrong()),
-            };
-        }
-        match Resize::parse(text)? {
+        match text.parse()? {
             Resize::To(to) => Ok(Growth::To(to)),
             Resize::Grow(by) => Ok(Growth::By(by)),
-            Resize::Shrink(_) => Err(wrong()),
+            Resize::GrowFree(percent) => Ok(Growth::Free(percent)),
+            Resize::Shrink(_) => Err(SizeError::NotANumber(text.to_owned())),
         }
     }
 }

@@ -57,7 +57,9 @@ const SAME: &str = "/top/a /top/s";
 const CASES: &[Case] = &[
     case("create vms:/top/x 8", "create.intended", Undoes, &[SAME]),
     case("create vms:/top/x 8", "create.made", Undoes, &[SAME]),
+    case("create vms:/top/x 8", "resize.done", Undoes, &[SAME]),
     case("create vms:x 8 --thick", "create.made", Undoes, &[SAME]),
+    case("create vms:x 8 --thick", "resize.done", Undoes, &[SAME]),
     case("clone vms:/top/a x", "copy.intended", Undoes, &[SAME]),
     case("clone vms:/top/a x", "copy.made", Undoes, &[SAME]),
     case("snapshot vms:/top/a x", "copy.made", Undoes, &[SAME]),

@@ -1,6 +1,8 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
 mod commands;
+mod completions;
+mod front;
 mod interrupts;
 mod io_engine;
 mod layouts;
