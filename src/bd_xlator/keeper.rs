@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 use bd_model::{Gfid, ImageMark, xattr};
 use bd_proto::{Foreign, Reply, Request};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use glusterfs::fops::{
-    Lookup, LookupArgs, Mknod, MknodArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs, Unlink,
-    UnlinkArgs,
-};
+use glusterfs::fops::{Lookup, LookupArgs, Mknod, MknodArgs, Unlink, UnlinkArgs};
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
 
 use crate::fops::{merge, sync};
-use crate::{Brick, names};
+use crate::{Brick, names, stub};
 
 /// How long stubs may not know when their images were written.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -172,25 +169,8 @@ fn make_stub(
         };
         stack.ask::<Mknod>(args)?;
     }
-    let offset = i64::try_from(lv.size.0).map_err(|_| Errno::EFBIG)?;
-    stack.ask::<Truncate>(TruncateArgs {
-        loc: loc(),
-        offset,
-        xdata: None,
-    })?;
-    let dict = Dict::new();
-    let mark = ImageMark::Image {
-        kind: lv.kind,
-        size: None,
-    };
-    dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
-    stack.ask::<Setxattr>(SetxattrArgs {
-        loc: loc(),
-        dict,
-        flags: 0,
-        xdata: None,
-    })?;
-    Ok(())
+    stub::set_size(stack, loc(), lv.size.0)?;
+    stub::mark(stack, loc(), lv.kind, Dict::new())
 }
 
 /// The LV's name, or that with its gfid behind it if another file has the name.
@@ -220,12 +200,12 @@ fn remove_abandoned(brick: &Brick) {
         return;
     };
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
-    for (gfid, stub) in old {
+    for (gfid, waits) in old {
         brick.pending().remove(&gfid);
-        match remove_stub(&stack, &root, gfid, stub.parent, &stub.name) {
-            Ok(true) => gf_info!("removed {}, whose copy was never asked for", stub.name),
+        match remove_stub(&stack, &root, gfid, waits.parent, &waits.name) {
+            Ok(true) => gf_info!("removed {}, whose copy was never asked for", waits.name),
             Ok(false) => {}
-            Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", stub.name),
+            Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", waits.name),
         }
     }
 }

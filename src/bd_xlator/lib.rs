@@ -13,6 +13,7 @@ mod fops;
 mod io_engine;
 mod keeper;
 mod names;
+mod stub;
 mod translator;
 
 pub use crate::core::Node;

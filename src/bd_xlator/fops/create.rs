@@ -9,7 +9,7 @@ use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 use super::{open, truncate};
 use crate::brick::PendingStub;
 use crate::core::{Image, Kind};
-use crate::{Brick, names};
+use crate::{Brick, names, stub};
 
 /// What a new file shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ fn open_image(
     };
     if truncates {
         let loc = Loc::by_gfid(inode, gfid);
-        if let Err(errno) = truncate::to_nothing(brick, &frame, &loc, image) {
+        if let Err(errno) = truncate::to(brick, &frame, &loc, image, 0) {
             return frame.fail(errno);
         }
     }
@@ -269,8 +269,7 @@ fn make_lv(
     let marked = xdata
         .take()
         .map_or_else(Dict::new, |xdata| xdata.duplicate());
-    let mark = ImageMark::Image { kind, size: None };
-    marked.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+    stub::put_mark(&marked, kind)?;
     *xdata = Some(marked);
     let request = Request::Create {
         brick: brick.link.id(),
