@@ -1,8 +1,6 @@
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
@@ -18,6 +16,7 @@ use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestam
 use crate::fops::merge::Merge;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
+use crate::pending::Pending;
 
 /// Threads for reading and writing open images.
 const DATA_THREADS: usize = 16;
@@ -34,7 +33,7 @@ pub struct Brick {
     top: Gfid,
     top_is_there: AtomicBool,
     /// Destinations of clones and snapshots that are under way.
-    pending: Mutex<HashMap<Gfid, PendingStub>>,
+    pending: Pending,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// One merge at a time: it holds two images.
@@ -52,17 +51,6 @@ pub struct Brick {
 #[derive(Debug)]
 pub struct OpenImage {
     pub(crate) image: Arc<Image>,
-}
-
-/// A stub that waits for its LV.
-#[derive(Clone, Debug)]
-pub(crate) struct PendingStub {
-    /// The directory it is in.
-    pub(crate) parent: Gfid,
-    /// Its name there.
-    pub(crate) name: String,
-    /// When the brick first saw it.
-    pub(crate) since: Instant,
 }
 
 impl Brick {
@@ -109,7 +97,7 @@ impl Brick {
             link,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
-            pending: Mutex::default(),
+            pending: Pending::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
             merges: Mutex::default(),
@@ -317,8 +305,8 @@ impl Brick {
     }
 
     /// Stubs that wait for their LV.
-    pub(crate) fn pending(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
-        lock(&self.pending)
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// The turn to merge, which one thread has at a time.

@@ -19,8 +19,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 const ADOPT_TURNS: u64 = 3;
 /// How often images that nobody holds are forgotten, in turns of [`SAVE_EVERY`].
 const SWEEP_TURNS: u64 = 30;
-/// How long a stub may wait for its LV. A client asks for it at once, or it has died.
-const PENDING_LIFE: Duration = Duration::from_secs(120);
 
 /// The brick's own thread: what has to be done though no client asks.
 #[derive(Debug)]
@@ -187,21 +185,15 @@ fn free_name(stack: &Stack, top: &Inode<'_>, lv: &Foreign, gfid: Gfid) -> Result
 
 /// Removes stubs that waited for their LV too long: the client that made them has died.
 fn remove_abandoned(brick: &Brick) {
-    let old: Vec<_> = {
-        let pending = brick.pending();
-        let is_old = |since: &Instant| since.elapsed() > PENDING_LIFE;
-        pending
-            .iter()
-            .filter(|(_, stub)| is_old(&stub.since))
-            .map(|(g, s)| (*g, s.clone()))
-            .collect()
-    };
-    let Some(root) = brick.xl.node().root_inode().filter(|_| !old.is_empty()) else {
+    let Some(root) = brick.xl.node().root_inode() else {
         return;
     };
+    let old = brick.pending().take_abandoned(Instant::now());
+    if old.is_empty() {
+        return;
+    }
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     for (gfid, waits) in old {
-        brick.pending().remove(&gfid);
         match remove_stub(&stack, &root, gfid, waits.parent, &waits.name) {
             Ok(true) => gf_info!("removed {}, whose copy was never asked for", waits.name),
             Ok(false) => {}

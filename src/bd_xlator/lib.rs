@@ -13,6 +13,7 @@ mod fops;
 mod io_engine;
 mod keeper;
 mod names;
+mod pending;
 mod stub;
 mod translator;
 

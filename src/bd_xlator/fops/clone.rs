@@ -32,11 +32,8 @@ pub(crate) fn copy<F: Fop>(
         .write()
         .unwrap_or_else(PoisonError::into_inner);
     let plain = must_be_fresh(frame, loc(), dest)?;
-    let name = {
-        let pending = brick.pending();
-        let known = pending.get(&dest).filter(|stub| stub.parent == brick.top());
-        known.map(|stub| stub.name.clone())
-    };
+    let copying = brick.pending().begin(dest);
+    let name = copying.name_in(brick.top());
     let request = Request::Copy {
         brick: brick.link.id(),
         source: source.gfid(),
@@ -65,7 +62,7 @@ pub(crate) fn copy<F: Fop>(
         gf_error!("cannot give <gfid:{dest}> its size and mark: {errno}");
         return Err(errno);
     }
-    brick.pending().remove(&dest);
+    copying.done();
     if plain {
         let made = Image::new(dest, made.kind, size);
         let image = brick

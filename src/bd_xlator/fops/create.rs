@@ -7,7 +7,6 @@ use glusterfs::fops::{Create, Lookup, LookupArgs, Mkdir, Mknod};
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
 use super::{open, truncate};
-use crate::brick::PendingStub;
 use crate::core::{Image, Kind};
 use crate::{Brick, names, stub};
 
@@ -173,12 +172,7 @@ pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
         return;
     };
     let parent = Gfid::from_bytes(loc.parent_gfid());
-    let stub = PendingStub {
-        parent,
-        name: name.to_owned(),
-        since: Instant::now(),
-    };
-    brick.pending().entry(gfid).or_insert(stub);
+    brick.pending().remember(gfid, parent, name, Instant::now());
 }
 
 /// Makes a directory, an image directory if the one above it is.
