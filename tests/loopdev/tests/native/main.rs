@@ -8,6 +8,7 @@ mod io_engine;
 mod layouts;
 #[path = "../commands/manual.rs"]
 mod manual;
+mod many;
 mod operations;
 mod plain;
 mod rig;
