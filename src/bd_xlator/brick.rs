@@ -1,8 +1,6 @@
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
@@ -19,6 +17,7 @@ use crate::fops::merge::Merge;
 use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
+use crate::pending::Pending;
 
 /// The most threads for reading and writing open images, where the ring does not: several times
 /// what one client can ask at a time (server.outstanding-rpc-limit, 64).
@@ -36,7 +35,7 @@ pub struct Brick {
     top: Gfid,
     top_is_there: AtomicBool,
     /// Destinations of clones and snapshots that are under way.
-    pending: Mutex<HashMap<Gfid, PendingStub>>,
+    pending: Pending,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// One merge at a time: it holds two images.
@@ -57,17 +56,6 @@ pub struct Brick {
 #[derive(Debug)]
 pub struct OpenImage {
     pub(crate) image: Arc<Image>,
-}
-
-/// A stub that waits for its LV.
-#[derive(Clone, Debug)]
-pub(crate) struct PendingStub {
-    /// The directory it is in.
-    pub(crate) parent: Gfid,
-    /// Its name there.
-    pub(crate) name: String,
-    /// When the brick first saw it.
-    pub(crate) since: Instant,
 }
 
 impl Brick {
@@ -114,7 +102,7 @@ impl Brick {
             link,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
-            pending: Mutex::default(),
+            pending: Pending::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
             merges: Mutex::default(),
@@ -329,8 +317,8 @@ impl Brick {
     }
 
     /// Stubs that wait for their LV.
-    pub(crate) fn pending(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
-        lock(&self.pending)
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// The turn to merge, which one thread has at a time.

@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 use bd_model::{Gfid, ImageMark, xattr};
 use bd_proto::{Foreign, Reply, Request};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use glusterfs::fops::{
-    Lookup, LookupArgs, Mknod, MknodArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs, Unlink,
-    UnlinkArgs,
-};
+use glusterfs::fops::{Lookup, LookupArgs, Mknod, MknodArgs, Unlink, UnlinkArgs};
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
 
 use crate::fops::{merge, sync};
-use crate::{Brick, names};
+use crate::{Brick, names, stub};
 
 /// How long stubs may not know when their images were written.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -22,8 +19,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 const ADOPT_TURNS: u64 = 3;
 /// How often images that nobody holds are forgotten, in turns of [`SAVE_EVERY`].
 const SWEEP_TURNS: u64 = 30;
-/// How long a stub may wait for its LV. A client asks for it at once, or it has died.
-const PENDING_LIFE: Duration = Duration::from_secs(120);
 
 /// The brick's own thread: what has to be done though no client asks.
 #[derive(Debug)]
@@ -172,25 +167,8 @@ fn make_stub(
         };
         stack.ask::<Mknod>(args)?;
     }
-    let offset = i64::try_from(lv.size.0).map_err(|_| Errno::EFBIG)?;
-    stack.ask::<Truncate>(TruncateArgs {
-        loc: loc(),
-        offset,
-        xdata: None,
-    })?;
-    let dict = Dict::new();
-    let mark = ImageMark::Image {
-        kind: lv.kind,
-        size: None,
-    };
-    dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
-    stack.ask::<Setxattr>(SetxattrArgs {
-        loc: loc(),
-        dict,
-        flags: 0,
-        xdata: None,
-    })?;
-    Ok(())
+    stub::set_size(stack, loc(), lv.size.0)?;
+    stub::mark(stack, loc(), lv.kind, Dict::new())
 }
 
 /// The LV's name, or that with its gfid behind it if another file has the name.
@@ -207,25 +185,19 @@ fn free_name(stack: &Stack, top: &Inode<'_>, lv: &Foreign, gfid: Gfid) -> Result
 
 /// Removes stubs that waited for their LV too long: the client that made them has died.
 fn remove_abandoned(brick: &Brick) {
-    let old: Vec<_> = {
-        let pending = brick.pending();
-        let is_old = |since: &Instant| since.elapsed() > PENDING_LIFE;
-        pending
-            .iter()
-            .filter(|(_, stub)| is_old(&stub.since))
-            .map(|(g, s)| (*g, s.clone()))
-            .collect()
-    };
-    let Some(root) = brick.xl.node().root_inode().filter(|_| !old.is_empty()) else {
+    let Some(root) = brick.xl.node().root_inode() else {
         return;
     };
+    let old = brick.pending().take_abandoned(Instant::now());
+    if old.is_empty() {
+        return;
+    }
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
-    for (gfid, stub) in old {
-        brick.pending().remove(&gfid);
-        match remove_stub(&stack, &root, gfid, stub.parent, &stub.name) {
-            Ok(true) => gf_info!("removed {}, whose copy was never asked for", stub.name),
+    for (gfid, waits) in old {
+        match remove_stub(&stack, &root, gfid, waits.parent, &waits.name) {
+            Ok(true) => gf_info!("removed {}, whose copy was never asked for", waits.name),
             Ok(false) => {}
-            Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", stub.name),
+            Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", waits.name),
         }
     }
 }

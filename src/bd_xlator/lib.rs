@@ -14,6 +14,8 @@ mod hydrator;
 mod io_engine;
 mod keeper;
 mod names;
+mod pending;
+mod stub;
 mod translator;
 
 pub use crate::core::Node;

@@ -67,8 +67,13 @@ pub enum CliError {
     #[error("{0}")]
     Failed(String),
     /// A signal came between two steps.
-    #[error("interrupted; what was begun is undone")]
-    Interrupted,
+    #[error("interrupted; {left}")]
+    Interrupted {
+        /// What there is now.
+        left: &'static str,
+        /// The signal.
+        signal: i32,
+    },
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(&'static str),
@@ -81,6 +86,15 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// The signal that ended the command. A process that was interrupted ends by the signal
+    /// itself, once it has cleaned up: then a shell's loop around it ends, too.
+    pub fn signal(&self) -> Option<i32> {
+        match self {
+            CliError::Interrupted { signal, .. } => Some(*signal),
+            _ => None,
+        }
+    }
+
     /// The exit status that tells scripts what kind of failure it was.
     pub fn exit(&self) -> Exit {
         match self {
@@ -92,7 +106,7 @@ impl CliError {
             CliError::Refused(_) => Exit::Refused,
             CliError::Failed(_)
             | CliError::Program(_)
-            | CliError::Interrupted
+            | CliError::Interrupted { .. }
             | CliError::Connect(ConnectError::Greeting { .. })
             | CliError::Call(CallError::Frame(_) | CallError::OutOfTurn(_))
             | CliError::Output(_)

@@ -8,6 +8,10 @@ use clap::Parser;
 fn main() {
     let exit = Arguments::parse().run().unwrap_or_else(|error| {
         eprintln!("gluster-bd: {error}");
+        if let Some(signal) = error.signal() {
+            // Returns only for signals that end nothing.
+            let _ended = signal_hook::low_level::emulate_default_handler(signal);
+        }
         error.exit()
     });
     // Commands have flushed what they printed.

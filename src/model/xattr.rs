@@ -17,6 +17,10 @@ pub const MERGE: &str = "glusterfs.bd.merge";
 pub const ORIGIN: &str = "glusterfs.bd.origin";
 /// Virtual, read: what the server knows of an image, as JSON.
 pub const INFO: &str = "glusterfs.bd.info";
+/// Virtual, read of a file or directory: the space of the brick that holds it, as JSON.
+pub const SPACE: &str = "glusterfs.bd.space";
+/// Virtual, read: the release of the brick's translator.
+pub const RELEASE: &str = "glusterfs.bd.release";
 /// Prefix of every attribute of gluster-bd in the user namespace.
 pub const USER_PREFIX: &str = "user.glusterfs.bd";
 /// Set by DHT on link files, which never become images.

@@ -228,6 +228,8 @@ pub enum Request {
     Pools,
     /// What each image of the attached bricks has read, written and allocated.
     Usage,
+    /// The release of the server. Answers [`Reply::Release`].
+    Release,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -326,6 +328,8 @@ pub enum Reply {
     Pools(Vec<PoolCare>),
     /// What images have read, written and allocated.
     Usage(Vec<ImageUsage>),
+    /// The release of the server.
+    Release(String),
     /// Space of a brick.
     Space(Space),
     /// A piece of a job; `null` if there is nothing to do now.
@@ -557,4 +561,6 @@ pub struct Space {
     pub total: Bytes,
     /// What can still be written.
     pub free: Bytes,
+    /// What belongs to no volume: thick images can have it.
+    pub unclaimed: Bytes,
 }

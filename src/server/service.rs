@@ -358,6 +358,7 @@ impl Service {
             Request::OrderJob { id, order } => Reply::Job(self.order(id, order)?),
             Request::Pools => Reply::Pools(self.pools()?),
             Request::Usage => Reply::Usage(self.usage()),
+            Request::Release => Reply::Release(env!("CARGO_PKG_VERSION").to_owned()),
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())

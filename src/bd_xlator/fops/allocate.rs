@@ -115,7 +115,7 @@ fn change<F: Fop>(
     work: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), i32>) -> Result<(), Failure>,
 ) -> Result<(Iatt, Iatt), Errno> {
     let before = attributes::of_fd(brick, frame, fd, image)?;
-    let mut set_stub_size = |size| truncate::stub(frame, fd, image, size);
+    let mut set_stub_size = |size| truncate::stub_of(frame, fd, image, size);
     work(&mut set_stub_size).map_err(|failure| {
         gf_error!(
             "cannot {what} a range of image <gfid:{}>: {failure}",

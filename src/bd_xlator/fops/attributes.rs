@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use glusterfs::fops::{Fsetattr, Fstat, FstatArgs, Setattr, Stat};
-use glusterfs::{Call, Errno, Failure, Fd, Fop, Frame, Iatt, set_attr};
+use glusterfs::{Call, Errno, Failure, Fd, Fop, Frame, Iatt, Inode, set_attr};
 
 use crate::Brick;
 use crate::core::Image;
@@ -60,58 +60,46 @@ pub(crate) fn setattr(brick: &Arc<Brick>, call: Call<'_, Setattr>) {
         return call.pass();
     };
     let valid = call.args.valid;
-    match brick.image_of(&call.frame, &inode) {
-        Ok(Some(image)) => {
-            before_setattr(&image, valid);
-            let brick = Arc::clone(brick);
-            let change = image.changing();
-            call.wind(move |frame, answer| {
-                match &answer {
-                    Ok(reply) => change.told(reply.postop),
-                    Err(_) => drop(change),
-                }
-                frame.answer(answer.map(|mut reply| {
-                    brick.dress(&image, &mut reply.preop);
-                    brick.dress(&image, &mut reply.postop);
-                    reply
-                }));
-            });
-        }
-        Ok(None) => call.pass(),
-        Err(errno) => call.fail(errno),
-    }
+    set(brick, call, &inode, valid, |reply| {
+        (&mut reply.preop, &mut reply.postop)
+    });
 }
 
 /// As [`setattr`].
 pub(crate) fn fsetattr(brick: &Arc<Brick>, call: Call<'_, Fsetattr>) {
-    let valid = call.args.valid;
-    let image = brick.image_of(&call.frame, &call.args.fd.inode());
-    match image {
-        Ok(Some(image)) => {
-            before_setattr(&image, valid);
-            let brick = Arc::clone(brick);
-            let change = image.changing();
-            call.wind(move |frame, answer| {
-                match &answer {
-                    Ok(reply) => change.told(reply.postop),
-                    Err(_) => drop(change),
-                }
-                frame.answer(answer.map(|mut reply| {
-                    brick.dress(&image, &mut reply.preop);
-                    brick.dress(&image, &mut reply.postop);
-                    reply
-                }));
-            });
-        }
-        Ok(None) => call.pass(),
-        Err(errno) => call.fail(errno),
-    }
+    let (valid, inode) = (call.args.valid, call.args.fd.inode().share());
+    set(brick, call, &inode, valid, |reply| {
+        (&mut reply.preop, &mut reply.postop)
+    });
 }
 
-fn before_setattr(image: &Image, valid: i32) {
+/// Sets attributes, with those before and after where `iatts` finds them in the reply.
+fn set<F: Fop>(
+    brick: &Arc<Brick>,
+    call: Call<'_, F>,
+    inode: &Inode<'_>,
+    valid: i32,
+    iatts: impl for<'r, 's> Fn(&'s mut F::Reply<'r>) -> (&'s mut Iatt, &'s mut Iatt) + Send + 'static,
+) {
+    let image = match brick.image_of(&call.frame, inode) {
+        Ok(Some(image)) => image,
+        Ok(None) => return call.pass(),
+        Err(errno) => return call.fail(errno),
+    };
     if valid & set_attr::MTIME != 0 {
         image.times().overrule();
     }
+    let brick = Arc::clone(brick);
+    let change = image.changing();
+    call.wind(move |frame, answer| {
+        frame.answer(answer.map(|mut reply| {
+            let (before, after) = iatts(&mut reply);
+            change.told(*after);
+            brick.dress(&image, before);
+            brick.dress(&image, after);
+            reply
+        }));
+    });
 }
 
 /// The attributes of an open image, for answers of other fops.

@@ -2,12 +2,12 @@ use std::sync::{Arc, PoisonError};
 
 use bd_model::{Bytes, Gfid, ImageMark, xattr};
 use bd_proto::{CopyHow, Reply, Request};
-use glusterfs::fops::{Lookup, LookupArgs, Setxattr, SetxattrArgs, Truncate, TruncateArgs};
+use glusterfs::fops::{Lookup, LookupArgs};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
 use super::{create, health};
-use crate::Brick;
 use crate::core::{Image, Kind};
+use crate::{Brick, stub};
 
 /// Makes the stub `dest`, which is pending or an empty plain file, a clone or snapshot of `source`.
 ///
@@ -21,22 +21,19 @@ pub(crate) fn copy<F: Fop>(
     how: CopyHow,
     cow_size: Option<Bytes>,
 ) -> Result<(), Errno> {
-    let stub = inode
+    let fresh = inode
         .find(*dest.as_bytes())
         .unwrap_or_else(|| inode.fresh());
-    let loc = || Loc::by_gfid(&stub, *dest.as_bytes());
-    let node = brick.node(&stub);
+    let loc = || Loc::by_gfid(&fresh, *dest.as_bytes());
+    let node = brick.node(&fresh);
     // A plain file may be in use: its I/O waits, and then finds an image.
     let held = node
         .plain_io()
         .write()
         .unwrap_or_else(PoisonError::into_inner);
     let plain = must_be_fresh(frame, loc(), dest)?;
-    let name = {
-        let pending = brick.pending();
-        let known = pending.get(&dest).filter(|stub| stub.parent == brick.top());
-        known.map(|stub| stub.name.clone())
-    };
+    let copying = brick.pending().begin(dest);
+    let name = copying.name_in(brick.top());
     let request = Request::Copy {
         brick: brick.link.id(),
         source: source.gfid(),
@@ -53,35 +50,19 @@ pub(crate) fn copy<F: Fop>(
         Err(error) => return Err(brick.told("copy", source.gfid(), &error)),
     };
     let marked = (|| {
-        let offset = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
-        frame.ask::<Truncate>(TruncateArgs {
-            loc: loc(),
-            offset,
-            xdata: None,
-        })?;
-        let dict = Dict::new();
-        let mark = ImageMark::Image {
-            kind: made.kind,
-            size: None,
-        };
-        dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+        stub::set_size(frame, loc(), size)?;
+        let marks = Dict::new();
         let from = inode.fresh();
         let from = Loc::by_gfid(&from, *source.gfid().as_bytes());
-        health::carry(frame, from, loc(), &dict)?;
-        frame.ask::<Setxattr>(SetxattrArgs {
-            loc: loc(),
-            dict,
-            flags: 0,
-            xdata: None,
-        })?;
-        Ok::<(), Errno>(())
+        health::carry(frame, from, loc(), &marks)?;
+        stub::mark(frame, loc(), made.kind, marks)
     })();
     create::settle(brick, dest, marked.is_ok());
     if let Err(errno) = marked {
         gf_error!("cannot give <gfid:{dest}> its size and mark: {errno}");
         return Err(errno);
     }
-    brick.pending().remove(&dest);
+    copying.done();
     if plain {
         let made = Image::new(dest, made.kind, size);
         let image = brick
@@ -91,7 +72,7 @@ pub(crate) fn copy<F: Fop>(
     }
     drop(held);
     // The inode may have been looked at while it was pending.
-    if let Ok(Kind::Image(image)) = brick.kind_of(frame, &stub, *dest.as_bytes()) {
+    if let Ok(Kind::Image(image)) = brick.kind_of(frame, &fresh, *dest.as_bytes()) {
         image.refresh_allocated(&brick.link);
     }
     Ok(())

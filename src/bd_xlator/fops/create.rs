@@ -7,9 +7,8 @@ use glusterfs::fops::{Create, Lookup, LookupArgs, Mkdir, Mknod};
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
 use super::{open, truncate};
-use crate::brick::PendingStub;
 use crate::core::{Image, Kind};
-use crate::{Brick, names};
+use crate::{Brick, names, stub};
 
 /// What a new file shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +108,7 @@ fn open_image(
     };
     if truncates {
         let loc = Loc::by_gfid(inode, gfid);
-        if let Err(errno) = truncate::to_nothing(brick, &frame, &loc, image) {
+        if let Err(errno) = truncate::to(brick, &frame, &loc, image, 0) {
             return frame.fail(errno);
         }
     }
@@ -173,12 +172,7 @@ pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
         return;
     };
     let parent = Gfid::from_bytes(loc.parent_gfid());
-    let stub = PendingStub {
-        parent,
-        name: name.to_owned(),
-        since: Instant::now(),
-    };
-    brick.pending().entry(gfid).or_insert(stub);
+    brick.pending().remember(gfid, parent, name, Instant::now());
 }
 
 /// Makes a directory, an image directory if the one above it is.
@@ -269,8 +263,7 @@ fn make_lv(
     let marked = xdata
         .take()
         .map_or_else(Dict::new, |xdata| xdata.duplicate());
-    let mark = ImageMark::Image { kind, size: None };
-    marked.set(xattr::IMAGE, mark.to_string().as_bytes())?;
+    stub::put_mark(&marked, kind)?;
     *xdata = Some(marked);
     let request = Request::Create {
         brick: brick.link.id(),

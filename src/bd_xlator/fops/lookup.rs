@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use bd_model::{DirPolicy, Gfid, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mkdir, MkdirArgs, Setxattr, SetxattrArgs};
@@ -35,6 +36,7 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
     call.args.xdata = Some(xdata);
     let brick = Arc::clone(brick);
     let asked = call.args.loc.inode().map(|inode| inode.share());
+    let place = place(&call.args.loc);
     call.wind(move |frame, answer| match answer {
         Err(mut failure) => {
             // As posix does: translators above look at it.
@@ -42,13 +44,24 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
             frame.answer(Err(failure));
         }
         Ok(reply) if reply.buf.file_type() == FileType::Regular => {
-            answer_file(&brick, frame, reply)
+            answer_file(&brick, frame, reply, place)
         }
         answer => frame.answer(answer),
     });
 }
 
-fn answer_file(brick: &Arc<Brick>, frame: Frame<Lookup>, mut reply: LookupReply<'_>) {
+/// The directory and the name that are looked up.
+fn place(loc: &Loc<'_>) -> Option<(Gfid, String)> {
+    let name = loc.name()?.to_str().ok()?;
+    Some((Gfid::from_bytes(loc.parent_gfid()), name.to_owned()))
+}
+
+fn answer_file(
+    brick: &Arc<Brick>,
+    frame: Frame<Lookup>,
+    mut reply: LookupReply<'_>,
+    place: Option<(Gfid, String)>,
+) {
     let gfid = reply.buf.gfid();
     let kind = match &reply.inode {
         // An inode that is not linked yet may not be the one that stays.
@@ -73,7 +86,17 @@ fn answer_file(brick: &Arc<Brick>, frame: Frame<Lookup>, mut reply: LookupReply<
             let reply = <Lookup as Fop>::own_reply(reply);
             brick.on_control(move |brick| answer_image(brick, frame, reply, &image));
         }
-        Ok(Kind::Unknown | Kind::Plain | Kind::Pending) => frame.unwind(reply),
+        Ok(Kind::Pending) => {
+            // The process that it was made by may have ended since.
+            if let Some((parent, name)) = place {
+                let gfid = Gfid::from_bytes(gfid);
+                brick
+                    .pending()
+                    .remember(gfid, parent, &name, Instant::now());
+            }
+            frame.unwind(reply);
+        }
+        Ok(Kind::Unknown | Kind::Plain) => frame.unwind(reply),
         Err(errno) => frame.fail(errno),
     }
 }

@@ -1,16 +1,13 @@
 use std::sync::{Arc, PoisonError};
 
-use bd_model::{Bytes, Gfid, ImageKind, ImageMark, xattr};
+use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::Request;
-use glusterfs::fops::{
-    Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Setxattr, SetxattrArgs, Stat, StatArgs,
-    Truncate, TruncateArgs,
-};
+use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Stat, StatArgs};
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::create;
-use crate::Brick;
+use super::{create, truncate};
 use crate::core::{Image, Kind, WriteAt};
+use crate::{Brick, stub};
 
 /// Bytes that one step of an import copies.
 const STEP: usize = 1 << 20;
@@ -42,7 +39,10 @@ pub(crate) fn map<F: Fop>(
     };
     drop(held);
     match size {
-        Some(size) if size.0 != image.size() => resize(brick, frame, inode, &image, size),
+        Some(size) if size.0 != image.size() => {
+            let loc = Loc::by_gfid(inode, inode.gfid());
+            truncate::to(brick, frame, &loc, &image, size.0)
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -56,13 +56,11 @@ fn import<F: Fop>(
 ) -> Result<Arc<Image>, Errno> {
     let gfid = Gfid::from_bytes(inode.gfid());
     let loc = || Loc::by_gfid(inode, inode.gfid());
-    let stub = frame
-        .ask::<Stat>(StatArgs {
-            loc: loc(),
-            xdata: None,
-        })?
-        .buf;
-    let size = stub.size();
+    let asked = StatArgs {
+        loc: loc(),
+        xdata: None,
+    };
+    let size = frame.ask::<Stat>(asked)?.buf.size();
     let request = Request::Create {
         brick: brick.link.id(),
         gfid,
@@ -76,21 +74,8 @@ fn import<F: Fop>(
         .make(gfid, &request)
         .map_err(|error| brick.told("make", gfid, &error))?;
     let fd = Fd::anonymous(inode);
-    let marked = copy_bytes(brick, frame, &fd, gfid, kind, size).and_then(|()| {
-        let dict = Dict::new();
-        let mark = ImageMark::Image { kind, size: None };
-        dict.set(xattr::IMAGE, mark.to_string().as_bytes())?;
-        let args = SetxattrArgs {
-            loc: loc(),
-            dict,
-            flags: 0,
-            xdata: None,
-        };
-        frame
-            .ask::<Setxattr>(args)
-            .map(|_| ())
-            .map_err(|failure| failure.errno)
-    });
+    let marked = copy_bytes(brick, frame, &fd, gfid, kind, size)
+        .and_then(|()| stub::mark(frame, loc(), kind, Dict::new()));
     if let Err(errno) = marked {
         create::settle(brick, gfid, false);
         return Err(errno);
@@ -186,42 +171,4 @@ fn next_data<F: Fop>(
         }
         Err(failure) => Err(failure.errno),
     }
-}
-
-fn resize<F: Fop>(
-    brick: &Brick,
-    frame: &Frame<F>,
-    inode: &Inode<'_>,
-    image: &Arc<Image>,
-    size: Bytes,
-) -> Result<(), Errno> {
-    let mut set_stub_size = |size: u64| {
-        let _change = image.changing();
-        let offset = i64::try_from(size).map_err(|_| libc::EFBIG)?;
-        let loc = Loc::by_gfid(inode, inode.gfid());
-        let args = TruncateArgs {
-            loc,
-            offset,
-            xdata: None,
-        };
-        frame
-            .ask::<Truncate>(args)
-            .map(|_| ())
-            .map_err(|failure| failure.errno.raw())
-    };
-    let done = image.truncate(&brick.link, size.0, &mut set_stub_size);
-    let given_back = done.map_err(|failure| {
-        gf_error!(
-            "cannot resize image <gfid:{}> to {size}: {failure}",
-            image.gfid()
-        );
-        Errno::new(failure.errno())
-    })?;
-    if let Err(failure) = given_back {
-        gf_warn!(
-            "LV of image <gfid:{}> keeps what was cut off: {failure}",
-            image.gfid()
-        );
-    }
-    Ok(())
 }

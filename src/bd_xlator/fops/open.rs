@@ -38,7 +38,7 @@ fn open_image(brick: &Arc<Brick>, mut call: Call<'static, Open>, image: &Arc<Ima
         Ok(reply) => reply,
         Err(failure) => return frame.answer(Err(failure)),
     };
-    if truncates && let Err(errno) = truncate::to_nothing(brick, &frame, &loc, image) {
+    if truncates && let Err(errno) = truncate::to(brick, &frame, &loc, image, 0) {
         return frame.fail(errno);
     }
     brick.bind_fd(&fd, image);

@@ -1,70 +1,71 @@
 use std::sync::Arc;
 
-use glusterfs::fops::{
-    Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateArgs, TruncateReply,
-};
-use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error, gf_warn};
+use glusterfs::fops::{Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateReply};
+use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, gf_error, gf_warn};
 
 use super::plain;
-use crate::Brick;
 use crate::core::Image;
+use crate::{Brick, stub};
 
 /// Sets an image's size; the LV follows.
 pub(crate) fn truncate(brick: &Arc<Brick>, call: Call<'_, Truncate>) {
     let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
         return call.pass();
     };
-    let size = u64::try_from(call.args.offset).unwrap_or(0);
-    plain::or_image_from(brick, call, &inode, size, truncate, |call, image| {
-        let Call { frame, args } = call.detach();
-        brick.on_control(move |brick| {
-            let stub = |size| {
-                let loc = args.loc.duplicate();
-                let reply = frame.ask::<Truncate>(TruncateArgs {
-                    loc,
-                    offset: size,
-                    xdata: None,
-                })?;
-                Ok((reply.prebuf, reply.postbuf))
-            };
-            match resize(brick, &image, args.offset, stub) {
-                Ok((prebuf, postbuf)) => {
-                    frame.unwind(TruncateReply {
-                        prebuf,
-                        postbuf,
-                        xdata: None,
-                    });
-                }
-                Err(errno) => frame.fail(errno),
-            }
-        });
-    });
+    let how = How::<Truncate> {
+        size: call.args.offset,
+        again: truncate,
+        set_stub: |frame, args, size| stub::set_size(frame, args.loc.duplicate(), size),
+        reply: |prebuf, postbuf| TruncateReply {
+            prebuf,
+            postbuf,
+            xdata: None,
+        },
+    };
+    sized(brick, call, &inode, how);
 }
 
 /// As [`truncate`].
 pub(crate) fn ftruncate(brick: &Arc<Brick>, call: Call<'_, Ftruncate>) {
     let fd = call.args.fd.share();
-    let size = u64::try_from(call.args.offset).unwrap_or(0);
-    plain::or_image_from(brick, call, &fd.inode(), size, ftruncate, |call, image| {
+    let how = How::<Ftruncate> {
+        size: call.args.offset,
+        again: ftruncate,
+        set_stub: |frame, args, size| set_open(frame, &args.fd, size),
+        reply: |prebuf, postbuf| FtruncateReply {
+            prebuf,
+            postbuf,
+            xdata: None,
+        },
+    };
+    sized(brick, call, &fd.inode(), how);
+}
+
+/// Attributes of a stub before and after a change.
+type Attributes = Result<(Iatt, Iatt), Errno>;
+
+/// How one of the two fops sets a size.
+struct How<F: Fop> {
+    size: i64,
+    again: fn(&Arc<Brick>, Call<'_, F>),
+    /// Sets the size of the stub; answers its attributes before and after.
+    set_stub: fn(&Frame<F>, &F::Args<'static>, u64) -> Attributes,
+    reply: fn(Iatt, Iatt) -> F::Reply<'static>,
+}
+
+fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: How<F>) {
+    let size = u64::try_from(how.size).unwrap_or(0);
+    plain::or_image_from(brick, call, inode, size, how.again, move |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
-            let stub = |size| {
-                let fd = args.fd.share();
-                let reply = frame.ask::<Ftruncate>(FtruncateArgs {
-                    fd,
-                    offset: size,
-                    xdata: None,
-                })?;
-                Ok((reply.prebuf, reply.postbuf))
+            let Ok(size) = u64::try_from(how.size) else {
+                return frame.fail(Errno::EINVAL);
             };
-            match resize(brick, &image, args.offset, stub) {
-                Ok((prebuf, postbuf)) => {
-                    frame.unwind(FtruncateReply {
-                        prebuf,
-                        postbuf,
-                        xdata: None,
-                    });
-                }
+            let done = resize(brick, &image, size, |size| {
+                (how.set_stub)(&frame, &args, size)
+            });
+            match done {
+                Ok((prebuf, postbuf)) => frame.unwind((how.reply)(prebuf, postbuf)),
                 Err(errno) => frame.fail(errno),
             }
         });
@@ -75,13 +76,11 @@ pub(crate) fn ftruncate(brick: &Arc<Brick>, call: Call<'_, Ftruncate>) {
 fn resize(
     brick: &Brick,
     image: &Arc<Image>,
-    size: i64,
-    set_stub: impl Fn(i64) -> Result<(Iatt, Iatt), Errno>,
-) -> Result<(Iatt, Iatt), Errno> {
-    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    size: u64,
+    set_stub: impl Fn(u64) -> Attributes,
+) -> Attributes {
     let mut attributes = None;
     let mut set_stub_size = |size: u64| {
-        let size = i64::try_from(size).map_err(|_| libc::EFBIG)?;
         let change = image.changing();
         let (before, after) = set_stub(size).map_err(Errno::raw)?;
         change.told(after);
@@ -115,39 +114,35 @@ fn resize(
 }
 
 /// Sets the size of the stub of an open image, within another fop.
-pub(crate) fn stub<F: Fop>(
+pub(crate) fn stub_of<F: Fop>(
     frame: &Frame<F>,
     fd: &Fd<'_>,
     image: &Arc<Image>,
     size: u64,
 ) -> Result<(), i32> {
     let change = image.changing();
-    let args = FtruncateArgs {
-        fd: fd.share(),
-        offset: i64::try_from(size).map_err(|_| libc::EFBIG)?,
-        xdata: None,
-    };
-    let reply = frame.ask::<Ftruncate>(args);
-    let reply = reply.map_err(|failure| failure.errno.raw())?;
-    change.told(reply.postbuf);
+    let (_, after) = set_open(frame, fd, size).map_err(Errno::raw)?;
+    change.told(after);
     Ok(())
 }
 
-/// Truncates an image within another fop, as an open with `O_TRUNC` does.
-pub(crate) fn to_nothing<F: Fop>(
+fn set_open<F: Fop>(frame: &Frame<F>, fd: &Fd<'_>, size: u64) -> Attributes {
+    let reply = frame.ask::<Ftruncate>(FtruncateArgs {
+        fd: fd.share(),
+        offset: i64::try_from(size).map_err(|_| Errno::EFBIG)?,
+        xdata: None,
+    })?;
+    Ok((reply.prebuf, reply.postbuf))
+}
+
+/// Sets the size of an image within another fop, as an open with `O_TRUNC` does.
+pub(crate) fn to<F: Fop>(
     brick: &Brick,
     frame: &Frame<F>,
-    loc: &glusterfs::Loc<'_>,
+    loc: &Loc<'_>,
     image: &Arc<Image>,
+    size: u64,
 ) -> Result<(), Errno> {
-    let stub = |size| {
-        let loc = loc.duplicate();
-        let reply = frame.ask::<Truncate>(TruncateArgs {
-            loc,
-            offset: size,
-            xdata: None,
-        })?;
-        Ok((reply.prebuf, reply.postbuf))
-    };
-    resize(brick, image, 0, stub).map(|_| ())
+    let set_stub = |size| stub::set_size(frame, loc.duplicate(), size);
+    resize(brick, image, size, set_stub).map(|_| ())
 }

@@ -172,7 +172,7 @@ fn write(
     };
     let prebuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     let pieces: Vec<&[u8]> = args.data.slices().collect();
-    let mut set_stub_size = |size| truncate::stub(frame, &args.fd, image, size);
+    let mut set_stub_size = |size| truncate::stub_of(frame, &args.fd, image, size);
     let offset = image
         .write(&brick.link, at, &pieces, &mut set_stub_size)
         .map_err(|failure| {

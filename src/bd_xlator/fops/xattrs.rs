@@ -206,6 +206,10 @@ enum Question {
     VolumeType,
     /// What it can do.
     VolumeCaps,
+    /// The space of the brick.
+    Space,
+    /// The release of this translator.
+    Release,
 }
 
 fn question(name: Option<&CStr>) -> Option<Question> {
@@ -215,6 +219,8 @@ fn question(name: Option<&CStr>) -> Option<Question> {
         xattr::ORIGIN => Question::OriginImage,
         xattr::VOLUME_TYPE => Question::VolumeType,
         xattr::VOLUME_CAPS => Question::VolumeCaps,
+        xattr::SPACE => Question::Space,
+        xattr::RELEASE => Question::Release,
         _ => return None,
     })
 }
@@ -265,6 +271,14 @@ fn answer<F: Fop>(
     match question {
         Question::VolumeType => unwind(frame, Ok((xattr::VOLUME_TYPE, "1".to_owned()))),
         Question::VolumeCaps => unwind(frame, Ok((xattr::VOLUME_CAPS, caps(brick).to_string()))),
+        Question::Release => {
+            let release = env!("CARGO_PKG_VERSION").to_owned();
+            unwind(frame, Ok((xattr::RELEASE, release)));
+        }
+        Question::Space => brick.on_control(move |brick| {
+            let text = space(brick).map(|text| (xattr::SPACE, text));
+            unwind(frame, text);
+        }),
         Question::Info | Question::Origin | Question::OriginImage => {
             match brick.image_of(&frame, inode) {
                 Ok(Some(image)) => brick.on_control(move |brick| {
@@ -328,6 +342,22 @@ fn origin_image(brick: &Brick, image: &Image) -> Result<String, Errno> {
 fn info(brick: &Brick, image: &Image) -> Result<String, Errno> {
     let mut json = serde_json::to_value(known(brick, image)?).map_err(|_| Errno::EIO)?;
     json["size"] = image.size().into();
+    Ok(json.to_string())
+}
+
+fn space(brick: &Brick) -> Result<String, Errno> {
+    let space = match brick.link.ask(&Request::Space {
+        brick: brick.link.id(),
+    }) {
+        Ok(Reply::Space(space)) => space,
+        Ok(_) => return Err(Errno::EPROTO),
+        Err(error) => {
+            gf_warn!("cannot tell the space of the brick: {error}");
+            return Err(Errno::new(error.errno()));
+        }
+    };
+    let mut json = serde_json::to_value(space).map_err(|_| Errno::EIO)?;
+    json["extent_size"] = brick.link.brick().extent_size.0.into();
     Ok(json.to_string())
 }
 

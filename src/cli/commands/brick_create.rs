@@ -4,6 +4,7 @@ use bd_model::{LvName, VgName};
 use clap::Args;
 
 use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::server::{BrickReport, absolute};
 use crate::storage::{BrickSource, prepare};
 use crate::{CliError, Exit};
@@ -32,7 +33,7 @@ impl BrickCreate {
             dir: self.dir.as_deref().map(absolute).transpose()?,
             top: self.top,
         };
-        let (dir, info) = prepare(context, &source)?;
+        let (dir, info) = prepare(context, &source, &Interrupt::watch()?)?;
         context.print(&BrickReport::new(&dir, info), BrickReport::describe)?;
         Ok(Exit::Done)
     }

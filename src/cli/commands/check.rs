@@ -53,7 +53,7 @@ impl Check {
             }
             None => Checked {
                 dir: None,
-                findings: health::host(&context.socket, self.repair)?,
+                findings: health::host(context, self.repair)?,
             },
         };
         context.print(&checked, describe)?;

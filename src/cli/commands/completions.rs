@@ -13,8 +13,10 @@ pub(super) struct Completions {
     shell: Shell,
 }
 
-/// What clap's script does not know: names that only a running system has.
-const NAMES: &str = include_str!("names.bash");
+/// What clap's scripts do not know: names that only a running system has.
+const NAMES_BASH: &str = include_str!("names.bash");
+const NAMES_ZSH: &str = include_str!("names.zsh");
+const NAMES_FISH: &str = include_str!("names.fish");
 
 impl Completions {
     pub(super) fn run(self) -> Result<Exit, CliError> {
@@ -29,9 +31,20 @@ fn script(shell: Shell) -> String {
     clap_complete::generate(shell, &mut command, "gluster-bd", &mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     match shell {
-        Shell::Bash => with_labels(&text) + NAMES,
+        Shell::Bash => with_labels(&text) + NAMES_BASH,
+        Shell::Zsh => with_names(&text),
+        Shell::Fish => text + NAMES_FISH,
         _ => text,
     }
+}
+
+/// Lets clap's script for zsh ask for names where it would propose files for want of better, and
+/// remember what was typed: behind a subcommand zsh hands on only the rest.
+fn with_names(text: &str) -> String {
+    let text = text.replace(":_default' \\", ":_gluster_bd_names' \\");
+    let begin = "_gluster-bd() {\n";
+    let typed = "    local -a _gluster_bd_typed=(\"${(@)words[1,CURRENT-1]}\")\n";
+    text.replacen(begin, &format!("{NAMES_ZSH}{begin}{typed}"), 1)
 }
 
 /// Gives the branches of clap's script for bash the names by which it looks for them.
@@ -66,6 +79,19 @@ fn sought(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scripts_for_zsh_and_fish_ask_for_names() {
+        let zsh = script(Shell::Zsh);
+        assert!(
+            zsh.contains("typed=(\"${(@)words[1,CURRENT-1]}\")\n"),
+            "{zsh}"
+        );
+        assert!(zsh.contains("The image:_gluster_bd_names' \\\n"));
+        assert!(!zsh.contains(":_default'"));
+        assert!(zsh.contains(":_files'"));
+        assert!(script(Shell::Fish).ends_with(NAMES_FISH));
+    }
 
     #[test]
     fn each_branch_of_the_script_for_bash_is_found() {

@@ -1,9 +1,9 @@
-use bd_model::{Bytes, ImageKind, ImageMark, xattr};
+use bd_model::{DirPolicy, ImageKind, ImageMark, xattr};
 use clap::Args;
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::image::{ImagePath, Making, Session, parent, parse_size};
+use crate::image::{Amount, ImagePath, Making, Session, parent};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -11,9 +11,9 @@ pub(super) struct Create {
     /// The new image
     #[arg(value_name = "VOL:/PATH")]
     image: ImagePath,
-    /// Its size
-    #[arg(value_parser = parse_size)]
-    size: Bytes,
+    /// Its size; for a thick image also a share of what the volume group of its brick has left
+    #[arg(value_name = "SIZE|PCT%FREE")]
+    size: Amount,
     /// Allocate all of it now, as a linear volume
     #[arg(long)]
     thick: bool,
@@ -27,12 +27,20 @@ impl Create {
         let (session, path) = Session::at(context, &self.image)?;
         session.must_be_free(&path)?;
         let mut making = Making::begin(&session)?;
-        if self.directory_does(&session, &path)? {
-            let file = session.files.create(&path, MODE)?;
-            making.made(&path)?;
-            file.truncate(self.size.0)?;
-        } else {
-            self.by_mark(&session, &path, &mut making)?;
+        let policy = session.policy(parent(&path))?;
+        match self.size {
+            Amount::Bytes(size) if self.directory_does(policy.as_ref()) => {
+                let file = session.files.create(&path, MODE)?;
+                making.made(&path)?;
+                file.truncate(size.0)?;
+            }
+            Amount::Free(_) if !self.thick && policy.is_none_or(|p| p.kind == ImageKind::Thin) => {
+                return Err(CliError::Usage(
+                    "a share of what is free is for thick images; thin ones take space as they \
+                     need it: add --thick or give a size",
+                ));
+            }
+            Amount::Bytes(_) | Amount::Free(_) => self.by_mark(&session, &path, &mut making)?,
         }
         making.step()?;
         let report = session
@@ -48,11 +56,11 @@ impl Create {
         Ok(Exit::Done)
     }
 
-    /// Whether a file that is made at `path` is such an image by itself.
-    fn directory_does(&self, session: &Session, path: &str) -> Result<bool, CliError> {
-        Ok(session.policy(parent(path))?.is_some_and(|policy| {
+    /// Whether a new file of a directory with that policy is such an image by itself.
+    fn directory_does(&self, policy: Option<&DirPolicy>) -> bool {
+        policy.is_some_and(|policy| {
             policy.image_from.0 == 0 && (!self.thick || policy.kind == ImageKind::Thick)
-        }))
+        })
     }
 
     /// Makes a plain file, makes that an image, and only then gives it its name: in an image
@@ -66,13 +74,17 @@ impl Create {
         let scratch = format!("/.gluster-bd-{}", Uuid::new_v4());
         drop(session.files.create(&scratch, MODE)?);
         making.made(&scratch)?;
-        let kind = match self.thick {
-            true => ImageKind::Thick,
-            false => ImageKind::Thin,
+        let (kind, size) = match self.size {
+            Amount::Free(percent) => {
+                let size = session.share_of_free(&scratch, percent)?;
+                (ImageKind::Thick, size)
+            }
+            Amount::Bytes(size) if self.thick => (ImageKind::Thick, size),
+            Amount::Bytes(size) => (ImageKind::Thin, size),
         };
         let mark = ImageMark::Image {
             kind,
-            size: Some(self.size),
+            size: Some(size),
         };
         let mark = mark.to_string();
         session

@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::image::{ImagePath, Session};
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::{CliError, Exit};
 
@@ -27,9 +28,18 @@ impl Delete {
         let mut outcome = Ok(Exit::Done);
         let progress = Progress::of_something_long(context);
         let mut bar = progress.bar("deleting".to_owned());
+        // A single one is deleted or not, whenever a signal comes.
+        let interrupt = match self.images.len() {
+            1 => None,
+            _ => Some(Interrupt::watch()?),
+        };
         for image in &self.images {
             bar.count(deleted.len(), self.images.len());
-            match delete(context, image, &mut open) {
+            let may = match &interrupt {
+                Some(interrupt) => interrupt.check_or("the images that are not named here stay"),
+                None => Ok(()),
+            };
+            match may.and_then(|()| delete(context, image, &mut open)) {
                 Ok(done) => deleted.push(done),
                 Err(error) => {
                     outcome = Err(error);

@@ -45,7 +45,8 @@ use crate::{CliError, Exit};
 ///
 /// Exit status: 0 done, 1 failed (or a check found something), 2 usage, 3 not found, 4 gluster-bdd
 /// or the volume does not answer, 5 refused because the object is in use, exists already or belongs
-/// to another.
+/// to another. Ctrl-C lets a command end the step that is under way and undo what it has begun, and
+/// a second one ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bd", version, max_term_width = 100)]
 pub struct Arguments {

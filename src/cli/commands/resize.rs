@@ -1,4 +1,4 @@
-use bd_model::Bytes;
+use bd_model::{Bytes, ImageKind};
 use clap::Args;
 
 use crate::context::Context;
@@ -10,8 +10,9 @@ pub(super) struct ResizeImage {
     /// The image
     #[arg(value_name = "VOL:/PATH")]
     image: ImagePath,
-    /// The new size, or by how much it grows or shrinks
-    #[arg(value_name = "[+|-]SIZE", value_parser = Resize::parse, allow_hyphen_values = true)]
+    /// The new size, or by how much it grows or shrinks; a thick image can grow by a share of what
+    /// its volume group has left
+    #[arg(value_name = "[+|-]SIZE|+PCT%FREE", allow_hyphen_values = true)]
     size: Resize,
     /// Shrink without asking: the bytes past the new end are lost
     #[arg(long)]
@@ -21,10 +22,21 @@ pub(super) struct ResizeImage {
 impl ResizeImage {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let (session, path) = Session::at(context, &self.image)?;
-        let before = session.report(&path)?.known.size;
+        let known = session.report(&path)?.known;
+        let before = known.size;
+        let added = match self.size {
+            Resize::GrowFree(_) if known.kind == ImageKind::Thin => {
+                return Err(CliError::Refused(format!(
+                    "{}:{path} is thin, and takes space as it needs it: give it a size",
+                    session.name
+                )));
+            }
+            Resize::GrowFree(percent) => session.share_of_free(&path, percent)?,
+            Resize::To(_) | Resize::Grow(_) | Resize::Shrink(_) => Bytes(0),
+        };
         let after = self
             .size
-            .of(before)
+            .of(before, added)
             .filter(|size| i64::try_from(size.0).is_ok());
         let after = after.ok_or_else(|| {
             CliError::Failed(format!(

@@ -13,6 +13,9 @@ pub(super) struct VolfileFilter {
 impl VolfileFilter {
     pub(super) fn run(self) -> Result<Exit, CliError> {
         volfile::filter(&self.path)?;
+        for brick in volfile::idle_bricks(&self.path)? {
+            brick.warn()?;
+        }
         Ok(Exit::Done)
     }
 }

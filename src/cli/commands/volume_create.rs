@@ -5,7 +5,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::storage::{BrickSource, find_group, prepare, run};
+use crate::interrupt::Interrupt;
+use crate::storage::{BRICKS_STAY, BrickSource, find_group, prepare, run};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -60,6 +61,7 @@ impl VolumeCreate {
                 self.name
             )));
         }
+        let interrupt = Interrupt::watch()?;
         // All bricks of a volume need one name for the directory of their images.
         let mut top = None;
         let mut stock = Vec::new();
@@ -68,7 +70,8 @@ impl VolumeCreate {
             match word {
                 Word::Other(word) => stock.push(word),
                 Word::Brick(asked) => {
-                    let brick = make_brick(context, asked, &mut top)?;
+                    let brick = make_brick(context, asked, &mut top, &interrupt)?;
+                    interrupt.check_or(BRICKS_STAY)?;
                     stock.push(format!("{}:{}", brick.host, brick.dir.display()));
                     bricks.push(brick);
                 }
@@ -76,7 +79,8 @@ impl VolumeCreate {
         }
         let mut args = vec!["--mode=script", "volume", "create", self.name.as_str()];
         args.extend(stock.iter().map(String::as_str));
-        // The bricks stay: the same command again takes them as they are.
+        // The bricks stay: the same command again takes them as they are. From here on a signal
+        // changes nothing: a volume without its option would serve no images.
         run("gluster", &args)?;
         let on = [
             "--mode=script",
@@ -141,6 +145,7 @@ fn make_brick(
     context: &Context,
     asked: Asked,
     top: &mut Option<String>,
+    interrupt: &Interrupt,
 ) -> Result<MadeBrick, CliError> {
     let Asked { host, path, vg } = asked;
     let single = path.trim_matches('/').to_owned();
@@ -170,7 +175,7 @@ fn make_brick(
                 dir,
                 top: Some(top),
             };
-            prepare(context, &source)?.0
+            prepare(context, &source, interrupt)?.0
         }
     };
     Ok(MadeBrick { host, dir, vg })

@@ -4,12 +4,12 @@ mod extender;
 mod images;
 mod pool;
 mod programs;
-
-use std::path::Path;
+mod volumes;
 
 use serde::Serialize;
 
 use crate::CliError;
+use crate::context::Context;
 use crate::storage::{groups, lvm, pools, unseen_members};
 
 /// One thing that is wrong, or worth knowing.
@@ -102,10 +102,10 @@ impl Found {
 
 /// Checks this host; each finding names its cure. With `repair`, does what is safe of that: it
 /// changes settings of pools and images, never what they hold.
-pub(crate) fn host(socket: &Path, repair: bool) -> Result<Vec<Finding>, CliError> {
+pub(crate) fn host(context: &Context, repair: bool) -> Result<Vec<Finding>, CliError> {
     let pools = pools()?;
     let mut found: Vec<Found> = pools.iter().flat_map(pool::findings).collect();
-    found.extend(extender::findings(socket, &pools, &groups()?)?);
+    found.extend(extender::findings(&context.socket, &pools, &groups()?)?);
     found.extend(images::findings()?);
     for path in unseen_members()? {
         found.push(Found::new(
@@ -118,5 +118,6 @@ pub(crate) fn host(socket: &Path, repair: bool) -> Result<Vec<Finding>, CliError
         ));
     }
     found.extend(programs::findings());
+    found.extend(volumes::findings(context));
     Ok(found.into_iter().map(|one| one.settle(repair)).collect())
 }

@@ -31,7 +31,7 @@ pub(super) fn findings() -> Vec<Found> {
 }
 
 /// The numbers that a version starts with; those left out are zero.
-fn numbers(text: &str) -> [u64; 3] {
+pub(super) fn numbers(text: &str) -> [u64; 3] {
     let mut version = [0; 3];
     let text = text.trim_start();
     let end = text

@@ -15,5 +15,5 @@ pub(crate) use report::ImageReport;
 #[cfg(test)]
 pub(crate) use report::Known;
 pub(crate) use session::Session;
-pub(crate) use size::{Resize, parse_size};
+pub(crate) use size::{Amount, Resize, parse_size};
 pub(crate) use walk::Listed;

@@ -1,8 +1,10 @@
-use bd_model::{DirPolicy, xattr};
+use bd_model::{Bytes, DirPolicy, xattr};
 use gfapi::{Entry, FileKind, Server, Stat, Volume};
+use serde::Deserialize;
 
 use super::path::{ImagePath, NewName, join, parent};
 use super::report::{ImageReport, Known};
+use super::size::share;
 use crate::CliError;
 use crate::context::Context;
 
@@ -13,6 +15,13 @@ pub(crate) struct Session {
     pub(crate) name: String,
     /// Its files.
     pub(crate) files: Volume,
+}
+
+/// What a brick answers about its space.
+#[derive(Debug, Deserialize)]
+struct Space {
+    unclaimed: Bytes,
+    extent_size: Bytes,
 }
 
 impl Session {
@@ -148,6 +157,31 @@ impl Session {
             path: path.to_owned(),
             known,
         }))
+    }
+
+    /// The bytes that are `percent` of what thick images can still have on the brick of `path`, a
+    /// file: the one that a distributed volume has put it on.
+    pub(crate) fn share_of_free(&self, path: &str, percent: u64) -> Result<Bytes, CliError> {
+        let unknown = |why: String| {
+            CliError::Failed(format!(
+                "cannot tell what is free for {}:{path}: {why}; are client and server of one \
+                 version?",
+                self.name
+            ))
+        };
+        let value = self
+            .attribute(path, xattr::SPACE)?
+            .ok_or_else(|| unknown("its brick does not say".to_owned()))?;
+        let told: Space = serde_json::from_slice(&value).map_err(|e| unknown(e.to_string()))?;
+        let share = share(percent, told.unclaimed, told.extent_size);
+        match share.0 {
+            0 => Err(CliError::Failed(format!(
+                "cannot give {percent}% of what is free to {}:{path}: {} free in its volume \
+                 group; remove images there or add a disk (vgextend)",
+                self.name, told.unclaimed
+            ))),
+            _ => Ok(share),
+        }
     }
 
     /// Refuses a name that exists.

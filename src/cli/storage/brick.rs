@@ -7,6 +7,7 @@ use super::group::{find_group, pools};
 use super::mount;
 use crate::CliError;
 use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::server::ask_brick;
 
 /// Where a new brick shall be.
@@ -22,10 +23,15 @@ pub(crate) struct BrickSource {
     pub(crate) top: Option<String>,
 }
 
+/// What there is when bricks are made and a signal comes.
+pub(crate) const BRICKS_STAY: &str =
+    "what was made so far stays, and the same command again goes on with it";
+
 /// Makes a brick on a VG of this host; what is there already is taken as it is.
 pub(crate) fn prepare(
     context: &Context,
     source: &BrickSource,
+    interrupt: &Interrupt,
 ) -> Result<(PathBuf, BrickInfo), CliError> {
     let vg = source.vg.as_str();
     let group = find_group(vg)?.ok_or_else(|| {
@@ -52,8 +58,9 @@ pub(crate) fn prepare(
     };
     let dir = match &source.dir {
         Some(dir) => dir.clone(),
-        None => mount::make(vg, Bytes(group.size))?,
+        None => mount::make(vg, Bytes(group.size), interrupt)?,
     };
+    interrupt.check_or(BRICKS_STAY)?;
     let spec = BrickSpec {
         dir: dir.clone(),
         engine: EngineSpec::Lvm {

@@ -9,6 +9,7 @@ use super::group::{Pool, pools};
 use super::program::lvm;
 use crate::CliError;
 use crate::image::Resize;
+use crate::interrupt::Interrupt;
 
 /// A thin pool by its path: `VG/POOL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,19 +55,11 @@ impl FromStr for Growth {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Growth, SizeError> {
-        let wrong = || SizeError::NotANumber(text.to_owned());
-        if let Some(by) = text.strip_prefix('+')
-            && let Some((number, "FREE")) = by.to_ascii_uppercase().split_once('%')
-        {
-            return match number.parse() {
-                Ok(percent @ 1..=100) => Ok(Growth::Free(percent)),
-                _ => Err(wrong()),
-            };
-        }
-        match Resize::parse(text)? {
+        match text.parse()? {
             Resize::To(to) => Ok(Growth::To(to)),
             Resize::Grow(by) => Ok(Growth::By(by)),
-            Resize::Shrink(_) => Err(wrong()),
+            Resize::GrowFree(percent) => Ok(Growth::Free(percent)),
+            Resize::Shrink(_) => Err(SizeError::NotANumber(text.to_owned())),
         }
     }
 }
@@ -102,6 +95,7 @@ pub(crate) fn extend(
     data: Option<Growth>,
     metadata: Option<Growth>,
 ) -> Result<(Pool, Pool), CliError> {
+    let interrupt = Interrupt::watch()?;
     let was = find(path)?;
     let free = Bytes(was.group_free);
     let refused = |why: String| CliError::Refused(format!("cannot extend {path}: {why}"));
@@ -131,6 +125,9 @@ pub(crate) fn extend(
     if more_metadata.0 > 0 {
         let size = format!("+{}b", more_metadata.0);
         lvm("lvextend", &["-q", "--poolmetadatasize", &size, &name])?;
+        if more_data.0 > 0 {
+            interrupt.check_or("the metadata of the pool were extended, its data were not")?;
+        }
     }
     match data {
         None => {}

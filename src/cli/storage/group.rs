@@ -135,7 +135,7 @@ pub(crate) fn make_group(new: &NewGroup) -> Result<(Group, Pool), CliError> {
         if new.wipe {
             run("wipefs", &["--all", "--quiet", "--", disk])?;
         }
-        interrupt.check()?;
+        interrupt.check_or("nothing was made, but devices may be wiped")?;
     }
     let made = (|| {
         // Metadata is written whole at each change; with thousands of LVs it needs room.

@@ -9,6 +9,7 @@ use bd_model::Bytes;
 use super::layout;
 use super::program::{ProgramError, lvm, lvm_rows, run};
 use crate::CliError;
+use crate::interrupt::Interrupt;
 
 /// Its LV. The tag keeps it from being shown as an image.
 const LV: &str = "gluster_bd_brick";
@@ -21,7 +22,7 @@ pub(crate) fn brick_dir(vg: &str) -> PathBuf {
 }
 
 /// Makes the LV, the file system, the line in fstab and the mount, as far as they are missing.
-pub(crate) fn make(vg: &str, total: Bytes) -> Result<PathBuf, CliError> {
+pub(crate) fn make(vg: &str, total: Bytes, interrupt: &Interrupt) -> Result<PathBuf, CliError> {
     let device = format!("/dev/{vg}/{LV}");
     let at = Path::new(ROOT).join(vg);
     if !lv_exists(vg)? {
@@ -31,9 +32,13 @@ pub(crate) fn make(vg: &str, total: Bytes) -> Result<PathBuf, CliError> {
             "lvcreate",
             &[&["-q", "-y", "-L", &size, "-n", LV], &tag[..], &[vg]].concat(),
         )?;
-        if let Err(error) = run("mkfs.xfs", &["-q", "-f", "-i", "size=512", &device]) {
+        let made = interrupt.check().and_then(|()| {
+            run("mkfs.xfs", &["-q", "-f", "-i", "size=512", &device])?;
+            interrupt.check()
+        });
+        if let Err(error) = made {
             drop(lvm("lvremove", &["-q", "-y", &format!("{vg}/{LV}")]));
-            return Err(error.into());
+            return Err(error);
         }
     }
     let path_error = |source| CliError::Path {

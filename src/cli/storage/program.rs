@@ -1,3 +1,4 @@
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -44,6 +45,8 @@ fn run_with(program: &str, settings: &[&str], args: &[&str]) -> Result<String, P
         .args(args)
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
+        // Ctrl-C is for this process: a step that was begun comes to its end, and is then undone.
+        .process_group(0)
         .output()
         .map_err(|source| ProgramError::Missing {
             program: program.to_owned(),

@@ -71,29 +71,14 @@ impl Role {
 /// The file is replaced whole or not at all. Volfiles without an `info` beside them (those of
 /// services, and the temporary ones that glusterd compares) are left alone.
 pub fn filter(path: &Path) -> Result<bool, FilterError> {
-    let failed = |verb, path: &Path| {
-        let path = path.to_owned();
-        move |source| FilterError::File { verb, path, source }
-    };
     let path = &std::path::absolute(path).map_err(failed("find", path))?;
-    let info_path = path.with_file_name("info");
-    let info = match fs::read_to_string(&info_path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        text => text.map_err(failed("read", &info_path))?,
+    let Some((info, mut volfile)) = read(path)? else {
+        return Ok(false);
     };
-    let info: VolumeInfo = info.parse().map_err(|source| FilterError::Info {
-        path: info_path,
-        source,
-    })?;
-    let text = fs::read_to_string(path).map_err(failed("read", path))?;
-    let mut volfile: Volfile = text.parse().map_err(|source| FilterError::Volfile {
-        path: path.clone(),
-        source,
-    })?;
     let before = volfile.clone();
     volfile.remove_ours();
     if info.is_ours {
-        volfile.insert_brick(&info, |dir| configuration(dir).is_file());
+        volfile.insert_brick(&info, is_configured);
         if Role::of(path) == Role::Client && !volfile.insert_client() {
             return Err(FilterError::Top(path.clone()));
         }
@@ -103,6 +88,35 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     }
     replace(path, &volfile.to_string()).map_err(failed("write", path))?;
     Ok(true)
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilterError + use<> {
+    let path = path.to_owned();
+    move |source| FilterError::File { verb, path, source }
+}
+
+/// A volfile and what glusterd says of its volume; `None` where no `info` is beside it.
+pub(super) fn read(path: &Path) -> Result<Option<(VolumeInfo, Volfile)>, FilterError> {
+    let info_path = path.with_file_name("info");
+    let info = match fs::read_to_string(&info_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(failed("read", &info_path))?,
+    };
+    let info: VolumeInfo = info.parse().map_err(|source| FilterError::Info {
+        path: info_path,
+        source,
+    })?;
+    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let volfile = text.parse().map_err(|source| FilterError::Volfile {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Some((info, volfile)))
+}
+
+/// Whether a directory is a brick of ours.
+pub(super) fn is_configured(dir: &Path) -> bool {
+    configuration(dir).is_file()
 }
 
 /// What makes a brick directory one of ours: the configuration that gluster-bdd has written.

@@ -10,6 +10,8 @@ const BRICK: &str = "storage/bd";
 const CLIENT: &str = "features/bd-client";
 /// The type at the leaf of each brick.
 const POSIX: &str = "storage/posix";
+/// The type above it in an arbiter.
+const ARBITER: &str = "features/arbiter";
 /// The type at the top of each client.
 const TOP: &str = "debug/io-stats";
 
@@ -49,6 +51,21 @@ impl Volfile {
             }
             index += 1;
         }
+    }
+
+    /// The directories of the posix translators that lack ours.
+    pub(super) fn plain_bricks(&self) -> impl Iterator<Item = &Path> {
+        // An arbiter holds names only, and no images.
+        let arbiter = self.blocks.iter().any(|block| block.kind == ARBITER);
+        let posix = self.blocks.iter().filter(|block| block.kind == POSIX);
+        posix
+            .filter(move |block| !arbiter && !self.has_ours(&block.name))
+            .filter_map(|block| block.option("directory").map(Path::new))
+    }
+
+    fn has_ours(&self, posix: &str) -> bool {
+        let mut blocks = self.blocks.iter();
+        blocks.any(|block| block.kind == BRICK && block.subvolumes.iter().any(|s| s == posix))
     }
 
     /// Puts our translator below the top of a client's graph; whether there was such a top.

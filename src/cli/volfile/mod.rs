@@ -7,9 +7,11 @@ mod block;
 mod file;
 mod filter;
 mod graph;
+mod idle;
 mod info;
 
 pub use block::Block;
 pub use file::{ParseError, Volfile};
 pub use filter::{FilterError, filter};
+pub use idle::{IdleBrick, idle_bricks};
 pub use info::{InfoError, VolumeInfo};

@@ -331,9 +331,11 @@ impl Store {
     pub(super) fn space(&self) -> Result<Space, EngineError> {
         let system = rustix::fs::fstatvfs(&self.folder)
             .map_err(|errno| failed(format!("cannot read the space of {self}"), errno))?;
+        let free = Bytes(system.f_bavail.saturating_mul(system.f_frsize));
         Ok(Space {
             total: Bytes(system.f_blocks.saturating_mul(system.f_frsize)),
-            free: Bytes(system.f_bavail.saturating_mul(system.f_frsize)),
+            free,
+            unclaimed: free,
         })
     }
 

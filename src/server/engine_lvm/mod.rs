@@ -421,9 +421,11 @@ impl Engine for LvmEngine {
             return self.pool_space(pool);
         }
         let model = self.model();
+        let free = self.bytes(model.vg.free);
         Ok(Space {
             total: self.bytes(model.vg.extents),
-            free: self.bytes(model.vg.free),
+            free,
+            unclaimed: free,
         })
     }
 }

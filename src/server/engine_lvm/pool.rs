@@ -203,6 +203,7 @@ impl LvmEngine {
         Ok(Space {
             total: bytes(status.data.total),
             free: bytes(status.data.free()),
+            unclaimed: self.bytes(self.model().vg.free),
         })
     }
 

@@ -263,6 +263,7 @@ mod tests {
             space: Some(bd_proto::Space {
                 total: Bytes(2),
                 free: Bytes(1),
+                unclaimed: Bytes(0),
             }),
             images: Some(1),
         };

@@ -2,6 +2,10 @@
 
 #[cfg(test)]
 mod answers;
+#[cfg(test)]
+mod interrupts;
+#[cfg(test)]
+mod programs;
 
 use std::process::{Command, Output};
 

@@ -94,6 +94,27 @@ fn a_brick_without_configuration_stays_plain() {
     let bed = Bed::new();
     let path = bed.put("brick.vol", "one.host1.bricks-1.vol");
     assert!(!filter(&path).unwrap());
+    let idle = |path| super::super::idle_bricks(path).unwrap();
+    let found = idle(&path);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].volume.as_str(), &found[0].dir),
+        ("one", &bed.brick())
+    );
+    // An arbiter holds no images.
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace("type features/trash", "type features/arbiter");
+    fs::write(&path, text).unwrap();
+    assert_eq!(idle(&path), []);
+    let path = bed.put("brick.vol", "one.host1.bricks-1.vol");
+    bed.switch("user.bd=off");
+    assert_eq!(idle(&path), []);
+    bed.switch("user.bd=on");
+    bed.configure_brick();
+    assert_eq!(idle(&path), []);
+    // A brick of another host, whose volfile is here, too.
+    fs::remove_dir_all(bed.brick()).unwrap();
+    assert_eq!(idle(&path), []);
 }
 
 #[test]

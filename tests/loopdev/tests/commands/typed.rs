@@ -42,7 +42,7 @@ pub(crate) fn expect(bed: &Bed, words: &str, code: i32, said: &str) -> Result<()
 }
 
 /// The names that `list` shows.
-fn listed(bed: &Bed) -> Result<String> {
+pub(crate) fn listed(bed: &Bed) -> Result<String> {
     let output = line(bed, "gluster-bd", "list vms")?.ok()?;
     let names = output.lines().into_iter().skip(1);
     let names: Vec<&str> = names
@@ -66,6 +66,11 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         "vms:/top/lv2, 8 MiB, lv",
     )?;
     expect(bed, "create vms:/top/lv1 4MB", 5, "exists already")?;
+    expect(bed, "create vms:/top/x 10%FREE", 2, "add --thick")?;
+    expect(bed, "create vms:/top/x 0%FREE --thick", 2, "0%FREE")?;
+    expect(bed, "resize vms:/top/lv1 +10%FREE", 5, "is thin")?;
+    expect(bed, "create vms:x 10%FREE --thick", 0, "created vms:/top/x")?;
+    expect(bed, "delete vms:x", 0, "deleted")?;
     expect(bed, "create vms:/nothere/lv1 4MB", 3, "no such file")?;
     expect(bed, "create vms:/top/x 4Q", 2, "is not a unit")?;
     expect(bed, "create lv1 4MB", 2, "names no volume")?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use loopdev::{Output, Place, Rig, cmd, run, sh};
+use loopdev::{Output, Place, Rig, Vg, cmd, run, sh, wait_for};
 
 use crate::manual;
 use crate::typed::{self, Bed};
@@ -241,6 +241,34 @@ fn the_old_sequence() {
     });
 }
 
+/// Shares are LVM's: of the free extents of the group, rounded down to whole ones.
+fn shares_of_what_is_free(bed: &Bed, vg: &Vg) -> Result<()> {
+    let free = || -> Result<u64> {
+        let said = cmd("vgs", &["--noheadings", "-o", "vg_free_count", vg.name()])?.ok()?;
+        Ok(said.stdout.trim().parse()?)
+    };
+    let size = |lv: &str| -> Result<u64> { Ok(vg.field(lv, "lv_size")?.parse::<u64>()? >> 22) };
+    // A volume goes after its name has gone.
+    wait_for("an empty group", || Ok(vg.lvs()?.is_empty()))?;
+    let all = free()?;
+    typed::expect(bed, "create vms:share 33%FREE", 0, "created")?;
+    ensure!(
+        size("share")? == all * 33 / 100,
+        "{} of {all}",
+        size("share")?
+    );
+    let left = free()?;
+    typed::expect(bed, "create vms:half 50%FREE --thick", 0, "created")?;
+    ensure!(size("half")? == left / 2, "{} of {left}", size("half")?);
+    typed::expect(bed, "resize vms:share +100%FREE", 0, "has ")?;
+    ensure!(free()? == 0, "{} are free", free()?);
+    ensure!(size("share")? + size("half")? == all);
+    typed::expect(bed, "create vms:more 100%FREE", 1, "0 B free")?;
+    typed::expect(bed, "resize vms:share +1%FREE", 1, "0 B free")?;
+    typed::expect(bed, "delete vms:share vms:half", 0, "deleted")?;
+    wait_for("an empty group", || Ok(vg.lvs()?.is_empty()))
+}
+
 #[test]
 fn a_brick_in_a_directory() {
     run("guest::a_brick_in_a_directory", Place::Guest, |rig| {
@@ -274,6 +302,7 @@ fn a_brick_in_a_directory() {
         ensure!(vg.lvs()? == ["lv1", "snap", "whole"]);
         let all = "delete vms:snap vms:whole vms:lv1";
         typed::expect(&bed, all, 0, "deleted vms:/top/lv1")?;
+        shares_of_what_is_free(&bed, &vg)?;
         typed::interrupted(rig, &bed)
     });
 }

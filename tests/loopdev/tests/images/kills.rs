@@ -5,12 +5,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Backing, Bed, Store, cmd, sh, wait_for};
+use loopdev::{Backing, Bed, POOL, Rig, Store, cmd, sh, wait_for};
 
+use super::SIZE;
 use super::model::{Files, Random, Worker};
+use crate::BACKING;
 
 /// Processes that change files while the kills happen.
 const WORKERS: u64 = 3;
+
+/// MiB for the thick images of one of them.
+const THICK: u64 = 512;
 
 /// How often something is killed: `GBT_KILLS`, or what fits a test run.
 fn count(bed: &Bed<'_>) -> usize {
@@ -45,6 +50,15 @@ pub(crate) fn lose_nothing_acknowledged(bed: &mut Bed<'_>) -> Result<()> {
         };
         if number > 0 {
             std::fs::create_dir(&dir)?;
+        }
+        if number == WORKERS - 1 {
+            // Thick images in the mix: copies of theirs are copy-on-write snapshots, or byte by byte.
+            let at = dir.display().to_string();
+            cmd(
+                "setfattr",
+                &["-n", "user.glusterfs.bd.dir", "-v", "lv", &at],
+            )?
+            .ok()?;
         }
         let random = Random::new(seed() * 1000 + number);
         workers.push(Worker {
@@ -129,11 +143,40 @@ fn one_kill(bed: &mut Bed<'_>, workers: &mut [Worker], random: &mut Random) -> R
         .with_context(|| format!("{:?}", bed.check()))?;
     let files: usize = workers.iter().map(|worker| worker.files.len()).sum();
     let names = bed.store.names()?;
+    // The volume of a removed image stays as long as a copy-on-write snapshot needs it.
+    let needed = origins(bed, &names)?;
     ensure!(
-        names.len() == files,
-        "{files} files, but the store holds {names:?}"
+        (files..=files + needed).contains(&names.len()),
+        "{files} files, but the store holds {names:?}, {needed} of them origins"
     );
     Ok(())
+}
+
+/// How many volumes copy-on-write snapshots depend on.
+fn origins(bed: &Bed<'_>, names: &[String]) -> Result<usize> {
+    let Store::Pool(vg) = &bed.store else {
+        return Ok(0);
+    };
+    let mut origins = Vec::new();
+    for name in names {
+        let lv = vg.lv(name)?;
+        origins.extend(lv.origin.filter(|_| lv.pool.is_none()));
+    }
+    origins.sort();
+    origins.dedup();
+    Ok(origins.len())
+}
+
+/// A volume whose group has room for thick images beside the pool.
+pub(crate) fn bed(rig: &mut Rig) -> Result<Bed<'_>> {
+    match BACKING {
+        Backing::File | Backing::Thick => rig.bed(BACKING, SIZE),
+        Backing::Thin => {
+            let vg = rig.vg("images", &[SIZE, THICK])?;
+            vg.thin_pool(POOL, SIZE - 64)?;
+            rig.bed_on(Store::Pool(vg))
+        }
+    }
 }
 
 /// At the very end, with nothing in use any more.

@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
-use loopdev::{Backing, Bed, run};
+use loopdev::{Backing, Bed, Rig, run};
 
 use crate::{BACKING, PLACE};
 
@@ -43,21 +43,18 @@ macro_rules! steps {
 
 /// Runs the steps on one volume, all of them even if one fails. `name` is the test's own.
 pub(crate) fn run_steps(name: &str, backing: Backing, mib: u64, steps: &[&[Step]]) {
-    run_steps_after(name, backing, mib, |_| Ok(()), steps);
+    run_steps_on(name, |rig| rig.bed(backing, mib), steps);
 }
 
-/// As [`run_steps`], on a volume that `prepare` has changed.
-pub(crate) fn run_steps_after(
+/// As [`run_steps`], on a volume that `make` makes.
+pub(crate) fn run_steps_on(
     name: &str,
-    backing: Backing,
-    mib: u64,
-    prepare: impl FnOnce(&mut Bed<'_>) -> Result<()>,
+    make: impl for<'r> FnOnce(&'r mut Rig) -> Result<Bed<'r>>,
     steps: &[&[Step]],
 ) {
     run(name, PLACE, |rig| {
         let start = Instant::now();
-        let mut bed = rig.bed(backing, mib)?;
-        prepare(&mut bed)?;
+        let mut bed = make(rig)?;
         println!("measured: set-up {:.1} s", start.elapsed().as_secs_f32());
         let wanted = std::env::var("GBT_STEP").unwrap_or_default();
         let mut failures = Vec::new();
@@ -157,5 +154,5 @@ pub(crate) const DATA: &[Step] = steps![
 #[test]
 fn kills() {
     let steps = steps![kills::lose_nothing_acknowledged, kills::metadata_is_sound];
-    run_steps("images::kills", BACKING, SIZE, &[steps]);
+    run_steps_on("images::kills", kills::bed, &[steps]);
 }

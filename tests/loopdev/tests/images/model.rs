@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::libc;
 
 use super::tools::{open, pattern, same};
 
@@ -149,6 +150,8 @@ impl Worker {
                     self.files = operation.applied(&self.files);
                     self.done += 1;
                 }
+                // A copy-on-write snapshot has no snapshots: nothing was done, and others may.
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
                 Err(error) => {
                     self.uncertain = Some((operation, error.to_string()));
                     return;

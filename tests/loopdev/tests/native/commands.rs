@@ -8,7 +8,7 @@ use loopdev::{Daemon, Place, Rig, run};
 use crate::typed::{self, Bed};
 
 /// A volume of one brick on the file engine, and its servers.
-fn bed(rig: &mut Rig) -> Result<(Bed, PathBuf, Daemon, Daemon)> {
+pub(crate) fn bed(rig: &mut Rig) -> Result<(Bed, PathBuf, Daemon, Daemon)> {
     let disk = rig.filesystem("disk", 512)?;
     let (brick, store) = (disk.join("b1"), disk.join("top"));
     std::fs::create_dir(&brick)?;

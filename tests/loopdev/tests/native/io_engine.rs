@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed};
 
-use crate::images::{DATA, run_steps_after};
+use crate::images::{DATA, run_steps_on};
 
 /// What the brick's log says of it.
 fn brick_said(bed: &Bed<'_>, text: &str) -> Result<bool> {
@@ -34,11 +34,13 @@ fn by_threads() {
         ensure!(brick_said(bed, "by threads, as io-engine says")?);
         Ok(())
     };
-    run_steps_after(
+    run_steps_on(
         "io_engine::by_threads",
-        Backing::File,
-        2048,
-        prepare,
+        |rig| {
+            let mut bed = rig.bed(Backing::File, 2048)?;
+            prepare(&mut bed)?;
+            Ok(bed)
+        },
         &[DATA],
     );
 }

@@ -1,10 +1,14 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
 mod commands;
+mod completions;
+mod front;
+mod interrupts;
 mod io_engine;
 mod layouts;
 #[path = "../commands/manual.rs"]
 mod manual;
+mod many;
 mod operations;
 mod plain;
 mod rig;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use loopdev::{Place, cmd, run, sh};
 
-use crate::manual;
+use crate::{completions, manual};
 
 #[test]
 fn the_manual_can_be_typed() {
@@ -52,35 +52,8 @@ fn the_manual_can_be_typed() {
         ];
         let result: Result<()> = manual::run_blocks(&blocks, "native", &names);
         result?;
-        completions(volume.name())?;
+        completions::work(rig, volume.name())?;
         ensure!(backup.join("vm1.qcow2").exists(), "there is no backup");
         Ok(())
     });
-}
-
-/// What bash proposes for the last word of a line, as far as bash completes it.
-fn proposed(line: &str) -> Result<Vec<String>> {
-    let script = r#"source <(gluster-bd completions bash)
-        read -ra COMP_WORDS <<<"$1"
-        COMP_LINE=$1 COMP_POINT=${#1} COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-        COMP_WORDBREAKS=$' \t\n:'
-        _gluster_bd_names gluster-bd "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
-        printf '%s\n' "${COMPREPLY[@]}""#;
-    let output = cmd("bash", &["-c", script, "bash", line])?.ok()?;
-    Ok(output.lines().into_iter().map(str::to_owned).collect())
-}
-
-/// Names of volumes and images complete what is typed.
-fn completions(volume: &str) -> Result<()> {
-    let begun = &volume[..volume.len() - 1];
-    ensure!(proposed(&format!("gluster-bd list {begun}"))? == [volume]);
-    ensure!(proposed(&format!("gluster-bd info {begun}"))? == [format!("{volume}:")]);
-    // Bash completes what follows the colon.
-    let path = proposed(&format!("gluster-bd info {volume}:/vg0/v"))?;
-    ensure!(path == ["/vg0/vm1"], "{path:?}");
-    let name = proposed(&format!("gluster-bd resize {volume}:v"))?;
-    ensure!(name == ["vm1"], "{name:?}");
-    let command = proposed("gluster-bd pool ext")?;
-    ensure!(command == ["extend"], "{command:?}");
-    Ok(())
 }

@@ -1,0 +1,157 @@
+//! Stubs that wait for their LV: the destinations of clones and snapshots.
+//!
+//! A client makes the stub and then asks for the copy, at once. One that dies in between leaves a
+//! stub that nobody will ask for; the brick removes it after a while.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bd_model::Gfid;
+
+/// How long a stub may wait to be asked for.
+const LIFE: Duration = Duration::from_secs(120);
+
+/// A stub that waits for its LV.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PendingStub {
+    /// The directory it is in.
+    pub(crate) parent: Gfid,
+    /// Its name there.
+    pub(crate) name: String,
+    /// When the brick first saw it.
+    since: Instant,
+    /// Whether a copy is being made into it, however long that takes.
+    busy: bool,
+}
+
+/// The stubs of a brick that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Pending(Mutex<HashMap<Gfid, PendingStub>>);
+
+impl Pending {
+    /// Remembers a stub that was made or seen; one that is known already waits since then.
+    pub(crate) fn remember(&self, gfid: Gfid, parent: Gfid, name: &str, now: Instant) {
+        self.lock().entry(gfid).or_insert_with(|| PendingStub {
+            parent,
+            name: name.to_owned(),
+            since: now,
+            busy: false,
+        });
+    }
+
+    /// A copy into the stub begins; until the end of it, the stub is not abandoned.
+    pub(crate) fn begin(&self, gfid: Gfid) -> Copying<'_> {
+        let known = self.lock().get_mut(&gfid).map(|stub| {
+            stub.busy = true;
+            stub.clone()
+        });
+        Copying {
+            pending: self,
+            gfid,
+            known,
+        }
+    }
+
+    /// Takes out those that have waited too long.
+    pub(crate) fn take_abandoned(&self, now: Instant) -> Vec<(Gfid, PendingStub)> {
+        let waited = |stub: &PendingStub| now.saturating_duration_since(stub.since);
+        let mut all = self.lock();
+        let old: Vec<_> = all
+            .iter()
+            .filter(|(_, stub)| !stub.busy && waited(stub) > LIFE)
+            .map(|(gfid, stub)| (*gfid, stub.clone()))
+            .collect();
+        for (gfid, _) in &old {
+            all.remove(gfid);
+        }
+        old
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A copy that is being made into a stub. When it ends without success, the stub waits again.
+#[derive(Debug)]
+pub(crate) struct Copying<'a> {
+    pending: &'a Pending,
+    gfid: Gfid,
+    known: Option<PendingStub>,
+}
+
+impl Copying<'_> {
+    /// The name of the stub, if it is in the directory `parent`.
+    pub(crate) fn name_in(&self, parent: Gfid) -> Option<String> {
+        let known = self.known.as_ref().filter(|stub| stub.parent == parent);
+        known.map(|stub| stub.name.clone())
+    }
+
+    /// The stub is an image now.
+    pub(crate) fn done(self) {
+        self.pending.lock().remove(&self.gfid);
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        if let Some(stub) = self.pending.lock().get_mut(&self.gfid) {
+            stub.busy = false;
+            stub.since = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn top() -> Gfid {
+        Gfid::from_bytes([1; 16])
+    }
+
+    fn names(abandoned: Vec<(Gfid, PendingStub)>) -> Vec<String> {
+        let mut names: Vec<String> = abandoned.into_iter().map(|(_, stub)| stub.name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_stub_whose_client_has_died_is_abandoned_after_a_while() {
+        let (pending, start) = (Pending::default(), Instant::now());
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        pending.remember(Gfid::from_bytes([2; 16]), top(), "first", start);
+        pending.remember(Gfid::from_bytes([3; 16]), top(), "second", start + minute);
+        // Seen again, it is no younger.
+        pending.remember(Gfid::from_bytes([2; 16]), top(), "first", start + minute);
+        assert!(pending.take_abandoned(start).is_empty());
+        assert!(pending.take_abandoned(start + LIFE).is_empty());
+        let at = |now| names(pending.take_abandoned(now));
+        assert_eq!(at(start + LIFE + second), ["first"]);
+        assert_eq!(at(start + minute + LIFE + second), ["second"]);
+        assert!(at(start + LIFE * 9).is_empty());
+    }
+
+    #[test]
+    fn a_stub_is_kept_while_a_copy_is_made_into_it() {
+        let pending = Pending::default();
+        let (gfid, start) = (Gfid::from_bytes([2; 16]), Instant::now());
+        pending.remember(gfid, top(), "clone", start);
+        let late = || Instant::now() + LIFE - Duration::from_secs(1);
+        let copying = pending.begin(gfid);
+        assert_eq!(copying.name_in(top()).as_deref(), Some("clone"));
+        assert_eq!(copying.name_in(gfid), None);
+        assert!(pending.take_abandoned(start + LIFE * 9).is_empty());
+        // It has failed: whoever asked may ask again.
+        drop(copying);
+        assert!(pending.take_abandoned(late()).is_empty());
+        assert_eq!(names(pending.take_abandoned(start + LIFE * 9)), ["clone"]);
+
+        pending.remember(gfid, top(), "clone", start);
+        pending.begin(gfid).done();
+        assert!(pending.take_abandoned(start + LIFE * 9).is_empty());
+        // A plain file that becomes a copy was never pending.
+        assert_eq!(pending.begin(gfid).name_in(top()), None);
+    }
+}

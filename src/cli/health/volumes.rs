@@ -1,0 +1,204 @@
+//! Volumes of this host's glusterd: bricks that serve no images, and releases out of step.
+
+use std::path::{Path, PathBuf};
+
+use bd_model::xattr;
+use bd_proto::{Reply, Request};
+
+use super::Found;
+use super::programs::numbers;
+use crate::CliError;
+use crate::context::Context;
+use crate::image::Session;
+use crate::server::ask;
+use crate::storage::run;
+use crate::volfile::{VolumeInfo, idle_bricks};
+
+/// Where glusterd keeps its volumes.
+const VOLUMES: &str = "/var/lib/glusterd/vols";
+/// The release of this command.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) fn findings(context: &Context) -> Vec<Found> {
+    let mut found: Vec<Found> = server(&context.socket).into_iter().collect();
+    for folder in entries(Path::new(VOLUMES)) {
+        let idle = idle(&folder);
+        let served = idle.is_empty() && is_started(&folder);
+        found.extend(idle);
+        if served && let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
+            found.extend(brick(context, name));
+        }
+    }
+    found.extend(peers());
+    found
+}
+
+/// What is in a folder, in order; nothing where there is none.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Bricks of a volume that nobody has configured.
+fn idle(folder: &Path) -> Vec<Found> {
+    let volfiles = entries(folder);
+    let volfiles = volfiles
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "vol"));
+    // A volfile that cannot be read is none of glusterd's.
+    let mut bricks: Vec<_> = volfiles
+        .flat_map(|path| idle_bricks(path).unwrap_or_default())
+        .collect();
+    bricks.dedup();
+    let found = bricks
+        .iter()
+        .map(|brick| Found::new("idle_brick", brick.cause(), brick.cure()));
+    found.collect()
+}
+
+/// Whether a volume is one of ours, and started.
+fn is_started(folder: &Path) -> bool {
+    let Ok(text) = std::fs::read_to_string(folder.join("info")) else {
+        return false;
+    };
+    let ours = text.parse().is_ok_and(|info: VolumeInfo| info.is_ours);
+    // 1 is glusterd's number for a started volume.
+    ours && text.lines().any(|line| line == "status=1")
+}
+
+/// Whether the server is of another release; one that does not answer is another finding.
+fn server(socket: &Path) -> Option<Found> {
+    let release = match ask(socket, &Request::Release) {
+        Ok(Reply::Release(release)) => release,
+        Ok(_) | Err(CliError::Call(_)) => "an older one".to_owned(),
+        Err(_) => return None,
+    };
+    judge(
+        "gluster-bdd",
+        &release,
+        "install one release of both, and run: systemctl restart gluster-bdd",
+    )
+}
+
+/// Whether the brick that answers for a volume's root is of another release.
+fn brick(context: &Context, volume: &str) -> Option<Found> {
+    // A volume that does not answer is no matter of releases.
+    let session = Session::open(context, volume).ok()?;
+    let release = match session.attribute("/", xattr::RELEASE) {
+        Ok(Some(release)) => String::from_utf8_lossy(&release).into_owned(),
+        Ok(None) => "an older one".to_owned(),
+        Err(_) => return None,
+    };
+    judge(
+        &format!("a brick of volume {volume}"),
+        &release,
+        &format!(
+            "see gluster-bd check on each host of gluster volume info {volume}, install one \
+             release on all, and restart the bricks"
+        ),
+    )
+}
+
+fn judge(what: &str, release: &str, cure: &str) -> Option<Found> {
+    (release != RELEASE).then(|| {
+        Found::new(
+            "version",
+            format!("the release of gluster-bd here is {RELEASE}, and {what} runs {release}"),
+            cure,
+        )
+    })
+}
+
+/// Whether a host of the pool has an older glusterfs than this one.
+fn peers() -> Option<Found> {
+    let here = run("glusterfs", &["--version"]).ok()?;
+    let here = numbers(here.split(' ').nth(1)?)[0];
+    let asked = [
+        "--mode=script",
+        "volume",
+        "get",
+        "all",
+        "cluster.max-op-version",
+    ];
+    let said = run("gluster", &asked).ok()?;
+    older(here, &said)
+}
+
+/// As [`peers`], from what `gluster volume get` says.
+fn older(here: u64, said: &str) -> Option<Found> {
+    let most: u64 = said
+        .lines()
+        .find_map(|line| line.strip_prefix("cluster.max-op-version"))?
+        .trim()
+        .parse()
+        .ok()?;
+    // The number of a version is its series times ten thousand, and more.
+    let most = most / 10_000;
+    (most < here).then(|| {
+        Found::new(
+            "older_peer",
+            format!("this host has glusterfs {here}, and another of its pool has {most}"),
+            "update the others (gluster pool list), with gluster-bd's translators for the new one",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_release_is_named_with_its_cure() {
+        assert_eq!(judge("gluster-bdd", RELEASE, "x"), None);
+        let text = judge("gluster-bdd", "0.0.1", "run: y")
+            .unwrap()
+            .settle(true)
+            .message;
+        assert!(
+            text.ends_with("gluster-bdd runs 0.0.1; run: y") && text.contains(RELEASE),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_older_peer_is_seen_by_what_the_pool_can_do() {
+        let said = |number: u32| {
+            format!(
+                "Option                                   Value\n------  -----\n\
+                 cluster.max-op-version                   {number}\n"
+            )
+        };
+        assert_eq!(older(10, &said(100_000)), None);
+        assert_eq!(older(10, &said(110_000)), None);
+        let text = older(11, &said(100_000)).unwrap().settle(true).message;
+        assert!(text.starts_with("this host has glusterfs 11, and another of its pool has 10"));
+        assert_eq!(older(11, "nonsense"), None);
+    }
+
+    #[test]
+    fn only_started_volumes_of_ours_are_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let info = include_str!("../testdata/volume.info");
+        let with = |text: &str| {
+            std::fs::write(folder.path().join("info"), text).unwrap();
+            is_started(folder.path())
+        };
+        let started = |text: &str, status: &str| {
+            let rest: Vec<&str> = text.lines().filter(|l| !l.starts_with("status=")).collect();
+            format!("{}\nstatus={status}\n", rest.join("\n"))
+        };
+        assert!(with(&started(info, "1")));
+        assert!(!with(&started(info, "2")));
+        assert!(!with(&started(
+            &info.replace("user.bd=on", "user.bd=off"),
+            "1"
+        )));
+        assert!(!is_started(&folder.path().join("nothere")));
+    }
+}

@@ -1,0 +1,181 @@
+//! A kernel in memory.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, ThinStatus};
+use bd_model::Sectors;
+use tempfile::TempDir;
+
+use super::super::kernel::Node;
+use super::*;
+
+/// A kernel whose devices are files, for the active LVs of the fake.
+#[derive(Debug)]
+pub(super) struct FakeKernel {
+    pub(super) lvm: Arc<FakeLvm>,
+    pub(super) folder: TempDir,
+    pub(super) pool: Mutex<String>,
+    pub(super) open: Mutex<u32>,
+    pub(super) zeroed: Mutex<Vec<(u64, u64)>>,
+    pub(super) broken: Mutex<bool>,
+    pub(super) suspended: Mutex<bool>,
+    pub(super) deleted: Mutex<Vec<u32>>,
+}
+
+pub(super) const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
+
+impl FakeKernel {
+    fn device(&self, matches: impl Fn(&str, &str) -> bool) -> Option<DmDevice> {
+        let state = self.lvm.state();
+        state.vg.lvs.iter().enumerate().find_map(|(index, lv)| {
+            let uuid = dm_uuid(&state.vg.uuid, &lv.uuid);
+            let name = dm_name(&state.vg.name, &lv.name);
+            (state.active.contains(&lv.uuid) && matches(&uuid, &name)).then(|| DmDevice {
+                major: 253,
+                minor: u32::try_from(index).unwrap(),
+                name,
+                uuid,
+                open_count: *self.open.lock().unwrap(),
+                suspended: false,
+            })
+        })
+    }
+}
+
+impl Kernel for FakeKernel {
+    fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError> {
+        let lv = self.device(|other, _| other == uuid);
+        let pool = self.pool(uuid)?.map(|_| DmDevice {
+            major: 253,
+            minor: 1000,
+            name: "vg0-pool-tpool".to_owned(),
+            uuid: uuid.to_owned(),
+            open_count: 0,
+            suspended: false,
+        });
+        Ok(lv.or(pool))
+    }
+
+    fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
+        Ok(self.device(|_, other| other == name))
+    }
+
+    fn by_prefix(&self, prefix: &str) -> Result<Vec<DmDevice>, DmError> {
+        let suspended = *self.suspended.lock().unwrap();
+        let device = self.device(|uuid, _| uuid.starts_with(prefix));
+        Ok(device
+            .map(|device| DmDevice {
+                suspended,
+                ..device
+            })
+            .into_iter()
+            .collect())
+    }
+
+    fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {
+        let status = ThinStatus {
+            mapped: Sectors(128),
+            highest: None,
+        };
+        Ok(self.by_uuid(uuid)?.map(|_| ThinState::Working(status)))
+    }
+
+    fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
+        let state = self.lvm.state();
+        let active = state.pool.as_ref().is_some_and(|pool| {
+            uuid == dm_pool_uuid(&state.vg.uuid, &pool.uuid) && state.active.contains(&pool.uuid)
+        });
+        Ok(active.then(|| self.pool.lock().unwrap().parse().unwrap()))
+    }
+
+    fn counters(&self, _: &DmDevice) -> io::Result<bd_proto::IoCounters> {
+        Ok(bd_proto::IoCounters {
+            reads: 1,
+            ..Default::default()
+        })
+    }
+
+    fn stamp(&self, _: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+        Ok(Some(format!("{:?}", self.lvm.state().vg).into_bytes()))
+    }
+
+    fn delete_thin(&self, _: &str, device: u32) -> Result<bool, DmError> {
+        self.deleted.lock().unwrap().push(device);
+        Ok(true)
+    }
+
+    fn reserve_metadata(&self, pool: &str) -> Result<(), DmError> {
+        assert!(self.pool(pool).unwrap().is_some());
+        Ok(())
+    }
+
+    fn mapped(&self, _thin: &str, metadata: &str) -> io::Result<Option<Spans>> {
+        assert!(metadata.ends_with("_tmeta"));
+        Ok(Some(vec![(Bytes(0), Bytes(65536))]))
+    }
+
+    fn inherited(
+        &self,
+        _thin: &str,
+        metadata: &str,
+        before: Option<u64>,
+    ) -> io::Result<Option<Inherited>> {
+        assert!(metadata.ends_with("_tmeta"));
+        Ok(Some(Inherited {
+            spans: vec![(Bytes(0), Bytes(65536))],
+            bytes: Bytes(65536),
+            chunk: Bytes(65536),
+            before: before.unwrap_or(1),
+        }))
+    }
+
+    fn release_metadata(&self, _pool: &str) -> Result<(), DmError> {
+        Ok(())
+    }
+
+    fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
+        let state = self.lvm.state();
+        let mut lvs = state.vg.lvs.iter();
+        let lv = lvs
+            .find(|lv| device.uuid.ends_with(lv.uuid.bare()))
+            .unwrap();
+        Ok(visible_size(lv))
+    }
+
+    fn open(&self, device: &DmDevice) -> io::Result<Node> {
+        let path = self.folder.path().join(&device.uuid);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        let state = self.lvm.state();
+        let lv = state
+            .vg
+            .lvs
+            .iter()
+            .find(|lv| device.uuid.ends_with(lv.uuid.bare()))
+            .unwrap();
+        file.set_len(visible_size(lv).0)?;
+        Ok(Node {
+            file,
+            block_size: 512,
+            discard_granularity: 65536,
+        })
+    }
+
+    fn zero(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()> {
+        if *self.broken.lock().unwrap() {
+            return Err(io::Error::other("the disk is broken"));
+        }
+        self.zeroed.lock().unwrap().push((from.0, len.0));
+        file.write_all_at(&vec![0; usize::try_from(len.0).unwrap()], from.0)
+    }
+
+    fn discard(&self, _: &File, _: Bytes, _: Bytes) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Sizes that do not fit, and pools that are refused.
+
+use super::*;
+
+#[test]
+fn too_large_is_no_space() {
+    let bench = bench(Some("pool"));
+    for kind in [ImageKind::Thin, ImageKind::Thick] {
+        let size = Bytes(u64::MAX);
+        let made = bench.engine.create(Gfid::random(), &name("a"), kind, size);
+        refused(
+            made,
+            FaultKind::NoSpace,
+            "more than a volume group can hold",
+        );
+    }
+    let made = bench
+        .engine
+        .create(Gfid::random(), &name("a"), ImageKind::Thick, Bytes(1 << 40));
+    refused(
+        made,
+        FaultKind::NoSpace,
+        "cannot create vg0/a with 1 TiB: 300 MiB free in vg0",
+    );
+    let a = bench.create("a", ImageKind::Thick);
+    let grown = bench.engine.resize(a, Bytes(1 << 40));
+    refused(
+        grown,
+        FaultKind::NoSpace,
+        "to 1 TiB: 296 MiB free in vg0; add a PV",
+    );
+}
+
+#[test]
+fn zeroing_is_resumed_before_anybody_looks() {
+    let bench = bench(None);
+    let gfid = Gfid::random();
+    let tags = vec![Tag::Gfid(gfid), Tag::Zeroing(Bytes(4 * MIB))];
+    bench.lvm.state().insert(&name("a"), Extents(20), tags);
+    bench.engine.volumes().unwrap();
+    bench.engine.open(gfid).unwrap();
+    let slices = std::mem::take(&mut *bench.kernel.zeroed.lock().unwrap());
+    assert_eq!(
+        slices,
+        [
+            (4 * MIB, 32 * MIB),
+            (36 * MIB, 32 * MIB),
+            (68 * MIB, 12 * MIB)
+        ]
+    );
+    assert_eq!(
+        bench.lvm.state().lv(&name("a")).unwrap().tags,
+        [Tag::Gfid(gfid)]
+    );
+    bench.engine.open(gfid).unwrap();
+    assert!(bench.kernel.zeroed.lock().unwrap().is_empty());
+}
+
+#[test]
+fn pools_that_leak_or_are_broken_are_refused() {
+    let bench = bench(Some("pool"));
+    let again = |word, kind| refused(open(&bench.lvm, &bench.kernel, Some("pool")), kind, word);
+    let set = |attr: &str| {
+        bench.lvm.state().pool.as_mut().unwrap().attr = attr.parse().unwrap();
+    };
+    set("twi-aot---");
+    again("lvchange --zero y vg0/pool", FaultKind::Invalid);
+    set("twi-aotzM-");
+    again("lvconvert --repair vg0/pool", FaultKind::Failed);
+    set("twi-cotz--");
+    again("lvconvert --repair", FaultKind::Failed);
+    set("-wi-a-----");
+    again("not a thin pool", FaultKind::Invalid);
+    set("twi-aotz--");
+    let says = |line: &str| line.clone_into(&mut bench.kernel.pool.lock().unwrap());
+    says("1 10/1024 100/8192 - ro discard_passdown error_if_no_space needs_check 256");
+    again("lvconvert --repair", FaultKind::Failed);
+    refused(
+        open(&bench.lvm, &bench.kernel, Some("none")),
+        FaultKind::NotFound,
+        "lvcreate",
+    );
+
+    let make = || {
+        bench
+            .engine
+            .create(Gfid::random(), &name("a"), ImageKind::Thin, Bytes(1))
+    };
+    says("1 10/1024 8192/8192 - out_of_data_space discard_passdown error_if_no_space - 256");
+    refused(make(), FaultKind::NoSpace, "vg0/pool is full");
+    assert_eq!(bench.engine.space().unwrap().free, Bytes(0));
+    says("1 990/1024 100/8192 - rw discard_passdown error_if_no_space - 256");
+    refused(make(), FaultKind::NoSpace, "96% of its metadata");
+    says("Fail");
+    refused(make(), FaultKind::Failed, "lvconvert --repair");
+    says(POOL);
+    make().unwrap();
+    let thin = bench
+        .engine
+        .create(Gfid::random(), &name("b"), ImageKind::Thick, Bytes(1));
+    assert_eq!(thin.unwrap().kind, ImageKind::Thick);
+}
