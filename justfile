@@ -48,6 +48,14 @@ bench-scale *args:
 bench-data *args:
     benches/data {{ args }}
 
+# Time writes to thin images beside thin LVs, in the guest
+bench-data-lvm *args:
+    benches/data-lvm {{ args }}
+
+# Look for errors of memory: address, valgrind or memory
+sanitize *args:
+    scripts/sanitize {{ args }}
+
 # What a change must pass
 ci:
     .ci/run

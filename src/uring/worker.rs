@@ -56,9 +56,9 @@ impl Worker {
             .setup_defer_taskrun()
             .build(DEPTH)
             .or_else(|_| IoUring::builder().setup_cqsize(2 * IN_FLIGHT).build(DEPTH))?;
-        // What a device cannot begin without waiting (a thin LV never can) is done by threads of
-        // the kernel. By default they are four for each processor: one disk that does not answer
-        // would soon hold them all. Before Linux 5.15 it stays so.
+        // What a device cannot begin without waiting is begun by threads of the kernel. By default
+        // they are four for each processor: a disk that takes no more would hold them all. Before
+        // Linux 5.15 it stays so.
         let _more = uring
             .submitter()
             .register_iowq_max_workers(&mut [IN_FLIGHT, 0]);

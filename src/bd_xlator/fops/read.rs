@@ -9,6 +9,10 @@ use super::{attributes, plain};
 use crate::Brick;
 use crate::core::{Image, ReadPlan};
 
+/// Reads of as many bytes are for threads: what they read is copied to the client by whoever
+/// answers, and one thread that does that for all of them is slower than many.
+const LARGE: usize = 64 << 10;
+
 /// Reads an image from its device, clipped at its size.
 pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     brick.note_traffic();
@@ -17,7 +21,7 @@ pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         let read = ReadUnderWay { frame, args, image };
-        match brick.ring() {
+        match brick.ring().filter(|_| read.args.size < LARGE) {
             Some(ring) => by_ring(brick, ring, read),
             None => by_thread(brick, read),
         }

@@ -20,6 +20,7 @@ mod plain;
 mod ranges;
 mod restart;
 pub(crate) mod tools;
+pub(crate) mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -136,7 +137,12 @@ fn bytes_and_places() {
         restart::without_the_server_open_images_go_on,
         foreign::appear_as_files,
     ];
-    run_steps("images::bytes_and_places", BACKING, SIZE, &[steps]);
+    // The same on both, and long in the guest.
+    let waits: &[Step] = match BACKING {
+        Backing::File => steps![waits::for_the_server_hold_nobody_up],
+        Backing::Thin | Backing::Thick => &[],
+    };
+    run_steps("images::bytes_and_places", BACKING, SIZE, &[steps, waits]);
 }
 
 /// Steps that read and write a lot, for each way to do so.
