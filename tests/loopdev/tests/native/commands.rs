@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use loopdev::{Daemon, Place, Rig, run};
+use anyhow::{Result, ensure};
+use loopdev::{Daemon, Place, Rig, cmd, run, wait_for};
 
 use crate::typed::{self, Bed};
 
@@ -16,7 +16,7 @@ pub(crate) fn bed(rig: &mut Rig) -> Result<(Bed, PathBuf, Daemon, Daemon)> {
     let server = rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
     let (dir, store) = (brick.display().to_string(), store.display().to_string());
     let words = ["brick", "init", &dir, "--engine", "file", "--store", &store];
-    loopdev::cmd("gluster-bd", &words)?.ok()?;
+    cmd("gluster-bd", &words)?.ok()?;
     let glusterd = rig.glusterd()?;
     let volume = rig.volume("vol", std::slice::from_ref(&brick))?;
     volume.set("user.bd", "on")?;
@@ -46,4 +46,45 @@ fn interrupted_commands() {
         let (bed, ..) = bed(rig)?;
         typed::interrupted(rig, &bed)
     });
+}
+
+#[test]
+fn a_brick_that_nobody_configured() {
+    run(
+        "native::a_brick_that_nobody_configured",
+        Place::Native,
+        |rig| {
+            let disk = rig.filesystem("disk", 512)?;
+            let (brick, store) = (disk.join("b1"), disk.join("top"));
+            std::fs::create_dir(&store)?;
+            let _glusterd = rig.glusterd()?;
+            let volume = rig.volume("vol", std::slice::from_ref(&brick))?;
+            let name = brick.display().to_string();
+            let log = name.trim_start_matches('/').replace('/', "-");
+            let log = PathBuf::from(format!("/var/log/glusterfs/bricks/{log}.log"));
+            let cure = format!("gluster-bd brick init {name} --vg VG");
+            volume.set("user.bd", "on")?;
+            wait_for("the warning in the brick's log", || {
+                Ok(std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&cure)))
+            })?;
+            volume.start()?;
+            let found = cmd("gluster-bd", &["check"])?;
+            ensure!(found.code == 1 && found.stdout.contains(&cure), "{found}");
+            // After the cure nothing is found, and a release is asked for of the brick.
+            let _server = rig.bdd()?;
+            let store = store.display().to_string();
+            let words = [
+                "brick", "init", &name, "--engine", "file", "--store", &store,
+            ];
+            cmd("gluster-bd", &words)?.ok()?;
+            volume.stop()?;
+            volume.start()?;
+            let found = cmd("gluster-bd", &["check"])?;
+            ensure!(
+                !found.stdout.contains(&cure) && !found.stdout.contains("release"),
+                "{found}"
+            );
+            Ok(())
+        },
+    );
 }

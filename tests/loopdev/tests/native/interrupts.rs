@@ -23,10 +23,8 @@ enum End {
     Undoes,
     /// It ends at once; the server does the step or not.
     AtOnce,
-    /// Nothing: the server is not asked.
-    Goes,
 }
-use End::{AtOnce, Goes, Undoes};
+use End::{AtOnce, Undoes};
 
 /// A command, with `DIR` for the brick directory and `NEW` for words that make one.
 struct Case {
@@ -98,7 +96,6 @@ const CASES: &[Case] = &[
     ),
     case("info vms:/top/a", "", AtOnce, &[SAME]),
     case("tree vms", "", AtOnce, &[SAME]),
-    case("list vms", "", Goes, &[SAME]),
     case("brick init NEW", "init.configured", AtOnce, &[SAME]),
     case("brick init NEW", "init.claimed", AtOnce, &[SAME]),
     case("brick show DIR", "", AtOnce, &[SAME]),
@@ -162,7 +159,6 @@ fn one(rig: &mut Rig, bed: &Bed, brick: &str, case: &Case) -> Result<()> {
     let stderr = child.stderr.as_mut().context("it has one")?;
     stderr.read_to_string(&mut said)?;
     match case.end {
-        Goes => ensure!(status.success(), "{status}: {said}"),
         AtOnce => ensure!(
             status.signal() == Some(Signal::SIGINT as i32) && said.is_empty(),
             "{status}: {said}"
@@ -180,9 +176,6 @@ fn one(rig: &mut Rig, bed: &Bed, brick: &str, case: &Case) -> Result<()> {
 /// Sends the signal once the command waits for the server, and waits for what must come of it
 /// while the server stands still.
 fn interrupt(child: &mut Child, server: &Daemon, case: &Case) -> Result<()> {
-    if case.end == Goes {
-        return wait_for("the end of the command", || Ok(child.try_wait()?.is_some()));
-    }
     wait_stopped(server)?;
     if case.at.is_empty() {
         // Nothing tells that it waits, but that it does nothing.
@@ -197,7 +190,7 @@ fn interrupt(child: &mut Child, server: &Daemon, case: &Case) -> Result<()> {
             let pending = u64::from_str_radix(pending.context("no ShdPnd")?.trim(), 16)?;
             Ok(pending & (1 << (Signal::SIGINT as u64 - 1)) == 0)
         }),
-        AtOnce | Goes => wait_for("the end of the command", || Ok(child.try_wait()?.is_some())),
+        AtOnce => wait_for("the end of the command", || Ok(child.try_wait()?.is_some())),
     }
 }
 
