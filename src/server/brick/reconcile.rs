@@ -1,5 +1,7 @@
 //! What the next start makes of operations that a crash cut short.
 //!
+//! A name without a handle gets one first.
+//!
 //! | intent | what is there | what is done |
 //! |---|---|---|
 //! | create | stub marked as image | it was finished: the intent ends |
@@ -12,13 +14,9 @@
 //! | merge | the two volumes did not change places | nothing was done: the intent ends |
 //! | merge | they did | the origin's stub gets its size, the snapshot's goes, and so does its volume |
 //! | condemn | stub with a name | the name stayed: the intent ends |
-//! | condemn | name without a handle | the name stayed: it gets its handle, the intent ends |
 //! | condemn | no name | the volume goes |
 //! | remove | stub with a name, marked as image | somebody brought it back: the intent ends |
 //! | remove | else | the volume goes |
-
-use std::collections::HashMap;
-use std::path::PathBuf;
 
 use bd_model::Gfid;
 use bd_proto::Fault;
@@ -45,9 +43,9 @@ impl Brick {
         );
         // Afresh, because a crash may have left the engine's memory behind.
         self.engine.volumes()?;
-        let names = self.names_without_handle(&intents)?;
+        self.restore_handles(&intents)?;
         for (gfid, intent) in intents {
-            match self.settle(gfid, intent, &names, cloned) {
+            match self.settle(gfid, intent, cloned) {
                 Ok(done) => tracing::info!("image {gfid}, {intent:?}: {done}"),
                 Err(fault) => tracing::error!("image {gfid}, {intent:?}: {fault}"),
             }
@@ -61,7 +59,6 @@ impl Brick {
         &self,
         gfid: Gfid,
         intent: Intent,
-        names: &HashMap<Gfid, PathBuf>,
         cloned: &dyn Fn(&Brick, Gfid),
     ) -> Result<&'static str, Fault> {
         let stub = self.namespace.stub(gfid)?;
@@ -97,11 +94,6 @@ impl Brick {
                 self.namespace.remove_handle(&stub)?;
                 self.finish_removal(gfid)?;
                 Ok("removed, because its name is gone")
-            }
-            (Intent::Condemn, None) if names.contains_key(&gfid) => {
-                self.namespace.link_handle(gfid, &names[&gfid])?;
-                self.intents.end(gfid)?;
-                Ok("still has its name; made its handle again")
             }
             (Intent::Condemn | Intent::Remove, _) => {
                 self.finish_removal(gfid)?;
@@ -142,26 +134,26 @@ impl Brick {
         }
     }
 
-    /// Files whose handle went before a crash kept their last name from going.
-    fn names_without_handle(
-        &self,
-        intents: &[(Gfid, Intent)],
-    ) -> Result<HashMap<Gfid, PathBuf>, Fault> {
-        let mut names = HashMap::new();
+    /// Gives files their handles. The posix translator makes that of a new file after its name, and
+    /// unlinks that of an old one before its last name: a crash in between leaves only the name,
+    /// and a file that the volume shows but cannot open.
+    fn restore_handles(&self, intents: &[(Gfid, Intent)]) -> Result<(), Fault> {
         let mut missing = Vec::new();
         for (gfid, intent) in intents {
-            if *intent == Intent::Condemn && self.namespace.stub(*gfid)?.is_none() {
+            let may_lack_one = matches!(intent, Intent::Create { .. } | Intent::Condemn);
+            if may_lack_one && self.namespace.stub(*gfid)?.is_none() {
                 missing.push(*gfid);
             }
         }
-        if !missing.is_empty() {
-            self.namespace.each_without_handle(|gfid, path| {
-                if missing.contains(&gfid) {
-                    names.insert(gfid, path.to_owned());
-                }
-                Ok(())
-            })?;
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(names)
+        self.namespace.each_without_handle(|gfid, path| {
+            if missing.contains(&gfid) {
+                self.namespace.link_handle(gfid, path)?;
+                tracing::info!("image {gfid}: made the handle of {} again", path.display());
+            }
+            Ok(())
+        })
     }
 }

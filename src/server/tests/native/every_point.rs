@@ -64,3 +64,17 @@ pub(crate) fn survive_a_lost_handle(ground: &Ground<'_>) {
     before.starts_clean("a lost handle", &[gfid]).stop();
     assert!(before.bed.handle(gfid).exists());
 }
+
+/// The brick died after the posix translator had made the name of a new image, and before its
+/// handle: the file is an image that can be opened.
+pub(crate) fn survive_an_unmade_handle(ground: &Ground<'_>) {
+    let before = Before::new(ground);
+    let gfid = before.new;
+    before.lives(&[before.create()]);
+    before.bed.stub("new", gfid);
+    std::fs::remove_file(before.bed.handle(gfid)).unwrap();
+    before
+        .starts_clean("an unmade handle", &[before.old, gfid])
+        .stop();
+    assert!(before.bed.handle(gfid).exists());
+}

@@ -44,4 +44,5 @@ fn every_fail_point_is_survived() {
 #[test]
 fn a_lost_handle_is_survived() {
     every_point::survive_a_lost_handle(&GROUND);
+    every_point::survive_an_unmade_handle(&GROUND);
 }
