@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 const MIB: usize = 1 << 20;
 const POLICY: &str = "/etc/gluster-bd/policy.toml";
 /// Bytes of the image.
-const SIZE: usize = 256 * MIB;
+const SIZE: usize = 128 * MIB;
 /// Of each so many bytes, all but the last few are written at first.
 const PERIOD: usize = 16 * MIB;
 const WRITTEN: usize = 10 * MIB;
