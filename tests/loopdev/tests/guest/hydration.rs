@@ -133,17 +133,15 @@ fn same(path: &Path, model: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn jobs() -> Result<Vec<JobInfo>> {
+/// The job of an image: the server's list may hold others of earlier bricks.
+fn job(bed: &Bed<'_>, image: &str) -> Result<JobInfo> {
+    let name = format!("/{}/{image}", bed.store.vg()?.name());
     let asked = Client::connect(&bd_proto::socket_path(), "test")?.call(&Request::Jobs)?;
-    match asked {
-        Reply::Jobs(jobs) => Ok(jobs),
-        other => bail!("{other:?}"),
-    }
-}
-
-fn job(id: u64) -> Result<JobInfo> {
-    let found = jobs()?.into_iter().find(|job| job.id == id);
-    found.with_context(|| format!("job {id}"))
+    let Reply::Jobs(jobs) = asked else {
+        bail!("{asked:?}")
+    };
+    let found = jobs.into_iter().find(|job| job.name == name);
+    found.with_context(|| format!("the job of {name}"))
 }
 
 fn policy(bed: &Bed<'_>, text: &str) -> Result<()> {
@@ -169,9 +167,14 @@ fn hydrate(bed: &mut Bed<'_>) -> Result<()> {
         Side::new("source", model.clone(), 1),
         Side::new("clone", model, 2),
     ];
-    wait_for("the job to run", || Ok(job(1)?.state == JobState::Running))?;
-    let found = job(1)?;
-    ensure!(found.name.ends_with("/clone"), "{found:?}");
+    let mut running = None;
+    wait_for("the job to run", || {
+        running = job(bed, "clone")
+            .ok()
+            .filter(|job| job.state == JobState::Running);
+        Ok(running.is_some())
+    })?;
+    let found = running.context("the job of the clone")?;
     let mapped = (SIZE / PERIOD * WRITTEN) as u64;
     ensure!(
         found.total.is_some_and(|total| total.0 == mapped),
@@ -184,7 +187,8 @@ fn hydrate(bed: &mut Bed<'_>) -> Result<()> {
 
     policy(bed, "hydrate_rate = \"0\"")?;
     let start = Instant::now();
-    let waited = gluster_bd(&["job", "wait", "1"])?.ok()?;
+    let id = found.id.to_string();
+    let waited = gluster_bd(&["job", "wait", &id])?.ok()?;
     ensure!(waited.stdout.contains(": done"), "{waited}");
     ensure!(
         waited.stderr.contains("100%") || waited.stderr.contains('%'),
@@ -225,10 +229,12 @@ fn first_bytes() -> Vec<u8> {
 /// A clone that goes takes its job along.
 fn it_ends_with_its_image(bed: &Bed<'_>) -> Result<()> {
     fs::hard_link(bed.at("source"), bed.at("brief"))?;
-    wait_for("the second job", || Ok(jobs()?.len() == 2))?;
+    wait_for("the second job", || Ok(job(bed, "brief").is_ok()))?;
     fs::remove_file(bed.at("brief"))?;
     bed.expect_names(&["clone", "source"])?;
-    wait_for("its end", || Ok(job(2)?.state == JobState::Cancelled))
+    wait_for("its end", || {
+        Ok(job(bed, "brief")?.state == JobState::Cancelled)
+    })
 }
 
 /// Writes on both sides while brick and server die; a snapshot of the clone in the middle.
@@ -237,7 +243,7 @@ fn under_kills(bed: &mut Bed<'_>, sides: &mut [Side; 2]) -> Result<Vec<u8>> {
     let mut snapshot = Vec::new();
     for kill in 0..kills {
         let (brick, server) = [(true, false), (false, true), (true, true)][kill % 3];
-        let before = job(1)?;
+        let before = job(bed, "clone")?;
         let pids = bed.volume.brick_pids()?;
         let paths = [bed.at("source"), bed.at("clone")];
         let (stop, batches) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -247,7 +253,7 @@ fn under_kills(bed: &mut Bed<'_>, sides: &mut [Side; 2]) -> Result<Vec<u8>> {
                 scope.spawn(move || side.work(path, stop, batches));
             }
             let ready = wait_for("writes and progress", || {
-                let now = job(1)?;
+                let now = job(bed, "clone")?;
                 let is_over = now.state.is_over();
                 Ok(batches.load(Ordering::Acquire) >= 4 && (is_over || now.done > before.done))
             });
@@ -283,7 +289,7 @@ fn under_kills(bed: &mut Bed<'_>, sides: &mut [Side; 2]) -> Result<Vec<u8>> {
             symlink("clone", bed.at("snap"))?;
             snapshot.clone_from(&sides[1].model);
         }
-        let after = job(1)?;
+        let after = job(bed, "clone")?;
         println!(
             "measured: killed {}, {} of {} were done",
             match (brick, server) {
@@ -300,22 +306,24 @@ fn under_kills(bed: &mut Bed<'_>, sides: &mut [Side; 2]) -> Result<Vec<u8>> {
 
 /// It rests when somebody wants it, and when the pool would become too full.
 fn it_waits(bed: &Bed<'_>) -> Result<()> {
-    if job(1)?.state.is_over() {
+    let now = || job(bed, "clone");
+    if now()?.state.is_over() {
         // Many kills take their time.
         return Ok(());
     }
-    let paused = gluster_bd(&["job", "pause", "1"])?.ok()?;
+    let id = now()?.id.to_string();
+    let paused = gluster_bd(&["job", "pause", &id])?.ok()?;
     ensure!(paused.stdout.contains(": paused"), "{paused}");
     policy(bed, &format!("{}\nrefuse_at = 5", slow()))?;
-    gluster_bd(&["job", "resume", "1"])?.ok()?;
+    gluster_bd(&["job", "resume", &id])?.ok()?;
     wait_for("the job to wait for space", || {
-        let reason = job(1)?.reason.unwrap_or_default();
+        let reason = now()?.reason.unwrap_or_default();
         Ok(reason.contains("of its data are in use"))
     })?;
-    ensure!(job(1)?.state == JobState::Paused, "{:?}", job(1)?);
+    ensure!(now()?.state == JobState::Paused, "{:?}", now()?);
     policy(bed, &slow())?;
     wait_for("the job to go on", || {
-        let state = job(1)?.state;
+        let state = now()?.state;
         Ok(state == JobState::Running || state.is_over())
     })
 }
