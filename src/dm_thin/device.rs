@@ -53,6 +53,14 @@ pub enum DmError {
         /// What it should be.
         wanted: &'static str,
     },
+    /// It stays suspended.
+    #[error(
+        "device {device} is suspended; if no command of LVM is under way, resume it (dmsetup resume)"
+    )]
+    Suspended {
+        /// Its UUID.
+        device: String,
+    },
     /// Its status cannot be read.
     #[error("cannot understand the state of device {device}")]
     Status {

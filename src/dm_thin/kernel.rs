@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use devicemapper::{DM, DevId, DmFlags, DmName, DmOptions, DmUuid};
 
@@ -10,6 +11,11 @@ const ENXIO: i32 = 6;
 const ENODATA: i32 = 61;
 /// The errno of a message that does not fit the target's state.
 const EINVAL: i32 = 22;
+
+/// How long a pool may be suspended while somebody waits for its commit: LVM suspends it for moments.
+const SUSPENDED: Duration = Duration::from_secs(30);
+/// How often it is looked at meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The way to ask device-mapper.
 pub struct Dm {
@@ -98,6 +104,29 @@ impl Dm {
     /// active.
     pub fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
         self.status(uuid, "thin-pool", DmFlags::DM_NOFLUSH)
+    }
+
+    /// As [`Dm::pool`], but the pool commits its metadata first, and flushes its data device before
+    /// that: what was written to its thin LVs until now is on stable storage, if the mode that is
+    /// answered lets them write.
+    ///
+    /// Asked for its status without `noflush`, a pool commits (dmsetup(8)), unless it is suspended:
+    /// then it has committed already, or is about to. Linux 5.5 and later flush the data first.
+    pub fn committed_pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
+        let begun = Instant::now();
+        loop {
+            let state = self.status(uuid, "thin-pool", DmFlags::empty())?;
+            // One that goes on by now has finished the commit of its suspension.
+            if !self.by_uuid(uuid)?.is_some_and(|pool| pool.suspended) {
+                return Ok(state);
+            }
+            if begun.elapsed() > SUSPENDED {
+                return Err(DmError::Suspended {
+                    device: uuid.to_owned(),
+                });
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Takes a thin device out of the metadata of a pool, by the device-mapper UUID of the pool's

@@ -204,6 +204,15 @@ pub enum Request {
         /// The image.
         gfid: Gfid,
     },
+    /// Brings what was written to an image to stable storage, where the flush of its device got "no
+    /// space": device-mapper refuses that of a thin LV whose first chunk is not mapped, while its
+    /// pool is full. Answered with [`crate::FaultKind::NoSpace`] where there is no other way.
+    Sync {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+    },
     /// All images of a brick.
     List {
         /// The brick.

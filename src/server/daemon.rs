@@ -1,7 +1,6 @@
 //! The running server: its socket, its lock, its signals.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::connection::Connection;
 use crate::jobs::Mover;
 use crate::lock_file::{LockError, LockFile};
 use crate::log_file::LogFile;
-use crate::metrics::{Commands, Listener, ListenerError, Token};
+use crate::metrics::{Certificate, Commands, Listener, ListenerError, Served};
 use crate::service::{Service, StoreError};
 
 /// How often what had to wait is tried again.
@@ -35,7 +34,7 @@ pub struct Options {
     /// The state folder; one server at a time uses it.
     pub state: PathBuf,
     /// Where metrics are served, and to whom.
-    pub metrics: Option<(SocketAddr, Token)>,
+    pub metrics: Option<Served>,
 }
 
 /// What runs.
@@ -95,8 +94,8 @@ pub enum DaemonError {
 
 /// Serves until SIGTERM or SIGINT; then finishes the requests that are under way.
 ///
-/// SIGHUP reads the policies again, where a file with a mistake changes nothing, and opens the log
-/// file again.
+/// SIGHUP reads the policies and the certificate again, where a file with a mistake changes nothing,
+/// and opens the log file again.
 pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     let Parts {
         service,
@@ -123,11 +122,12 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     }
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
     let _mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
+    let mut certificate = None;
     let metrics = match options.metrics {
         None => None,
-        Some((address, token)) => {
-            let service = Arc::clone(&service);
-            Some(Listener::open(address, token, service, commands).await?)
+        Some(served) => {
+            certificate.clone_from(&served.certificate);
+            Some(Listener::open(served, Arc::clone(&service), commands).await?)
         }
     };
     announce(&options.socket, metrics.as_ref());
@@ -169,7 +169,7 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
                 }
             }
             _ = hangup.recv() => {
-                reload(&policies, log.as_ref());
+                reload(&policies, log.as_ref(), certificate.as_ref());
                 monitor.wake();
             }
             _ = terminate.recv() => break,
@@ -200,7 +200,7 @@ fn keep_history(service: &Service, path: &Path) {
     }
 }
 
-fn reload(policies: &Policies, log: Option<&LogFile>) {
+fn reload(policies: &Policies, log: Option<&LogFile>, certificate: Option<&Certificate>) {
     notify(&[sd_notify::NotifyState::Reloading]);
     if let Some(log) = log
         && let Err(error) = log.reopen()
@@ -209,6 +209,12 @@ fn reload(policies: &Policies, log: Option<&LogFile>) {
             "cannot open {} again: {error}; the old file stays",
             log.path().display()
         );
+    }
+    if let Some(certificate) = certificate {
+        match certificate.reload() {
+            Ok(()) => tracing::info!("read {} anew", certificate.path().display()),
+            Err(error) => tracing::error!("{error}; the certificate that was read before stays"),
+        }
     }
     match policies.reload() {
         Ok(()) => tracing::info!("read the policies anew: {}", policies.path().display()),
@@ -251,8 +257,8 @@ async fn listen(socket: &Path) -> Result<UnixListener, DaemonError> {
 
 /// Says that requests are answered from now on.
 fn announce(socket: &Path, metrics: Option<&Listener>) {
-    if let Some(Ok(address)) = metrics.map(Listener::address) {
-        tracing::info!("metrics are at http://{address}/metrics");
+    if let Some(Ok(url)) = metrics.map(Listener::url) {
+        tracing::info!("metrics are at {url}/metrics");
     }
     #[expect(clippy::print_stderr, reason = "scripts wait for exactly this line")]
     {

@@ -196,6 +196,15 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Activates a volume and opens it.
     fn open(&self, gfid: Gfid) -> Result<OpenVolume, EngineError>;
 
+    /// Brings what was written to an image to stable storage, though the flush of its device got
+    /// "no space".
+    fn sync(&self, gfid: Gfid) -> Result<(), EngineError> {
+        Err(EngineError::new(
+            FaultKind::NoSpace,
+            format!("cannot flush image {gfid} but by its device; make room there"),
+        ))
+    }
+
     /// Allocated bytes of each image; `None` where not known without activating it.
     fn allocated(&self, gfids: &[Gfid]) -> Result<Vec<Option<Bytes>>, EngineError>;
 

@@ -10,7 +10,7 @@ use bd_server::LogFile;
 use bd_server::care::Policies;
 use bd_server::daemon::{self, Options, Parts};
 use bd_server::engines::Installed;
-use bd_server::metrics::{Commands, Token};
+use bd_server::metrics::{Certificate, Commands, Served, Token};
 use bd_server::service::Service;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -20,8 +20,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 ///
 /// Runs in the foreground and writes `gluster-bdd: ready on SOCKET` to standard error when it
 /// answers; under systemd it notifies its readiness as well. SIGTERM and SIGINT stop it when the
-/// requests that are under way are finished. SIGHUP reads the policies of thin pools again, and opens
-/// the log file again. Open images go on while it is stopped.
+/// requests that are under way are finished. SIGHUP reads the policies of thin pools and the certificate
+/// again, and opens the log file again. Open images go on while it is stopped.
 #[derive(Debug, Parser)]
 #[command(name = "gluster-bdd", version, max_term_width = 100)]
 struct Arguments {
@@ -36,13 +36,19 @@ struct Arguments {
     /// Policies of thin pools [default: /etc/gluster-bd/policy.toml, if that exists]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Serve metrics for Prometheus (/metrics) and a status page (/) on this loopback address, as in
-    /// 127.0.0.1:9465
+    /// Serve metrics for Prometheus (/metrics) and a status page (/) on this address, as in
+    /// 127.0.0.1:9465; one that is not loopback wants a certificate
     #[arg(long, value_name = "ADDRESS:PORT", requires = "metrics_token")]
     metrics: Option<SocketAddr>,
     /// File with the token that a client of them must send; for a browser it is the password
     #[arg(long, value_name = "FILE", requires = "metrics")]
     metrics_token: Option<PathBuf>,
+    /// File with the certificate to serve them with (TLS), PEM, and those that vouch for it behind it
+    #[arg(long, value_name = "FILE", requires_all = ["metrics", "metrics_key"])]
+    metrics_cert: Option<PathBuf>,
+    /// File with its private key, PEM: RSA, or ECDSA with P-256 or P-384
+    #[arg(long, value_name = "FILE", requires = "metrics_cert")]
+    metrics_key: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace or a filter
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -87,10 +93,21 @@ fn main() -> ExitCode {
         Ok(token) => token,
         Err(error) => return fail(&error.to_string()),
     };
+    let certificate = arguments.metrics_cert.zip(arguments.metrics_key);
+    let certificate = certificate.map(|(chain, key)| Certificate::read(&chain, &key));
+    let certificate = match certificate.transpose() {
+        Ok(certificate) => certificate,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let served = arguments.metrics.zip(token).map(|(address, token)| Served {
+        address,
+        token,
+        certificate,
+    });
     let options = Options {
         socket: arguments.socket,
         state: arguments.state_dir,
-        metrics: arguments.metrics.zip(token),
+        metrics: served,
     };
     let commands = Commands::default();
     let engines = Installed::new(Arc::clone(&policies), commands.clone());

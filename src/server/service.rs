@@ -345,6 +345,7 @@ impl Service {
             Request::Mapped { brick, gfid } => {
                 Reply::Mapped(self.with(caller, brick, |b| b.mapped(gfid))?)
             }
+            Request::Sync { brick, gfid } => self.done(caller, brick, |b| b.sync(gfid))?,
             Request::List { brick } => Reply::Images(self.with(caller, brick, Brick::images)?),
             Request::Foreign { brick } => {
                 Reply::Foreign(self.with(caller, brick, Brick::foreign)?)

@@ -3,7 +3,7 @@
 //! Sections are lists of their own, so that others can be added. Nothing here asks LVM.
 
 use bd_model::{Bytes, ImageKind, LvName};
-use bd_proto::{PoolCare, Space};
+use bd_proto::{JobInfo, PoolCare, Space};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ struct Status {
     pools_unreadable: bool,
     pools: Vec<Pool>,
     bricks: Vec<Brick>,
+    /// The oldest first, with those that ended lately.
+    jobs: Vec<JobInfo>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +100,7 @@ pub(crate) fn json(service: &Service) -> serde_json::Result<String> {
         pools_unreadable,
         pools: pools.collect(),
         bricks: bricks.collect(),
+        jobs: service.jobs(),
     })
 }
 

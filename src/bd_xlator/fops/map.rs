@@ -141,7 +141,7 @@ fn copy_bytes<F: Fop>(
         at = offset.saturating_add(bytes.len() as u64);
     }
     target
-        .flush()
+        .flush(&brick.link)
         .map_err(|errno| failed("flushing the LV", Errno::new(errno)))
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn merge<F: Fop>(
     }
     let _turn = brick.merging();
     let merge = Merge::prepare(brick, frame, inode, snapshot, origin)?;
-    if let Err(errno) = snapshot.flush() {
+    if let Err(errno) = snapshot.flush(&brick.link) {
         return Err(Errno::new(errno));
     }
     let patience = Instant::now() + LAST_CLOSE;

@@ -78,7 +78,7 @@ fn closed(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
             image.gfid()
         );
     }
-    match image.flush() {
+    match image.flush(&brick.link) {
         Ok(()) => image.close_idle_device(),
         // What is not flushed yet must be flushed by a later fsync on the same device.
         Err(errno) => gf_warn!(

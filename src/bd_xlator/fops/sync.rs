@@ -35,7 +35,7 @@ pub(crate) fn to_disk<F: Fop>(
     image: &Arc<Image>,
     data_only: bool,
 ) -> Result<FsyncReply<'static>, Errno> {
-    image.flush().map_err(|errno| {
+    image.flush(&brick.link).map_err(|errno| {
         let errno = Errno::new(errno);
         gf_error!("cannot flush image <gfid:{}>: {errno}", image.gfid());
         errno
@@ -66,7 +66,7 @@ pub(crate) fn flush(brick: &Arc<Brick>, call: Call<'_, Flush>) {
     let call = call.detach();
     let held = Arc::clone(&image);
     brick.on_data(&held, move |brick| {
-        if let Err(errno) = image.flush() {
+        if let Err(errno) = image.flush(&brick.link) {
             let errno = Errno::new(errno);
             gf_error!("cannot flush image <gfid:{}>: {errno}", image.gfid());
             return call.fail(errno);

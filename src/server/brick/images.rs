@@ -183,6 +183,11 @@ impl Brick {
         Ok(self.engine.allocated(gfids)?)
     }
 
+    /// Brings what was written to an image to stable storage, though its device cannot be flushed.
+    pub fn sync(&self, gfid: Gfid) -> Result<(), Fault> {
+        Ok(self.engine.sync(gfid)?)
+    }
+
     /// All images.
     pub fn images(&self) -> Result<Vec<ImageInfo>, Fault> {
         let volumes = self.engine.volumes()?;

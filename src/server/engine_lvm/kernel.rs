@@ -31,6 +31,9 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError>;
     /// The state of an active pool.
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
+    /// As [`Kernel::pool`], after all changes of the pool and what was written before are on stable
+    /// storage.
+    fn committed(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
     /// Takes a thin device that is not active out of an active pool; `false` if it is not there.
     fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError>;
     /// Makes a metadata snapshot of a pool; it can have one.
@@ -146,6 +149,10 @@ impl Kernel for Host {
 
     fn pool(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
         self.dm.pool(uuid)
+    }
+
+    fn committed(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
+        self.dm.committed_pool(uuid)
     }
 
     fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError> {

@@ -24,6 +24,7 @@ mod pool;
 mod remove;
 mod resize;
 mod start;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod udev;
@@ -326,6 +327,10 @@ impl Engine for LvmEngine {
 
     fn open(&self, gfid: Gfid) -> Result<OpenVolume, EngineError> {
         self.open_volume(gfid)
+    }
+
+    fn sync(&self, gfid: Gfid) -> Result<(), EngineError> {
+        self.sync_image(gfid)
     }
 
     fn allocated(&self, gfids: &[Gfid]) -> Result<Vec<Option<Bytes>>, EngineError> {

@@ -14,14 +14,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
-use super::{Commands, Token};
+use super::{Certificate, Commands, Token};
 use crate::service::Service;
 
-/// How many clients are served at once; others wait.
-const CLIENTS: usize = 8;
+/// How many clients are served at once; others wait. Those that say nothing count as well.
+const CLIENTS: usize = 64;
 /// How long one connection may take, whatever it does.
 const LIFE: Duration = Duration::from_secs(20);
 /// How long a client may take to say what it wants.
@@ -50,7 +52,7 @@ pub enum ListenerError {
     /// Others than this host could connect.
     #[error(
         "cannot serve metrics on {0}: what is sent is not encrypted, so only a loopback address is \
-         taken; let a web server with TLS pass requests on to it"
+         taken; give --metrics-cert and --metrics-key, or let a web server with TLS pass requests on"
     )]
     Public(SocketAddr),
     /// The address cannot be used.
@@ -63,10 +65,22 @@ pub enum ListenerError {
     },
 }
 
-/// Serves metrics and the status page over HTTP to clients that know the token.
+/// Where metrics and the status page are served, and how.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Where.
+    pub address: SocketAddr,
+    /// To whom.
+    pub token: Token,
+    /// With TLS, if there is one.
+    pub certificate: Option<Certificate>,
+}
+
+/// Serves metrics and the status page over HTTP, with TLS or without, to clients that know the token.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
+    certificate: Option<Certificate>,
     pages: Arc<Pages>,
 }
 
@@ -78,14 +92,18 @@ struct Pages {
 }
 
 impl Listener {
-    /// Listens on a loopback address.
+    /// Listens; without a certificate on loopback addresses alone.
     pub async fn open(
-        address: SocketAddr,
-        token: Token,
+        served: Served,
         service: Arc<Service>,
         commands: Commands,
     ) -> Result<Listener, ListenerError> {
-        if !address.ip().is_loopback() {
+        let Served {
+            address,
+            token,
+            certificate,
+        } = served;
+        if certificate.is_none() && !address.ip().is_loopback() {
             return Err(ListenerError::Public(address));
         }
         let listener = TcpListener::bind(address)
@@ -93,6 +111,7 @@ impl Listener {
             .map_err(|source| ListenerError::Listen { address, source })?;
         Ok(Listener {
             listener,
+            certificate,
             pages: Arc::new(Pages {
                 token,
                 service,
@@ -101,9 +120,14 @@ impl Listener {
         })
     }
 
-    /// The address, with the port that was chosen for port 0.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Where a client finds it, with the port that was chosen for port 0.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        Ok(format!("{scheme}://{}", self.listener.local_addr()?))
     }
 
     /// Serves clients until it is dropped.
@@ -116,8 +140,12 @@ impl Listener {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let pages = Arc::clone(&self.pages);
+                    let acceptor = self.certificate.as_ref().map(Certificate::acceptor);
                     tokio::spawn(async move {
-                        converse(stream, pages).await;
+                        match acceptor {
+                            None => converse(stream, pages).await,
+                            Some(acceptor) => greet(stream, &acceptor, pages).await,
+                        }
                         drop(place);
                     });
                 }
@@ -130,7 +158,19 @@ impl Listener {
     }
 }
 
-async fn converse(stream: TcpStream, pages: Arc<Pages>) {
+/// Serves a client that speaks TLS.
+async fn greet(stream: TcpStream, acceptor: &TlsAcceptor, pages: Arc<Pages>) {
+    match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, pages).await,
+        Ok(Err(error)) => tracing::debug!("a client of the metrics: {error}"),
+        Err(_) => tracing::debug!("a client of the metrics was too slow"),
+    }
+}
+
+async fn converse<S>(stream: S, pages: Arc<Pages>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request| answer(Arc::clone(&pages), request));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

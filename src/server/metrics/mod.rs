@@ -4,6 +4,7 @@
 //! text format as well. Gauges are read when they are asked for: nothing of a pool that has gone
 //! lingers.
 
+mod certificate;
 mod listener;
 mod measured;
 mod token;
@@ -17,7 +18,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::service::{BrickFigures, Service};
-pub use listener::{Listener, ListenerError};
+pub use certificate::{Certificate, CertificateError};
+pub use listener::{Listener, ListenerError, Served};
 pub use measured::Commands;
 pub(crate) use measured::Measured;
 pub use token::{Token, TokenError};

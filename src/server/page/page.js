@@ -5,6 +5,9 @@
 const EVERY = 10_000;
 // A brick with more images shows the first of them; the filter finds the others.
 const MOST_ROWS = 500;
+// Of jobs that are over, so many are shown, for a day.
+const MOST_OVER = 6;
+const MOST_JOBS = 60;
 
 let shown = null;
 
@@ -46,19 +49,25 @@ function span(seconds) {
 
 const share = (used, size) => (size > 0 ? (100 * used) / size : 0);
 
+// A bar that is filled to so many percent, for eyes and for readers.
+function bar(role, title, level, percent) {
+  const fill = node("div", "fill");
+  fill.style.width = `${Math.min(100, percent)}%`;
+  const track = node("div", `gauge ${level}`, fill);
+  track.setAttribute("role", role);
+  track.setAttribute("aria-label", title);
+  track.setAttribute("aria-valuemin", "0");
+  track.setAttribute("aria-valuemax", "100");
+  track.setAttribute("aria-valuenow", percent.toFixed(1));
+  return track;
+}
+
 function gauge(title, used, size, mark, near, bad) {
   const percent = share(used, size);
   const level = percent >= bad ? "bad" : percent >= near ? "near" : "good";
   const line = node("div", "line", node("span", "", title),
     node("span", "", `${percent.toFixed(1)}% `, node("span", "soft", `of ${bytes(size)}`)));
-  const fill = node("div", "fill");
-  fill.style.width = `${Math.min(100, percent)}%`;
-  const track = node("div", `gauge ${level}`, fill);
-  track.setAttribute("role", "meter");
-  track.setAttribute("aria-label", title);
-  track.setAttribute("aria-valuemin", "0");
-  track.setAttribute("aria-valuemax", "100");
-  track.setAttribute("aria-valuenow", percent.toFixed(1));
+  const track = bar("meter", title, level, percent);
   if (mark < 100) {
     const sign = node("div", "mark");
     sign.style.left = `${mark}%`;
@@ -129,6 +138,54 @@ function poolCard(pool) {
   return card;
 }
 
+const KINDS = { hydrate: "Makes a clone independent", evacuate: "Empties a disk" };
+const JOB_STATES = {
+  queued: ["soft", "waits"],
+  running: ["good", "running"],
+  paused: ["near", "paused"],
+  done: ["idle", "done"],
+  failed: ["bad", "failed"],
+  cancelled: ["idle", "cancelled"],
+};
+const isOver = (job) => job.ended !== null;
+
+function jobCard(job, now) {
+  const [level, text] = JOB_STATES[job.state] ?? ["near", job.state];
+  const kind = KINDS[job.kind] ?? job.kind;
+  const card = node("article", "card job",
+    node("div", "top", node("h3", "", job.name), node("span", `badge ${level}`, text)),
+    node("div", "soft", `${kind}, job ${job.id}, ${job.vg}`));
+  if (job.total !== null) {
+    const percent = job.state === "done" ? 100 : share(job.done, job.total);
+    card.append(node("div", "line", node("span", "", `${bytes(job.done)} of ${bytes(job.total)}`),
+      node("span", "", `${Math.floor(percent)}%`)), bar("progressbar", job.name, level, percent));
+  } else if (!isOver(job)) {
+    card.append(node("div", "line", node("span", "soft", "How much there is to do is not known yet.")));
+  }
+  if (job.rate > 0) {
+    const left = job.total === null ? "" : `, ${span((job.total - job.done) / job.rate)} left`;
+    card.append(node("div", "line", node("span", "soft", "Rate"), node("span", "", `${bytes(job.rate)}/s${left}`)));
+  }
+  if (isOver(job)) {
+    card.append(node("div", "line", node("span", "soft", "Ended"),
+      node("span", "", `${span(now - job.ended)} ago`)));
+  }
+  if (job.reason !== null) card.append(node("p", level === "bad" ? "reason bad" : "reason", job.reason));
+  return card;
+}
+
+// Those that are not over, and the last ones that are, the latest first.
+function jobCards(jobs, now) {
+  const active = jobs.filter((job) => !isOver(job));
+  const over = jobs.filter((job) => isOver(job) && now - job.ended < 86400)
+    .sort((a, b) => b.ended - a.ended).slice(0, MOST_OVER);
+  const cards = [...active.slice(0, MOST_JOBS), ...over].map((job) => jobCard(job, now));
+  if (active.length > MOST_JOBS) {
+    cards.push(node("p", "more", `${active.length - MOST_JOBS} more wait; see gluster-bd job list.`));
+  }
+  return cards.length ? cards : [node("p", "soft", "None, and none has ended within a day.")];
+}
+
 // Rows of images, each followed by its snapshots; an image whose origin is not here is a root.
 function lineage(images) {
   const there = new Set(images.map((image) => image.name));
@@ -188,6 +245,7 @@ function show() {
   const pools = shown.pools.map(poolCard);
   if (shown.pools_unreadable) pools.unshift(node("p", "bad", "A pool could not be read; see the log of gluster-bdd."));
   byId("pools").replaceChildren(...(pools.length ? pools : [node("p", "soft", "None is served here.")]));
+  byId("jobs").replaceChildren(...jobCards(shown.jobs, shown.now));
   const wanted = byId("filter").value.trim().toLowerCase();
   const bricks = shown.bricks.map((brick) => brickCard(brick, wanted));
   byId("bricks").replaceChildren(...(bricks.length ? bricks : [node("p", "soft", "None is served here.")]));

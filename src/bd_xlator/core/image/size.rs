@@ -150,7 +150,9 @@ impl Image {
         })?;
         if device.media() == Media::Block {
             // Written zeros must not overtake the LV's end.
-            device.flush()?;
+            device
+                .flush()
+                .or_else(|error| self.flush_by_pool(link, error))?;
         }
         *known = Some(self.resize(link, size)?);
         Ok(())

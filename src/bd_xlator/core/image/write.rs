@@ -1,7 +1,9 @@
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bd_proto::Request;
 use blockdev::{Device, Span, WholeWrite};
 use parking_lot::RawRwLock;
 use parking_lot::lock_api::ArcRwLockReadGuard;
@@ -110,20 +112,42 @@ impl Image {
     }
 
     /// Waits until all that was written is on stable storage.
-    pub(crate) fn flush(&self) -> Result<(), Errno> {
+    ///
+    /// Only for threads that may wait.
+    pub(crate) fn flush(&self, link: &Link) -> Result<(), Errno> {
         let device = self.device_now();
         let Some(device) = device else {
             return Ok(());
         };
-        // Who comes while another one flushes waits for that: it may be about the same bytes.
-        let _alone = lock(&self.flushing);
-        if self.unflushed.swap(false, Ordering::AcqRel)
-            && let Err(error) = device.flush()
-        {
+        let refused = {
+            // Who comes while another one flushes waits for that: it may be about the same bytes.
+            let _alone = lock(&self.flushing);
+            if !self.unflushed.swap(false, Ordering::AcqRel) {
+                return Ok(());
+            }
+            let Err(error) = device.flush() else {
+                return Ok(());
+            };
+            // Also if gluster-bdd helps now: the next one tries the device again.
             self.unflushed.store(true, Ordering::Release);
-            return Err(errno::of_io(&error));
+            error
+        };
+        // Not while others wait for the lock.
+        self.flush_by_pool(link, refused)
+            .map_err(|error| errno::of_io(&error))
+    }
+
+    /// Brings what was written to stable storage, of a device whose flush was refused: a thin LV
+    /// refuses it while its pool is full, if its first chunk is not mapped.
+    pub(super) fn flush_by_pool(&self, link: &Link, refused: io::Error) -> io::Result<()> {
+        if refused.raw_os_error() != Some(libc::ENOSPC) {
+            return Err(refused);
         }
-        Ok(())
+        let request = Request::Sync {
+            brick: link.id(),
+            gfid: self.gfid,
+        };
+        link.tell(&request).map_err(|_| refused)
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) fn bench(pool: Option<&str>) -> Bench {
         broken: Mutex::default(),
         suspended: Mutex::default(),
         deleted: Mutex::default(),
+        commits: Mutex::default(),
     });
     let engine = open(&lvm, &kernel, pool).unwrap();
     lvm.state().log.clear();

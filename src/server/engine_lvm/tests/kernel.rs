@@ -22,6 +22,7 @@ pub(super) struct FakeKernel {
     pub(super) broken: Mutex<bool>,
     pub(super) suspended: Mutex<bool>,
     pub(super) deleted: Mutex<Vec<u32>>,
+    pub(super) commits: Mutex<u32>,
 }
 
 pub(super) const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
@@ -88,6 +89,11 @@ impl Kernel for FakeKernel {
             uuid == dm_pool_uuid(&state.vg.uuid, &pool.uuid) && state.active.contains(&pool.uuid)
         });
         Ok(active.then(|| self.pool.lock().unwrap().parse().unwrap()))
+    }
+
+    fn committed(&self, uuid: &str) -> Result<Option<PoolState>, DmError> {
+        *self.commits.lock().unwrap() += 1;
+        self.pool(uuid)
     }
 
     fn counters(&self, _: &DmDevice) -> io::Result<bd_proto::IoCounters> {

@@ -32,6 +32,37 @@ fn too_large_is_no_space() {
 }
 
 #[test]
+fn a_full_pool_commits_for_who_cannot_flush() {
+    let bench = bench(Some("pool"));
+    let thin = bench.create("a", ImageKind::Thin);
+    let commits = || *bench.kernel.commits.lock().unwrap();
+    let state = |line: &str| line.clone_into(&mut bench.kernel.pool.lock().unwrap());
+    state("1 10/1024 8192/8192 - out_of_data_space discard_passdown error_if_no_space - 256");
+    bench.engine.sync(thin).unwrap();
+    assert_eq!(commits(), 1);
+    for line in [
+        "1 10/1024 8192/8192 - ro discard_passdown error_if_no_space - 256",
+        "1 10/1024 8192/8192 - rw discard_passdown error_if_no_space needs_check 256",
+        "Fail",
+    ] {
+        state(line);
+        refused(bench.engine.sync(thin), FaultKind::Failed, "cannot commit");
+    }
+    let thick = bench.create("b", ImageKind::Thick);
+    refused(
+        bench.engine.sync(thick),
+        FaultKind::NoSpace,
+        "but by its device",
+    );
+    refused(
+        bench.engine.sync(Gfid::random()),
+        FaultKind::NotFound,
+        "flush image",
+    );
+    assert_eq!(commits(), 4);
+}
+
+#[test]
 fn zeroing_is_resumed_before_anybody_looks() {
     let bench = bench(None);
     let gfid = Gfid::random();

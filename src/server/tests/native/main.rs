@@ -18,6 +18,8 @@ mod policy;
 mod repair;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
 
 /// A brick on the file engine, in the store beside it.
 #[cfg(test)]

@@ -187,6 +187,7 @@ fn the_status_page_shows_bricks_and_their_images() {
     let status: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(status["pools"], serde_json::json!([]));
     assert_eq!(status["pools_unreadable"], false);
+    assert_eq!(status["jobs"], serde_json::json!([]));
     let shown = &status["bricks"][0];
     let dir = bed.path("brick").canonicalize().unwrap();
     assert_eq!(shown["dir"], dir.display().to_string());

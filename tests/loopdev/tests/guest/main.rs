@@ -5,6 +5,7 @@ mod engine_lvm;
 mod hydration;
 #[path = "../images/mod.rs"]
 mod images;
+mod machine;
 #[path = "../commands/manual.rs"]
 mod manual;
 mod plain;

@@ -11,7 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use loopdev::{Bed, POOL, Place, Store, gluster_bd, run, sh, wait_for};
 use nix::sys::signal::Signal;
 
+use super::machine::{BLOCK, Machine};
+
 const MIB: u64 = 1 << 20;
+/// Bytes that a virtual machine writes.
+const DISK: u64 = 4 * MIB;
 const POLICY: &str = "/etc/gluster-bd/policy.toml";
 
 #[test]
@@ -26,10 +30,14 @@ fn pools_are_cared_for() {
             fs::write(POLICY, text)?;
             let vg = rig.vg("vg", &[256])?;
             vg.thin_pool(POOL, 32)?;
+            let folder = rig.folder("machine")?;
             let mut bed = rig.bed_on(Store::Pool(vg))?;
+            // Of the options for virtual machines, the one that keeps write-behind from answering
+            // a write before it is done.
+            bed.volume.set("performance.strict-o-direct", "on")?;
             it_is_extended(&mut bed)?;
             nothing_new_is_made(&mut bed)?;
-            no_extents_are_left(&mut bed)?;
+            no_extents_are_left(&mut bed, &folder)?;
             metadata_are_extended(&mut bed)?;
             the_host_is_checked(&mut bed)
         },
@@ -166,7 +174,7 @@ fn nothing_new_is_made(bed: &mut Bed<'_>) -> Result<()> {
     full("create", File::create(bed.at("b")).map(drop))
 }
 
-fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
+fn no_extents_are_left(bed: &mut Bed<'_>, folder: &Path) -> Result<()> {
     let vg = bed.store.vg()?.clone();
     let args = ["-y", "-Wn", "-Zn", "-an", "--addtag", "gluster_bd.hidden"];
     let filler = [&args[..], &["-l", "100%FREE", "-n", "filler", vg.name()]].concat();
@@ -175,6 +183,10 @@ fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
         bed,
         "extend_at = 60\nextend_by = \"16M\"\nreserve = \"0%\"\nrefuse_at = 100",
     )?;
+    open(&bed.at("vm"))?.set_len(DISK)?;
+    let beside = open(&bed.at("b"))?;
+    beside.set_len(8 * MIB)?;
+    put(&beside, 4)?;
     let path = bed.at("a");
     let mut written = 49;
     let begun = Instant::now();
@@ -195,7 +207,16 @@ fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
     let output = gluster_bd(&["check"])?.fails()?;
     ensure!(output.stdout.contains("100.0% full"), "{output}");
     fs::write(bed.root().join("plain2"), "still")?;
+    // What has its chunks can be written and synced; the first one of this image is not mapped.
+    beside.write_all_at(&pattern(7), 4 * MIB)?;
+    beside.sync_all().context("a sync while the pool is full")?;
+    drop(beside);
     intact(bed, "a", written)?;
+    let mut machine = Machine::start(folder, &bed.url("vm")?, DISK)?;
+    wait_for("the machine to stop for want of space", || {
+        Ok(machine.status()? == "io-error")
+    })?;
+    ensure!(machine.said()?.is_empty(), "the machine has seen an error");
 
     // An admin makes room; the next look finds it.
     let filler = format!("{}/filler", vg.name());
@@ -207,7 +228,39 @@ fn no_extents_are_left(bed: &mut Bed<'_>) -> Result<()> {
     said(bed, "takes writes again")?;
     println!("measured: went on after {refusals} refusals");
     intact(bed, "a", written + 8)?;
+    let mut stops = 0;
+    wait_for("the machine to write all", || {
+        if machine.status()? == "io-error" {
+            stops += 1;
+            machine.go_on()?;
+        }
+        Ok(!machine.said()?.is_empty())
+    })?;
+    ensure!(machine.said()? == "D", "the machine has seen an error");
+    machine.quit()?;
+    println!("measured: a machine was let go on {stops} times, and wrote all");
+    its_bytes_are_there(bed)?;
     bed.check()
+}
+
+/// All that the machine has written, and what was synced while the pool was full.
+fn its_bytes_are_there(bed: &mut Bed<'_>) -> Result<()> {
+    bed.remount()?;
+    let mut bytes = pattern(0);
+    File::open(bed.at("b"))?.read_exact_at(&mut bytes, 4 * MIB)?;
+    ensure!(bytes == pattern(7), "b has changed");
+    let file = File::open(bed.at("vm"))?;
+    for at in (0..DISK).step_by(usize::try_from(BLOCK)?) {
+        let mut sector = [0; 4];
+        file.read_exact_at(&mut sector, at)?;
+        ensure!(
+            u64::from(u32::from_le_bytes(sector)) * 512 == at,
+            "byte {at} of vm"
+        );
+    }
+    fs::remove_file(bed.at("b"))?;
+    fs::remove_file(bed.at("vm"))?;
+    Ok(())
 }
 
 fn metadata_are_extended(bed: &mut Bed<'_>) -> Result<()> {
