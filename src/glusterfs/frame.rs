@@ -103,6 +103,11 @@ impl<F: Fop> Frame<F> {
             );
             return self.fail(Errno::EIO);
         };
+        self.pass_to(to, args);
+    }
+
+    /// As [`Frame::pass`] to any translator below, past those between.
+    pub fn pass_to(self, to: Node, args: F::Args<'_>) {
         let raw = self.give_up();
         // SAFETY: the frame is given up, and waits for its answer; the arguments are live.
         unsafe { tail::<F>(raw, to.as_ptr(), &args) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use glusterfs_sys as sys;
 
 use crate::fops::*;
-use crate::{Answer, Dict, Errno, Failure, Fd, Fop, Frame, Inode, Xlator};
+use crate::{Answer, Dict, Errno, Failure, Fd, Fop, Frame, Inode, Node, Xlator};
 
 /// One fop on its way through the translator: what is asked, and the duty to answer.
 ///
@@ -21,6 +21,12 @@ impl<'a, F: Fop> Call<'a, F> {
     pub fn pass(self) {
         let Call { frame, args } = self;
         frame.pass(args);
+    }
+
+    /// Lets `to`, a translator somewhere below, handle the fop, and answer the caller itself.
+    pub fn pass_to(self, to: Node) {
+        let Call { frame, args } = self;
+        frame.pass_to(to, args);
     }
 
     /// Takes references, so that the call can move to another thread and be answered there.

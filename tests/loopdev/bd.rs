@@ -190,7 +190,7 @@ impl Store {
 }
 
 impl Volume {
-    /// Marks the volume, and waits until its volfiles hold both translators.
+    /// Marks the volume, and waits until its volfiles hold the translators.
     pub fn serve_images(&self) -> Result<()> {
         self.set("user.bd", "on")?;
         let folder = PathBuf::from(format!("/var/lib/glusterd/vols/{}", self.name()));

@@ -34,6 +34,7 @@ mod mounts;
 mod place;
 mod rig;
 mod sh;
+mod slow_disk;
 mod sweep;
 mod wait;
 
@@ -44,4 +45,5 @@ pub use lvm::{Lv, Vg};
 pub use place::Place;
 pub use rig::{Rig, run};
 pub use sh::{Output, cmd, sh};
+pub use slow_disk::{Hold, SlowDisk};
 pub use wait::wait_for;

@@ -76,7 +76,11 @@ fn translators() -> Vec<Found> {
     let server = Path::new("/usr/sbin/glusterd").exists();
     let mut wanted = vec!["xlator/features/bd-client.so"];
     if server {
-        wanted.extend(["xlator/storage/bd.so", "filter/gluster-bd"]);
+        wanted.extend([
+            "xlator/storage/bd.so",
+            "xlator/performance/bd-bypass.so",
+            "filter/gluster-bd",
+        ]);
     }
     let missing = wanted.into_iter().map(|name| folder.join(name));
     found.extend(missing.filter(|path| !path.exists()).map(|path| {

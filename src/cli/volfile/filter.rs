@@ -79,6 +79,7 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     volfile.remove_ours();
     if info.is_ours {
         volfile.insert_brick(&info, is_configured);
+        volfile.insert_bypass(&info);
         if Role::of(path) == Role::Client && !volfile.insert_client() {
             return Err(FilterError::Top(path.clone()));
         }

@@ -1,4 +1,4 @@
-//! Where the two translators belong in a volfile.
+//! Where our translators belong in a volfile.
 
 use std::path::Path;
 
@@ -6,6 +6,10 @@ use super::{Block, Volfile, VolumeInfo};
 
 /// The translator of a brick: directly on the posix translator.
 const BRICK: &str = "storage/bd";
+/// The translator of a brick above the one that hands fops to threads: images need none.
+const BYPASS: &str = "performance/bd-bypass";
+/// That one's type.
+const IO_THREADS: &str = "performance/io-threads";
 /// The translator of a client: above all that caches, directly below the top.
 const CLIENT: &str = "features/bd-client";
 /// The type at the leaf of each brick.
@@ -21,7 +25,7 @@ impl Volfile {
         while let Some(index) = self
             .blocks
             .iter()
-            .position(|block| [BRICK, CLIENT].contains(&block.kind.as_str()))
+            .position(|block| [BRICK, BYPASS, CLIENT].contains(&block.kind.as_str()))
         {
             let ours = self.blocks.remove(index);
             if let Some(below) = ours.subvolumes.first() {
@@ -47,6 +51,29 @@ impl Volfile {
                 }
                 self.redirect(&posix, &bd.name, index + 1);
                 self.blocks.insert(index + 1, bd);
+                index += 1;
+            }
+            index += 1;
+        }
+    }
+
+    /// Puts our translator above each that hands fops to threads, in a brick of ours.
+    pub(super) fn insert_bypass(&mut self, info: &VolumeInfo) {
+        if !self.blocks.iter().any(|block| block.kind == BRICK) {
+            return;
+        }
+        let mut index = 0;
+        while index < self.blocks.len() {
+            let block = &self.blocks[index];
+            if block.kind == IO_THREADS && block.subvolumes.len() == 1 {
+                let threads = block.name.clone();
+                let stem = threads.strip_suffix("-io-threads").unwrap_or(&threads);
+                let mut bypass = Block::on_top_of(&threads, format!("{stem}-bd-bypass"), BYPASS);
+                if !info.bypass {
+                    bypass.options.push(("bypass".to_owned(), "off".to_owned()));
+                }
+                self.redirect(&threads, &bypass.name, index + 1);
+                self.blocks.insert(index + 1, bypass);
                 index += 1;
             }
             index += 1;

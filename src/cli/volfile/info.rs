@@ -7,6 +7,8 @@ use uuid::Uuid;
 const SWITCH: &str = "user.bd";
 /// The option that says how bricks do I/O.
 const IO_ENGINE: &str = "user.bd.io-engine";
+/// The option that says whether reads and writes of images go past io-threads.
+const BYPASS: &str = "user.bd.bypass";
 
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct VolumeInfo {
     pub is_ours: bool,
     /// How bricks shall do I/O, where `user.bd.io-engine` says it.
     pub io_engine: Option<String>,
+    /// Whether reads and writes of images go past io-threads: unless `user.bd.bypass` is off.
+    pub bypass: bool,
 }
 
 /// Why an info file cannot be used.
@@ -26,8 +30,8 @@ pub enum InfoError {
     #[error("it has no valid volume-id")]
     Id,
     /// The switch has an unknown value.
-    #[error("user.bd is {0:?}; set it to on or off")]
-    Switch(String),
+    #[error("{0} is {1:?}; set it to on or off")]
+    Switch(&'static str, String),
     /// The engine has an unknown value.
     #[error("user.bd.io-engine is {0:?}; set it to uring or threads")]
     IoEngine(String),
@@ -45,15 +49,9 @@ impl FromStr for VolumeInfo {
             .get("volume-id")
             .and_then(|value| value.parse().ok())
             .ok_or(InfoError::Id)?;
-        // The words that GlusterFS takes for a boolean.
-        let is_ours = match values.get(SWITCH).map(|value| value.to_ascii_lowercase()) {
-            None => false,
-            Some(value) => match value.as_str() {
-                "on" | "yes" | "true" | "enable" | "1" => true,
-                "off" | "no" | "false" | "disable" | "0" => false,
-                _ => return Err(InfoError::Switch(value)),
-            },
-        };
+        let switch = |key| values.get(key).map(|value| boolean(key, value)).transpose();
+        let is_ours = switch(SWITCH)?.unwrap_or(false);
+        let bypass = switch(BYPASS)?.unwrap_or(true);
         let io_engine = values.get(IO_ENGINE).map(|value| (*value).to_owned());
         if let Some(engine) = &io_engine
             && !["uring", "threads"].contains(&engine.as_str())
@@ -64,7 +62,17 @@ impl FromStr for VolumeInfo {
             id,
             is_ours,
             io_engine,
+            bypass,
         })
+    }
+}
+
+/// The words that GlusterFS takes for a boolean.
+fn boolean(key: &'static str, value: &str) -> Result<bool, InfoError> {
+    match value.to_ascii_lowercase().as_str() {
+        "on" | "yes" | "true" | "enable" | "1" => Ok(true),
+        "off" | "no" | "false" | "disable" | "0" => Ok(false),
+        _ => Err(InfoError::Switch(key, value.to_owned())),
     }
 }
 
@@ -83,6 +91,9 @@ mod tests {
         let unset = text.replace("user.bd=on\n", "user.bd.gen=1\n");
         assert!(!unset.parse::<VolumeInfo>().unwrap().is_ours);
         assert_eq!(info.io_engine, None);
+        assert!(info.bypass);
+        let through = format!("{text}user.bd.bypass=off\n");
+        assert!(!through.parse::<VolumeInfo>().unwrap().bypass);
         let threads = format!("{text}user.bd.io-engine=threads\n");
         let threads: VolumeInfo = threads.parse().unwrap();
         assert_eq!(threads.io_engine.as_deref(), Some("threads"));
@@ -94,7 +105,7 @@ mod tests {
         let text = format!("volume-id={}\nuser.bd=maybe\n", Uuid::from_u128(1));
         assert_eq!(
             text.parse::<VolumeInfo>(),
-            Err(InfoError::Switch("maybe".into()))
+            Err(InfoError::Switch("user.bd", "maybe".into()))
         );
         let text = text.replace("user.bd=maybe", "user.bd.io-engine=fast");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Gluster's volfiles: reading, writing, and the two translators in them.
+//! Gluster's volfiles: reading, writing, and our translators in them.
 //!
 //! glusterd runs a filter on each volfile after it has put it into its place
 //! (`glusterd-volgen.c`), with the path as argument. [`filter`] is that filter.

@@ -81,7 +81,29 @@ fn a_brick_gets_its_translator_and_loses_it_again() {
         filtered.blocks[1].option("volume-id"),
         Some("e10157cf-3136-4f58-b8f0-e27b5e538ac4")
     );
+    let above = |name: &str| {
+        let found = filtered.blocks.iter().find(|b| b.subvolumes == [name]);
+        found.map(|block| (block.name.as_str(), block.kind.as_str()))
+    };
+    assert_eq!(
+        above("one-io-threads"),
+        Some(("one-bd-bypass", "performance/bd-bypass"))
+    );
+    assert_eq!(
+        above("one-bd-bypass"),
+        Some(("one-selinux", "features/selinux"))
+    );
     assert!(!filter(&path).unwrap(), "a second run changes nothing");
+
+    bed.switch("user.bd=on\nuser.bd.bypass=off");
+    assert!(filter(&path).unwrap());
+    let bypass = |volfile: &Volfile| {
+        let mut blocks = volfile.blocks.iter();
+        let found = blocks.find(|block| block.name == "one-bd-bypass").unwrap();
+        found.option("bypass").map(str::to_owned)
+    };
+    assert_eq!(bypass(&filtered), None);
+    assert_eq!(bypass(&load(&path)).as_deref(), Some("off"));
 
     bed.switch("user.bd=off");
     assert!(filter(&path).unwrap());

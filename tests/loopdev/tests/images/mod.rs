@@ -137,10 +137,13 @@ fn bytes_and_places() {
         restart::without_the_server_open_images_go_on,
         foreign::appear_as_files,
     ];
-    // The same on both, and long in the guest.
+    // The first is the same on both, and long in the guest.
     let waits: &[Step] = match BACKING {
-        Backing::File => steps![waits::for_the_server_hold_nobody_up],
-        Backing::Thin | Backing::Thick => &[],
+        Backing::File => steps![
+            waits::for_the_server_hold_nobody_up,
+            waits::for_a_disk_hold_nobody_up,
+        ],
+        Backing::Thin | Backing::Thick => steps![waits::for_a_disk_hold_nobody_up],
     };
     run_steps("images::bytes_and_places", BACKING, SIZE, &[steps, waits]);
 }

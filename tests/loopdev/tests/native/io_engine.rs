@@ -1,10 +1,11 @@
-//! Images are read and written through io_uring, as in all other tests, or by threads.
+//! Images are read and written through io_uring, past the brick's io-threads, as in all other tests; or
+//! by threads, and through those of the brick.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Backing, Bed};
+use loopdev::{Backing, Bed, wait_for};
 
 use crate::images::{DATA, run_steps_on};
 
@@ -27,6 +28,11 @@ fn restart(bed: &mut Bed<'_>) -> Result<()> {
 fn by_threads() {
     let prepare = |bed: &mut Bed<'_>| {
         ensure!(brick_said(bed, "through io_uring")?);
+        bed.volume.set("user.bd.bypass", "off")?;
+        bed.volume.set("user.bd", "on")?;
+        wait_for("the brick to hear of it", || {
+            brick_said(bed, "go through io-threads from now on")
+        })?;
         bed.volume.set("user.bd.io-engine", "threads")?;
         // The volfiles are written before an option is stored: they follow with the next one.
         bed.volume.set("user.bd", "on")?;
