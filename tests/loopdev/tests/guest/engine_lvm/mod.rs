@@ -4,7 +4,7 @@ mod admins;
 mod bytes;
 mod contract;
 mod crashes;
-mod evacuate;
+mod idle;
 mod refusals;
 
 use std::fs::File;
