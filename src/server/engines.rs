@@ -12,6 +12,7 @@ use crate::care::Policies;
 use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
 use crate::engine_lvm::LvmEngine;
+use crate::events::Events;
 use crate::metrics::{Commands, Measured};
 
 /// Opens engines.
@@ -28,6 +29,7 @@ pub trait Engines: fmt::Debug + Send + Sync {
 pub struct Installed {
     policies: Arc<Policies>,
     commands: Commands,
+    events: Events,
     state: Mutex<State>,
 }
 
@@ -44,8 +46,15 @@ impl Installed {
         Installed {
             policies,
             commands,
+            events: Events::default(),
             state: Mutex::default(),
         }
+    }
+
+    /// Lets them tell of their pools by `events`.
+    #[must_use]
+    pub fn with_events(self, events: Events) -> Installed {
+        Installed { events, ..self }
     }
 }
 
@@ -102,9 +111,8 @@ impl State {
         }
         let lvm = self.door(&settings.commands)?;
         let engine = LvmEngine::open(lvm, vg, pool)?;
-        Ok(Arc::new(
-            engine.with_policies(Arc::clone(&settings.policies)),
-        ))
+        let engine = engine.with_policies(Arc::clone(&settings.policies));
+        Ok(Arc::new(engine.with_events(settings.events.clone())))
     }
 
     /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.

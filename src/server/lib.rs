@@ -17,6 +17,7 @@ pub mod engine;
 pub mod engine_file;
 pub mod engine_lvm;
 pub mod engines;
+pub mod events;
 pub mod failpoint;
 mod jobs;
 mod lock_file;

@@ -10,6 +10,7 @@ use bd_server::LogFile;
 use bd_server::care::Policies;
 use bd_server::daemon::{self, Options, Parts};
 use bd_server::engines::Installed;
+use bd_server::events::{Events, Target};
 use bd_server::metrics::{Certificate, Commands, Served, Token};
 use bd_server::service::Service;
 use clap::Parser;
@@ -49,6 +50,9 @@ struct Arguments {
     /// File with its private key, PEM: RSA, or ECDSA with P-256 or P-384
     #[arg(long, value_name = "FILE", requires = "metrics_cert")]
     metrics_key: Option<PathBuf>,
+    /// Where the glustereventsd of this host listens, which passes events on, or off
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = Target::DEFAULT)]
+    events: Target,
     /// What to log: error, warn, info, debug, trace or a filter
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -110,9 +114,17 @@ fn main() -> ExitCode {
         metrics: served,
     };
     let commands = Commands::default();
+    let events = match Events::to(arguments.events) {
+        Ok(events) => events,
+        Err(error) => return fail(&format!("cannot send events: {error}; try --events off")),
+    };
     let engines = Installed::new(Arc::clone(&policies), commands.clone());
+    let engines = engines.with_events(events.clone());
+    let service = Service::new(Box::new(engines))
+        .with_policies(Arc::clone(&policies))
+        .with_events(events);
     let parts = Parts {
-        service: Arc::new(Service::new(Box::new(engines)).with_policies(Arc::clone(&policies))),
+        service: Arc::new(service),
         policies,
         commands,
         log,

@@ -19,6 +19,7 @@ use crate::brick::{self, Attach, Brick};
 use crate::care::{Attention, Histories, Policies};
 use crate::engine::{OpenVolume, Volume};
 use crate::engines::Engines;
+use crate::events::Events;
 use crate::jobs::Jobs;
 pub use crate::jobs::StoreError;
 
@@ -105,6 +106,13 @@ impl Service {
             jobs: Jobs::new(policies),
             ..self
         }
+    }
+
+    /// Tells of jobs that fail by `events`.
+    #[must_use]
+    pub fn with_events(self, events: Events) -> Service {
+        self.jobs.tell(events);
+        self
     }
 
     /// Keeps jobs in a folder, which no other server uses, and goes on with those that are there.

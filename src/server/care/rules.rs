@@ -88,6 +88,14 @@ impl Part {
         }
     }
 
+    /// From which percentage on new images are refused.
+    pub(crate) fn refused_at(self, policy: &Policy) -> u64 {
+        match self {
+            Part::Data => policy.refuse_at,
+            Part::Metadata => policy.metadata_refuse_at,
+        }
+    }
+
     /// From which percentage on it is extended, and by how much.
     pub(crate) fn extension(self, policy: &Policy) -> (u64, By) {
         match self {

@@ -14,6 +14,7 @@ use super::{LvmEngine, Turn, fault};
 use crate::care::rules::{self, Fill, Part, Room, Step};
 use crate::care::{Attention, Policy};
 use crate::engine::EngineError;
+use crate::events::Event;
 
 /// Bytes of a block of metadata (Linux, Documentation/admin-guide/device-mapper/
 /// thin-provisioning.rst).
@@ -23,12 +24,20 @@ const METADATA_BLOCK: Bytes = Bytes(4096);
 /// policies are read anew: each try costs a report of LVM.
 const HOLD: Duration = Duration::from_secs(30);
 
+/// From this percentage on an event tells that a part is nearly full, or from where on the policy
+/// refuses new images, if that is less.
+const NEARLY_FULL: u64 = 95;
+/// So many points lower it must have been before it is told again.
+const AGAIN: u64 = 2;
+
 /// What the care remembers between two looks, so that it neither tells nor tries anything twice.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     policies: u64,
     held: HashMap<Part, Instant>,
     told: HashSet<Part>,
+    /// Parts of which an event has told that they are nearly full.
+    nearly: HashSet<Part>,
     health: Option<PoolHealth>,
     error: Option<String>,
 }
@@ -114,6 +123,7 @@ impl LvmEngine {
             {
                 self.extend_part(pool, part, &policy, watch)?;
             }
+            self.tell_nearly_full(pool, part, fills.of(part), &policy, watch);
         }
         Ok(rules::attention(fills.data, fills.metadata, &policy))
     }
@@ -149,6 +159,8 @@ impl LvmEngine {
         self.extend_pool(&turn, &what, pool, part, by)?;
         watch.held.remove(&part);
         watch.told.remove(&part);
+        let event = Event::PoolExtended(part, fill, self.bytes(by));
+        self.events.pool(&self.vg, &pool.name, event);
         let free = self.bytes(self.model().vg.free);
         tracing::info!(
             "extended the {} of thin pool {path} by {}: {}% were in use ({} of {}), and {free} are \
@@ -204,6 +216,29 @@ impl LvmEngine {
         );
     }
 
+    /// Sends an event, once, when a part cannot be extended or is not to be, and is nearly full.
+    fn tell_nearly_full(
+        &self,
+        pool: &Pool,
+        part: Part,
+        fill: Fill,
+        policy: &Policy,
+        watch: &mut Watch,
+    ) {
+        let mark = part.refused_at(policy).min(NEARLY_FULL);
+        // One that was just extended is held no more.
+        let stuck = watch.held.contains_key(&part);
+        let extends = rules::step(part, fill, self.room(), policy) != Step::Rest;
+        if stuck || (!extends && fill.reaches(mark)) {
+            if watch.nearly.insert(part) {
+                let event = Event::PoolNearlyFull(part, fill);
+                self.events.pool(&self.vg, &pool.name, event);
+            }
+        } else if !fill.reaches(mark.saturating_sub(AGAIN)) {
+            watch.nearly.remove(&part);
+        }
+    }
+
     /// Tells when the pool gets better or worse.
     fn tell_health(&self, pool: &Pool, watch: &mut Watch, state: &PoolState) {
         let health = health(state);
@@ -212,6 +247,14 @@ impl LvmEngine {
             return;
         }
         let path = self.path(&pool.name);
+        let event = match health {
+            PoolHealth::Good => before.map(|_| Event::PoolGood),
+            PoolHealth::Full => Some(Event::PoolFull),
+            PoolHealth::ReadOnly | PoolHealth::Failed => Some(Event::PoolNeedsCheck),
+        };
+        if let Some(event) = event {
+            self.events.pool(&self.vg, &pool.name, event);
+        }
         match health {
             PoolHealth::Good if before.is_none() => {}
             PoolHealth::Good => tracing::info!("thin pool {path} takes writes again"),

@@ -42,6 +42,7 @@ use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Used, Volume};
+use crate::events::Events;
 use kernel::Kernel;
 use model::{Model, is_outgoing, visible_size};
 
@@ -58,6 +59,7 @@ pub struct LvmEngine {
     turn: Mutex<()>,
     busy: Busy,
     policies: Arc<Policies>,
+    events: Events,
     watch: Mutex<care::Watch>,
     told: udev::Told,
     /// Changes that were made through `lvm`.
@@ -76,6 +78,11 @@ impl LvmEngine {
     /// Lets `policies` say when its pool is extended, and when nothing new is made in it.
     pub fn with_policies(self, policies: Arc<Policies>) -> LvmEngine {
         LvmEngine { policies, ..self }
+    }
+
+    /// Tells of its pool by `events` as well.
+    pub fn with_events(self, events: Events) -> LvmEngine {
+        LvmEngine { events, ..self }
     }
 
     fn turn(&self) -> Turn<'_> {

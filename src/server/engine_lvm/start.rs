@@ -16,6 +16,7 @@ use super::udev::Told;
 use super::{LvmEngine, fault};
 use crate::brick::busy::Busy;
 use crate::engine::EngineError;
+use crate::events::Events;
 
 impl LvmEngine {
     /// Opens the VG, and the thin pool in it that images are to come from.
@@ -54,6 +55,7 @@ impl LvmEngine {
             turn: Mutex::new(()),
             busy: Busy::default(),
             policies: Arc::default(),
+            events: Events::default(),
             watch: Mutex::default(),
             told,
             changes,

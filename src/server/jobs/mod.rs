@@ -25,6 +25,7 @@ use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobInfo, JobKind, JobState};
 
 use crate::care::Policies;
+use crate::events::Events;
 use job::Job;
 pub(crate) use mover::Mover;
 pub(crate) use place::Place;
@@ -55,6 +56,7 @@ struct About {
 
 #[derive(Debug, Default)]
 struct List {
+    events: Events,
     store: Option<Store>,
     /// The last number that was given to a job.
     last: u64,
@@ -68,6 +70,11 @@ impl Jobs {
             policies,
             list: Mutex::default(),
         }
+    }
+
+    /// Tells of those that fail by `events`.
+    pub(crate) fn tell(&self, events: Events) {
+        self.list().events = events;
     }
 
     /// Keeps jobs in `folder`, and goes on with those that are there.
@@ -225,6 +232,9 @@ impl List {
             record.name,
             why.unwrap_or_default()
         );
+        if state == JobState::Failed {
+            self.events.job_failed(&job.info(|_, _| true));
+        }
         self.keep(id);
         self.forget_old();
     }

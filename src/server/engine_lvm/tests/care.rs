@@ -4,6 +4,7 @@ use bd_proto::PoolHealth;
 
 use super::*;
 use crate::care::PolicyFile;
+use crate::events::{Events, Target};
 
 /// Policies that hold for every group.
 fn policies(text: &str) -> Arc<Policies> {
@@ -63,6 +64,58 @@ fn a_pool_is_extended_before_it_is_full() {
         assert_eq!(bench.commands(), [] as [&str; 0]);
     }
     assert_eq!(self::bench(None).engine.tend(), Attention::None);
+}
+
+#[test]
+fn events_tell_of_a_pool() {
+    let (mut bench, _) = cared_for(NO_RESERVE, EMPTY);
+    let notifier = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    notifier.set_nonblocking(true).unwrap();
+    let target = Target::Address(notifier.local_addr().unwrap());
+    bench.engine = bench.engine.with_events(Events::to(target).unwrap());
+    // What has come since, by its kind and part.
+    let came = || {
+        let mut came = Vec::new();
+        let mut bytes = [0; 1000];
+        while let Ok(len) = notifier.recv(&mut bytes) {
+            let text = String::from_utf8(bytes[..len].to_vec()).unwrap();
+            assert!(text.contains(" 140 source=gluster-bdd;kind="), "{text}");
+            assert!(text.contains(";vg=vg0;pool=pool"), "{text}");
+            let word = |key| {
+                let (_, rest) = text.split_once(key)?;
+                rest.split(';').next().map(str::to_owned)
+            };
+            came.push(word("kind=").unwrap() + " " + &word("part=").unwrap_or_default());
+        }
+        came
+    };
+    let tend = |line| {
+        says(&bench, line);
+        bench.engine.tend();
+        came()
+    };
+    let nothing = [] as [&str; 0];
+    assert_eq!(tend(EMPTY), nothing);
+    assert_eq!(tend(NEARLY), ["pool_extended data"]);
+    // Nothing is left to extend it by: that is told once.
+    bench.lvm.state().vg.free = Extents(0);
+    assert_eq!(tend(NEARLY), ["pool_nearly_full data"]);
+    assert_eq!(tend(NEARLY), nothing);
+    assert_eq!(tend(FULL), ["pool_full "]);
+    assert_eq!(tend(EMPTY), ["pool_good "]);
+    assert_eq!(tend(LITTLE_METADATA), ["pool_nearly_full metadata"]);
+    let broken = "1 1024/1024 15/1600 - ro discard_passdown error_if_no_space needs_check 256";
+    assert_eq!(tend(broken), ["pool_needs_check "]);
+    assert_eq!(tend("Fail"), ["pool_needs_check "]);
+    // A pool that is never extended has the mark of its refusals.
+    let never = PolicyFile::parse(
+        "/p".as_ref(),
+        "[default]\nextend_at = 100\nrefuse_at = 80\n",
+    );
+    bench.engine.policies.set(never.unwrap());
+    assert_eq!(tend(EMPTY), ["pool_good "]);
+    assert_eq!(tend(NEARLY), ["pool_nearly_full data"]);
+    assert_eq!(tend(NEARLY), nothing);
 }
 
 #[test]

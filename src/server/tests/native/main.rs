@@ -5,6 +5,8 @@ mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod every_point;
 #[cfg(test)]
 mod init;
