@@ -74,10 +74,11 @@ pub enum Change {
         /// Its new name.
         to: LvName,
     },
-    /// Removes the LV of this identity, whatever its name, unless it has copy-on-write snapshots.
+    /// Removes the LVs of these identities, whatever their names, but for those that have
+    /// copy-on-write snapshots.
     Remove {
-        /// The LV.
-        uuid: LvmUuid,
+        /// The LVs; one at least.
+        uuids: Vec<LvmUuid>,
     },
     /// Activates an LV if it still has this identity.
     Activate {
@@ -148,6 +149,12 @@ pub enum Change {
         /// The last extent.
         last: u64,
     },
+    /// Takes back what a move of extents has not moved yet, and ends it. Nothing is done if no
+    /// move of that physical volume is under way.
+    AbortMove {
+        /// The physical volume.
+        pv: PvName,
+    },
     /// Lets new LVs take extents of a physical volume, or not.
     Allocate {
         /// The physical volume.
@@ -167,7 +174,8 @@ pub enum Change {
 pub enum Done {
     /// It was done.
     Changed,
-    /// No LV of the given identity was there under the given name, and nothing was done.
+    /// No LV of the given identity was there under the given name, and nothing was done. Of several
+    /// that were to be removed some may be gone.
     NotThere,
 }
 
@@ -177,9 +185,19 @@ fn add_tags(line: &mut String, option: &str, tags: &[Tag]) {
     }
 }
 
+/// Selects LVs by their identities.
+fn any_of(uuids: &[LvmUuid]) -> String {
+    let each: Vec<String> = uuids.iter().map(|uuid| format!("lv_uuid={uuid}")).collect();
+    each.join(" || ")
+}
+
 /// Every new LV is active, is not wiped by LVM, and carries the flag that keeps it inactive at
 /// the host's start: guests' VGs inside LVs must stay invisible to the host.
 const NEW: &str = "-ay -K -ky -Wn";
+
+/// Where LVM activates what a move or a conversion has not finished, it would fork this process to
+/// watch it to its end.
+const NO_POLL: &str = "--poll n";
 
 impl Change {
     /// The LVM command and its arguments, without settings.
@@ -239,11 +257,12 @@ impl Change {
                 format!("lvreduce -f -y --nofsck -l {} {vg}/{name}", extents.0)
             }
             Change::Rename { from, to } => format!("lvrename {vg} {from} {to}"),
-            Change::Remove { uuid } => {
-                format!("lvremove -y -S \"lv_uuid={uuid} && lv_role!={{thickorigin}}\" {vg}")
+            Change::Remove { uuids } => {
+                let any = any_of(uuids);
+                format!("lvremove -y -S \"({any}) && lv_role!={{thickorigin}}\" {vg}")
             }
             Change::Activate { name, uuid } => {
-                format!("lvchange -ay -K -S lv_uuid={uuid} {vg}/{name}")
+                format!("lvchange -ay {NO_POLL} -K -S lv_uuid={uuid} {vg}/{name}")
             }
             Change::Deactivate { name, uuid } => {
                 format!("lvchange -an -S lv_uuid={uuid} {vg}/{name}")
@@ -267,7 +286,7 @@ impl Change {
                 let _ = write!(line, " {vg}");
                 line
             }
-            Change::ActivatePool { pool } => format!("lvchange -ay -K {vg}/{pool}"),
+            Change::ActivatePool { pool } => format!("lvchange -ay {NO_POLL} -K {vg}/{pool}"),
             Change::ExtendPool { pool, by } => format!("lvextend -l +{} {vg}/{pool}", by.0),
             Change::ExtendPoolMetadata { pool, by } => {
                 format!("lvextend --poolmetadatasize +{}b {vg}/{pool}", by.0)
@@ -275,9 +294,10 @@ impl Change {
             Change::DeactivatePoolParts { pool } => {
                 format!("lvchange -an -y {vg}/{pool}_tmeta {vg}/{pool}_tdata")
             }
-            Change::RefreshVg => format!("vgchange --refresh {vg}"),
+            Change::RefreshVg => format!("vgchange --refresh {NO_POLL} {vg}"),
             // It looks for the end without a pause: the moves are small.
             Change::Move { pv, first, last } => format!("pvmove -i 0 {pv}:{first}-{last}"),
+            Change::AbortMove { pv } => format!("pvmove -i 0 --abort {pv}"),
             Change::Allocate { pv, allow: true } => format!("pvchange -x y {pv}"),
             Change::Allocate { pv, allow: false } => format!("pvchange -x n {pv}"),
             Change::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
@@ -292,7 +312,10 @@ impl Change {
     /// The command and its object, for messages.
     pub(crate) fn title(&self, vg: &VgName) -> String {
         match (self, self.words()) {
-            (Change::Remove { uuid }, (command, _)) => format!("{command} {vg} {uuid}"),
+            (Change::Remove { uuids }, (command, _)) => {
+                let of: Vec<String> = uuids.iter().map(LvmUuid::to_string).collect();
+                format!("{command} {vg} {}", of.join(" "))
+            }
             (_, (command, Some(name))) => format!("{command} {vg}/{name}"),
             (_, (command, None)) => format!("{command} {vg}"),
         }
@@ -321,17 +344,27 @@ impl Change {
             Change::ExtendPoolMetadata { pool, .. } => ("lvextend --poolmetadatasize", Some(pool)),
             Change::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
             Change::Move { .. } => ("pvmove", None),
+            Change::AbortMove { .. } => ("pvmove --abort", None),
             Change::Allocate { .. } => ("pvchange -x", None),
             Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
         }
     }
 
+    /// Whether it suspends images and pools alone, and no other LV of the host.
+    pub(crate) fn is_light(&self) -> bool {
+        !matches!(
+            self,
+            Change::Move { .. } | Change::AbortMove { .. } | Change::RefreshVg
+        )
+    }
+
     /// Whether LVM reports success without doing anything when the identity does not match, so
-    /// that the messages must tell. Activation is silent, and is seen in the kernel instead.
-    pub(crate) fn tells_by_message(&self) -> Option<&'static str> {
+    /// that the messages must tell: what they say, and how many do when all is done. Activation is
+    /// silent, and is seen in the kernel instead.
+    pub(crate) fn tells_by_messages(&self) -> Option<(&'static str, usize)> {
         match self {
-            Change::Remove { .. } => Some("successfully removed"),
-            Change::Retag { .. } => Some(" changed"),
+            Change::Remove { uuids } => Some(("successfully removed", uuids.len())),
+            Change::Retag { .. } => Some((" changed", 1)),
             _ => None,
         }
     }
@@ -414,15 +447,20 @@ mod tests {
                 "lvrename vg0 a b".to_owned(),
             ),
             (
-                Change::Remove { uuid: uuid.clone() },
-                format!("lvremove -y -S \"lv_uuid={uuid} && lv_role!={{thickorigin}}\" vg0"),
+                Change::Remove {
+                    uuids: vec![uuid.clone(); 2],
+                },
+                format!(
+                    "lvremove -y -S \"(lv_uuid={uuid} || lv_uuid={uuid}) && \
+                     lv_role!={{thickorigin}}\" vg0"
+                ),
             ),
             (
                 Change::Activate {
                     name: name("a"),
                     uuid: uuid.clone(),
                 },
-                format!("lvchange -ay -K -S lv_uuid={uuid} vg0/a"),
+                format!("lvchange -ay --poll n -K -S lv_uuid={uuid} vg0/a"),
             ),
             (
                 Change::Retag {
@@ -460,6 +498,12 @@ mod tests {
                     last: 23,
                 },
                 "pvmove -i 0 /dev/sdb:8-23".to_owned(),
+            ),
+            (
+                Change::AbortMove {
+                    pv: "/dev/sdb".parse().unwrap(),
+                },
+                "pvmove -i 0 --abort /dev/sdb".to_owned(),
             ),
             (
                 Change::Allocate {

@@ -6,13 +6,13 @@ use std::time::Instant;
 use bd_model::{LvName, VgName};
 
 use crate::ffi::{Handle, Message};
-use crate::pv::{parse_pv, pv_line};
+use crate::pv::{moves_line, parse_moves, parse_pv, pv_line};
 use crate::report::{
     lvs_line, parse_pool, parse_thin_devices, parse_vg, pool_line, thin_devices_line, vgs_line,
 };
 use crate::{
-    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, PoolReport, PvName, PvReport, ThinDevice,
-    VgReport,
+    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, MoveReport, PoolReport, PvName, PvReport,
+    ThinDevice, VgReport,
 };
 
 /// Level of messages that say why a command failed.
@@ -25,6 +25,8 @@ const ERROR: i32 = 3;
 pub struct Door {
     jobs: Sender<Job>,
     settings: String,
+    /// Added for changes that suspend nothing that this process may need.
+    light: &'static str,
 }
 
 struct Job {
@@ -69,13 +71,21 @@ impl Door {
             Ok(Err(error)) => return Err(LvmError::failed(START, error)),
             Err(_) => return Err(LvmError::failed(START, "its thread has ended")),
         }
-        let door = Door { jobs, settings };
+        let door = Door {
+            jobs,
+            settings,
+            light: config.light(),
+        };
         door.run("lvm version", "version")?;
         Ok(door)
     }
 
     fn run(&self, title: &str, line: &str) -> Result<Output, LvmError> {
-        let full = format!("{line} --config '{}'", self.settings);
+        self.run_with("", title, line)
+    }
+
+    fn run_with(&self, more: &str, title: &str, line: &str) -> Result<Output, LvmError> {
+        let full = format!("{line} --config '{}{more}'", self.settings);
         tracing::debug!(line, "lvm command");
         let begun = Instant::now();
         let line = CString::new(full).map_err(|e| LvmError::failed(title, e))?;
@@ -162,11 +172,22 @@ impl Lvm for Door {
         parse_pv(&title, &output.report)
     }
 
+    fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError> {
+        let title = format!("lvs -a {vg}");
+        let output = self.run(&title, &moves_line(vg))?;
+        parse_moves(&title, &output.report)
+    }
+
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
-        let output = self.run(&change.title(vg), &change.line(vg))?;
-        let done = change
-            .tells_by_message()
-            .is_none_or(|text| output.messages.iter().any(|message| message.contains(text)));
+        let more = match change.is_light() {
+            true => self.light,
+            false => "",
+        };
+        let output = self.run_with(more, &change.title(vg), &change.line(vg))?;
+        let done = change.tells_by_messages().is_none_or(|(text, all)| {
+            let told = output.messages.iter().filter(|said| said.contains(text));
+            told.count() >= all
+        });
         Ok(if done { Done::Changed } else { Done::NotThere })
     }
 }

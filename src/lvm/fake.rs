@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bd_model::{Bytes, Extents, LvName, VgName};
 
 use crate::{
-    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PoolReport, PvName, PvReport,
-    Tag, ThinDevice, VgReport,
+    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, MoveReport, PoolReport, PvName,
+    PvReport, Tag, ThinDevice, VgReport,
 };
 
 /// One VG in memory, with 4 MiB extents.
@@ -27,6 +27,8 @@ pub struct FakeVg {
     pub thin_devices: Vec<ThinDevice>,
     /// What is reported for physical volumes.
     pub pvs: Vec<PvReport>,
+    /// Moves that were cut short.
+    pub moves: Vec<MoveReport>,
     /// LVs that are active.
     pub active: HashSet<LvmUuid>,
     /// Errors to give instead of doing the next changes; `None` lets one pass.
@@ -59,6 +61,7 @@ impl FakeLvm {
             pool: None,
             thin_devices: Vec::new(),
             pvs: Vec::new(),
+            moves: Vec::new(),
             active: HashSet::new(),
             failures: VecDeque::new(),
             log: Vec::new(),
@@ -262,7 +265,11 @@ impl FakeVg {
                     }
                 }
             }
-            Change::Remove { uuid } => return Ok(self.remove(uuid)),
+            Change::Remove { uuids } => {
+                let done: Vec<Done> = uuids.iter().map(|uuid| self.remove(uuid)).collect();
+                let all = done.iter().all(|done| *done == Done::Changed);
+                return Ok(if all { Done::Changed } else { Done::NotThere });
+            }
             Change::Activate { name, uuid } => {
                 if self.matching(title, name, uuid)?.is_some() {
                     self.active.insert(uuid.clone());
@@ -311,6 +318,7 @@ impl FakeVg {
                     .map(|(start, len)| (start + moved, Extents(len.0 - moved)))
                     .filter(|(_, len)| len.0 > 0);
             }
+            Change::AbortMove { pv } => self.moves.retain(|report| report.pv != *pv),
             Change::Allocate { .. } => {}
             Change::ErrorWhenFull { pool } => {
                 self.need(title, pool)?;
@@ -378,6 +386,12 @@ impl Lvm for FakeLvm {
         found.ok_or_else(|| error(LvmErrorKind::NotFound, &title, "not found"))
     }
 
+    fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError> {
+        let mut state = self.state();
+        state.log.push(format!("lvs -a {vg}"));
+        Ok(state.moves.clone())
+    }
+
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
         let mut state = self.state();
         let title = change.title(vg);
@@ -417,8 +431,12 @@ mod tests {
         assert_eq!(fake.report(&vg).unwrap().free, Extents(95));
         let id = |name: &LvName| fake.state().lv(name).map(|lv| lv.uuid.clone()).unwrap();
         let (a, s) = (
-            Change::Remove { uuid: id(&a) },
-            Change::Remove { uuid: id(&s) },
+            Change::Remove {
+                uuids: vec![id(&a)],
+            },
+            Change::Remove {
+                uuids: vec![id(&s)],
+            },
         );
         assert_eq!(fake.change(&vg, &a), Ok(Done::NotThere));
         assert_eq!(fake.change(&vg, &s), Ok(Done::Changed));

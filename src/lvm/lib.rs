@@ -32,7 +32,7 @@ pub use config::LvmConfig;
 pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
-pub use pv::{PvName, PvNameError, PvReport};
+pub use pv::{MoveReport, PvName, PvNameError, PvReport};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
 pub use stamp::{STAMP_AT, STAMP_LEN, metadata_stamp};
 pub use tag::{Tag, TagError};
@@ -52,6 +52,9 @@ pub trait Lvm: std::fmt::Debug + Send + Sync {
 
     /// Reads what lies on a physical volume.
     fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError>;
+
+    /// Reads which moves of extents are under way in a VG, or were cut short.
+    fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError>;
 
     /// Changes a VG or one of its LVs by one LVM command.
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError>;

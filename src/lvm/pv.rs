@@ -75,6 +75,55 @@ struct Section {
     pv: Vec<Row>,
 }
 
+/// A move of extents that is under way, or that was cut short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveReport {
+    /// The physical volume that they leave.
+    pub pv: PvName,
+    /// What is moved in all.
+    pub size: Bytes,
+}
+
+/// Moves are mirrors, which only `-a` shows; they alone have a source.
+pub(crate) fn moves_line(vg: &VgName) -> String {
+    format!(
+        "lvs -a --reportformat json --units b --nosuffix -o move_pv,lv_size -S move_pv=~^/ {vg}"
+    )
+}
+
+#[derive(Deserialize)]
+struct MovesDocument {
+    report: Vec<MovesSection>,
+}
+
+#[derive(Deserialize)]
+struct MovesSection {
+    #[serde(default)]
+    lv: Vec<MoveRow>,
+}
+
+#[derive(Deserialize)]
+struct MoveRow {
+    move_pv: String,
+    lv_size: String,
+}
+
+/// Reads what [`moves_line`] gave.
+pub(crate) fn parse_moves(operation: &str, json: &str) -> Result<Vec<MoveReport>, LvmError> {
+    let unreadable = |what: &dyn fmt::Display| {
+        LvmError::failed(operation, format!("its report cannot be read: {what}"))
+    };
+    let document: MovesDocument = serde_json::from_str(json).map_err(|e| unreadable(&e))?;
+    let rows = document.report.into_iter().flat_map(|s| s.lv);
+    rows.map(|row| {
+        Ok(MoveReport {
+            pv: row.move_pv.parse().map_err(|e| unreadable(&e))?,
+            size: Bytes(row.lv_size.parse().map_err(|e| unreadable(&e))?),
+        })
+    })
+    .collect()
+}
+
 /// LVM 2.03.16 gives each value as text.
 #[derive(Deserialize)]
 struct Row {
@@ -169,5 +218,16 @@ mod tests {
         let nobodys = row(0, 1, "free").replace("vg0", "");
         let error = parse_pv("pvs", &report(&[nobodys])).unwrap_err();
         assert!(error.to_string().contains("belongs to no volume group"));
+    }
+
+    #[test]
+    fn moves_are_found() {
+        let json = r#"{"report":[{"lv":[{"move_pv":"/dev/sdb","lv_size":"67108864"}]}]}"#;
+        let moves = parse_moves("lvs", json).unwrap();
+        let (pv, size) = ("/dev/sdb".parse().unwrap(), Bytes(64 << 20));
+        assert_eq!(moves, [MoveReport { pv, size }]);
+        assert_eq!(parse_moves("lvs", r#"{"report":[{"lv":[]}]}"#).unwrap(), []);
+        let vg = "vg0".parse().unwrap();
+        assert!(moves_line(&vg).ends_with("-S move_pv=~^/ vg0"));
     }
 }

@@ -251,8 +251,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// Moves a piece of what lies on a disk to other disks of the group, while its users go on;
-    /// answers the bytes that are left. If `is_new`, it only sees to it that nothing new comes there.
-    fn move_piece(&self, pv: &PvName, _is_new: bool) -> Result<u64, EngineError> {
+    /// answers the bytes that are left. A piece has `most` bytes, or less where the engine has it
+    /// so, but one extent at least. If `is_new`, it only sees to it that nothing new comes there.
+    fn move_piece(&self, pv: &PvName, _is_new: bool, _most: Bytes) -> Result<u64, EngineError> {
         Err(EngineError::new(
             FaultKind::Unsupported,
             format!("cannot move what lies on {pv}: images are no logical volumes here"),

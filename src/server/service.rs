@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
@@ -114,20 +114,18 @@ impl Service {
         self.jobs.all(|kind, brick| self.is_ready(kind, brick))
     }
 
-    /// Moves a piece of what lies on a disk that is to be emptied; `false` if there is none.
-    pub fn move_piece(&self) -> bool {
-        let Some(next) = self
+    /// Moves a piece of what lies on a disk that is to be emptied; answers how long to rest then.
+    /// `None` if there is no such disk.
+    pub fn move_piece(&self) -> Option<Duration> {
+        let next = self
             .jobs
-            .next_evacuation(|kind, brick| self.is_ready(kind, brick))
-        else {
-            return false;
-        };
-        let brick = self.bricks().get(&next.brick).cloned();
-        if let Some(brick) = brick {
-            let left = brick.engine().move_piece(&next.pv, next.is_new);
-            self.jobs.moved(next.id, left.map_err(Fault::from));
-        }
-        true
+            .next_evacuation(|kind, brick| self.is_ready(kind, brick))?;
+        let brick = self.bricks().get(&next.brick).cloned()?;
+        let begun = Instant::now();
+        let engine = brick.engine();
+        let left = engine.move_piece(&next.pv, next.is_new, next.most());
+        let moved = self.jobs.moved(next.id, left.map_err(Fault::from));
+        Some(next.rest(moved, begun.elapsed()))
     }
 
     fn evacuate(&self, device: &str) -> Result<JobInfo, Fault> {

@@ -31,6 +31,8 @@ pub struct Policy {
     pub hydrate: bool,
     /// Bytes a second that this may do at most; none is any number.
     pub hydrate_rate: Option<Bytes>,
+    /// Bytes a second that are moved at most from a disk which is to be emptied; none is any number.
+    pub evacuate_rate: Option<Bytes>,
 }
 
 impl Default for Policy {
@@ -46,6 +48,7 @@ impl Default for Policy {
             overprovision: None,
             hydrate: true,
             hydrate_rate: None,
+            evacuate_rate: None,
         }
     }
 }
@@ -111,6 +114,8 @@ struct Table {
     hydrate: Option<bool>,
     #[serde(default, deserialize_with = "rate")]
     hydrate_rate: Option<Bytes>,
+    #[serde(default, deserialize_with = "rate")]
+    evacuate_rate: Option<Bytes>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,7 +184,13 @@ impl Table {
             overprovision,
             hydrate,
             hydrate_rate,
+            evacuate_rate,
         } = self;
+        // What says "any" in a group's table counts, too.
+        let limit = |own: Option<Bytes>, below: Option<Bytes>| match own {
+            Some(rate) => Some(rate).filter(|rate| rate.0 > 0),
+            None => below,
+        };
         Policy {
             extend_at: extend_at.unwrap_or(below.extend_at),
             extend_by: extend_by.unwrap_or(below.extend_by),
@@ -193,10 +204,8 @@ impl Table {
                 None => below.overprovision,
             },
             hydrate: hydrate.unwrap_or(below.hydrate),
-            hydrate_rate: match hydrate_rate {
-                Some(rate) => Some(rate).filter(|rate| rate.0 > 0),
-                None => below.hydrate_rate,
-            },
+            hydrate_rate: limit(hydrate_rate, below.hydrate_rate),
+            evacuate_rate: limit(evacuate_rate, below.evacuate_rate),
         }
     }
 }
@@ -258,6 +267,10 @@ mod tests {
         assert_eq!((vg0.reserve, vg0.overprovision), (By::Percent(5), None));
         assert_eq!(file.of(&"a.b".parse().unwrap()).refuse_at, 100);
         assert_eq!(parse("").unwrap(), PolicyFile::default());
+        let moves =
+            parse("[default]\nevacuate_rate = \"8M\"\n[vg.a]\nevacuate_rate = \"0\"\n").unwrap();
+        let of = |vg: &str| moves.of(&vg.parse().unwrap()).evacuate_rate;
+        assert_eq!((of("a"), of("b")), (None, Some(Bytes(8 << 20))));
         let jobs = parse("[default]\nhydrate_rate = \"5M\"\n[vg.a]\nhydrate = false\n[vg.b]\nhydrate_rate = \"0\"\n").unwrap();
         let of = |vg: &str| {
             let policy = jobs.of(&vg.parse().unwrap());
@@ -307,6 +320,10 @@ mod tests {
                 "[vg.v]\nhydrate_rate = \"fast\"\n",
                 "line 2, hydrate_rate: \"fast\" is not a size",
             ),
+            (
+                "[vg.v]\nevacuate_rate = \"1K\"\n",
+                "line 2, evacuate_rate: \"1K\" a second is too slow",
+            ),
             ("[vg.v]\nhydrate = 1\n", "line 2, hydrate: "),
             ("[vg.-v]\nextend_at = 80\n", "line 1"),
             ("[defaults]\nextend_at = 80\n", "line 1: unknown field"),
@@ -350,6 +367,7 @@ mod tests {
             "overprovision",
             "hydrate",
             "hydrate_rate",
+            "evacuate_rate",
         ] {
             assert!(shown.contains(&format!("\n{key} = ")), "{key}");
         }

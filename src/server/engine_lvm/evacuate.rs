@@ -6,7 +6,7 @@ use bd_model::{Bytes, Extents};
 use super::{LvmEngine, fault};
 use crate::engine::EngineError;
 
-/// Bytes moved by one command: LVM's one thread is taken for so long.
+/// Bytes moved by one command at most: LVM's one thread is taken for so long.
 const PIECE: Bytes = Bytes(64 << 20);
 
 impl LvmEngine {
@@ -17,10 +17,16 @@ impl LvmEngine {
         Ok(Some(report).filter(|report| report.vg == self.vg))
     }
 
-    /// Moves the first piece of what lies on a disk; answers the bytes that are left.
+    /// Moves the first piece of what lies on a disk, of `most` bytes or one extent; answers the
+    /// bytes that are left.
     ///
     /// All other changes of the group wait for it: they never meet an LV that is being moved.
-    pub(super) fn move_from(&self, pv: &PvName, is_new: bool) -> Result<u64, EngineError> {
+    pub(super) fn move_from(
+        &self,
+        pv: &PvName,
+        is_new: bool,
+        most: Bytes,
+    ) -> Result<u64, EngineError> {
         let what = format!("move what lies on {pv}");
         let turn = self.turn();
         let report = self.look_at_disk(pv)?.ok_or_else(|| {
@@ -34,7 +40,8 @@ impl LvmEngine {
         let Some((first, len)) = report.first.filter(|_| !is_new) else {
             return Ok(bytes(report.used.0));
         };
-        let piece = (PIECE.0 / report.extent_size.0.max(1)).max(1).min(len.0);
+        let extents = |bytes: Bytes| (bytes.0 / report.extent_size.0.max(1)).max(1);
+        let piece = extents(most.min(PIECE)).min(len.0);
         let change = Change::Move {
             pv: pv.clone(),
             first,
@@ -49,6 +56,28 @@ impl LvmEngine {
             .look_at_disk(pv)?
             .map_or(Extents(0), |report| report.used);
         Ok(bytes(left.0))
+    }
+
+    /// Takes back a piece whose move a kill or a power cut has cut short. LVM changes no LV that is
+    /// being moved, and where it activates one it would go on with the move by itself.
+    ///
+    /// A move of more than a piece is an admin's, who ends it as he began it.
+    pub(super) fn take_back_moves(&self) -> Result<(), EngineError> {
+        let what = format!("end the moves in volume group {}", self.vg);
+        let moves = self.lvm.moves(&self.vg).map_err(|e| fault::lvm(&what, e))?;
+        for cut in moves {
+            let (pv, size) = (&cut.pv, cut.size);
+            if size > PIECE.max(self.extent) {
+                tracing::info!(vg = %self.vg, "{size} are being moved from {pv}, not by this server");
+                continue;
+            }
+            tracing::warn!(vg = %self.vg, "taking back what was being moved from {pv}: {size}");
+            let change = Change::AbortMove { pv: pv.clone() };
+            self.lvm
+                .change(&self.vg, &change)
+                .map_err(|e| fault::lvm(&what, e))?;
+        }
+        Ok(())
     }
 
     /// Lets new LVs come to a disk, or not.

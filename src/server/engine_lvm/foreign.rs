@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use bd_lvm::{Change, Done, Lvm, LvmError, PoolReport, PvName, PvReport, ThinDevice, VgReport};
+use bd_lvm::{
+    Change, Done, Lvm, LvmError, MoveReport, PoolReport, PvName, PvReport, ThinDevice, VgReport,
+};
 use bd_model::{LvName, VgName};
 
 use super::LvmEngine;
@@ -51,6 +53,10 @@ impl Lvm for Counted {
 
     fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
         self.lvm.pv(pv)
+    }
+
+    fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError> {
+        self.lvm.moves(vg)
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

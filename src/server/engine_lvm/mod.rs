@@ -61,6 +61,7 @@ pub struct LvmEngine {
     /// Changes that were made through `lvm`.
     changes: Arc<AtomicU64>,
     seen: Mutex<Option<foreign::Seen>>,
+    removals: remove::Removals,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -378,8 +379,8 @@ impl Engine for LvmEngine {
         self.look_at_disk(pv)
     }
 
-    fn move_piece(&self, pv: &PvName, is_new: bool) -> Result<u64, EngineError> {
-        self.move_from(pv, is_new)
+    fn move_piece(&self, pv: &PvName, is_new: bool, most: Bytes) -> Result<u64, EngineError> {
+        self.move_from(pv, is_new, most)
     }
 
     fn allow_disk(&self, pv: &PvName) -> Result<(), EngineError> {

@@ -1,9 +1,14 @@
 //! Removal.
+//!
+//! Removals that wait for their turn at the same time are done by one command: most of what a
+//! command costs is the same for one LV as for many.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-use bd_lvm::{Change, Done, LvReport, LvmErrorKind};
+use bd_lvm::{Change, Done, LvReport, LvmErrorKind, LvmUuid};
 use bd_model::Gfid;
 
 use super::{LvmEngine, fault};
@@ -13,6 +18,61 @@ use crate::engine::{EngineError, Removed};
 /// have a new or changed device open for a moment.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const WAITS: u32 = 6;
+
+/// LVs that go with one command at most: others wait for it.
+const TOGETHER: usize = 32;
+
+/// LVs that are to go.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Whose removal waits for its turn, the oldest first.
+    waiting: Vec<LvmUuid>,
+    /// Those that somebody else has removed along, until they are asked for.
+    gone: HashSet<LvmUuid>,
+}
+
+impl Removals {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An LV is to go as soon as its turn comes.
+    fn wait(&self, uuid: &LvmUuid) {
+        self.queue().waiting.push(uuid.clone());
+    }
+
+    /// Its turn has come: which others go along. `None` if it is gone already.
+    ///
+    /// One that could not go together with others goes alone.
+    fn begin(&self, uuid: &LvmUuid) -> Option<Vec<LvmUuid>> {
+        let mut queue = self.queue();
+        if queue.gone.remove(uuid) {
+            return None;
+        }
+        let before = queue.waiting.len();
+        queue.waiting.retain(|waiting| waiting != uuid);
+        let is_first_try = queue.waiting.len() < before;
+        let others = queue.waiting.len().min(TOGETHER - 1);
+        Some(match is_first_try {
+            true => queue.waiting.drain(..others).collect(),
+            false => Vec::new(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().waiting.len()
+    }
+
+    fn are_gone(&self, uuids: &[LvmUuid]) {
+        self.queue().gone.extend(uuids.iter().cloned());
+    }
+}
 
 impl LvmEngine {
     pub(super) fn remove_volume(&self, gfid: Gfid) -> Result<Removed, EngineError> {
@@ -88,19 +148,40 @@ impl LvmEngine {
 
     /// `None` if LVM found it in use.
     fn remove_once(&self, what: &str, lv: &LvReport) -> Result<Option<Removed>, EngineError> {
+        self.removals.wait(&lv.uuid);
         let turn = self.turn();
-        // By identity: whatever has the name by now, only this LV can go. LVM leaves it where it
-        // has copy-on-write snapshots, which would go with it.
-        match self.lvm.change(
-            &self.vg,
-            &Change::Remove {
-                uuid: lv.uuid.clone(),
-            },
-        ) {
-            Ok(Done::Changed) => {
-                self.model_mut().remove(&lv.uuid);
-                return Ok(Some(Removed::Gone));
+        let Some(others) = self.removals.begin(&lv.uuid) else {
+            return Ok(Some(Removed::Gone));
+        };
+        // By identity: whatever has the name by now, only these LVs can go. LVM leaves those which
+        // have copy-on-write snapshots, for these would go with them.
+        let remove = |others: &[LvmUuid]| {
+            let mut uuids = vec![lv.uuid.clone()];
+            uuids.extend_from_slice(others);
+            let done = self.lvm.change(&self.vg, &Change::Remove { uuids });
+            if done == Ok(Done::Changed) {
+                let mut model = self.model_mut();
+                model.remove(&lv.uuid);
+                others.iter().for_each(|other| model.remove(other));
+                self.removals.are_gone(others);
             }
+            done
+        };
+        let mut done = remove(&others);
+        if done != Ok(Done::Changed) && !others.is_empty() {
+            // One of them was in the way, and LVM has removed some, all or none of the others. Each
+            // goes alone then, and is told what is wrong with it.
+            self.refresh(&turn)?;
+            let is_gone = |uuid: &LvmUuid| self.model().get(uuid).is_none();
+            let gone: Vec<_> = others.into_iter().filter(is_gone).collect();
+            self.removals.are_gone(&gone);
+            done = match is_gone(&lv.uuid) {
+                true => Ok(Done::Changed),
+                false => remove(&[]),
+            };
+        }
+        match done {
+            Ok(Done::Changed) => return Ok(Some(Removed::Gone)),
             Ok(Done::NotThere) => {}
             Err(error) if error.kind == LvmErrorKind::InUse => return Ok(None),
             Err(error) => {

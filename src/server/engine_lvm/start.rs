@@ -10,6 +10,7 @@ use bd_proto::FaultKind;
 use super::foreign::Counted;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
+use super::remove::Removals;
 use super::udev::Told;
 use super::{LvmEngine, fault};
 use crate::brick::busy::Busy;
@@ -56,10 +57,13 @@ impl LvmEngine {
             told,
             changes,
             seen: Mutex::default(),
+            removals: Removals::default(),
         };
         engine.tell_udev();
         // A VG that no brick has taken stays as it is.
         if claimed {
+            // First: LVs that are being moved are locked.
+            engine.take_back_moves()?;
             // Before devices are loaded again, by which LVM also has the pool make what it notes.
             if let Some(name) = pool
                 && let Some(behind) = engine.kernel_behind(name)?

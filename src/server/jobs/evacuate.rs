@@ -11,6 +11,9 @@ use super::{About, Jobs, Place};
 
 /// A job that cannot go on looks again after this.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Where there is a rate, a piece is what may be moved in this time: a command for each second would
+/// be more work for LVM than for the disks.
+const AT_ONCE: u64 = 4;
 
 /// A disk that is to be emptied.
 #[derive(Debug)]
@@ -23,6 +26,26 @@ pub(crate) struct Evacuation {
     pub(crate) pv: PvName,
     /// Nothing was done yet.
     pub(crate) is_new: bool,
+    /// Bytes a second that may be moved; none is any number.
+    rate: Option<Bytes>,
+}
+
+impl Evacuation {
+    /// How much may be moved at once.
+    pub(crate) fn most(&self) -> Bytes {
+        let rate = self.rate.map(|rate| rate.0.saturating_mul(AT_ONCE));
+        Bytes(rate.unwrap_or(u64::MAX))
+    }
+
+    /// How long to rest after a piece of so many bytes, which took so long: as long as that, so
+    /// that LVM is for others half the time, and until no more was moved than the rate allows.
+    pub(crate) fn rest(&self, moved: u64, took: Duration) -> Duration {
+        let allowed = self.rate.map_or(Duration::ZERO, |rate| {
+            let millis = u128::from(moved) * 1000 / u128::from(rate.0.max(1));
+            Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+        });
+        took.max(allowed.saturating_sub(took))
+    }
 }
 
 impl Jobs {
@@ -68,19 +91,21 @@ impl Jobs {
                 && is_ready(record.kind, record.brick)
         });
         let record = &due?.record;
+        let rate = self.policies.of(&record.vg).0.evacuate_rate;
         Some(Evacuation {
             id: record.id,
             brick: record.brick,
             pv: record.name.parse().ok()?,
             is_new: record.total.is_none(),
+            rate,
         })
     }
 
-    /// A piece of an evacuation was moved: what is left, in bytes.
-    pub(crate) fn moved(&self, id: u64, left: Result<u64, Fault>) {
+    /// A piece of an evacuation was moved: what is left, in bytes. Answers how many bytes it had.
+    pub(crate) fn moved(&self, id: u64, left: Result<u64, Fault>) -> u64 {
         let mut list = self.list();
         let Some(job) = list.jobs.get_mut(&id).filter(|j| !j.record.state.is_over()) else {
-            return;
+            return 0;
         };
         let was = job.record.state;
         match left {
@@ -88,8 +113,8 @@ impl Jobs {
                 let total = job.record.total.unwrap_or(left).max(left);
                 let done = total - left;
                 let is_new = job.record.total != Some(total);
-                job.meter
-                    .add(Instant::now(), done.saturating_sub(job.record.done));
+                let piece = done.saturating_sub(job.record.done);
+                job.meter.add(Instant::now(), piece);
                 job.record.total = Some(total);
                 job.record.done = done;
                 if left == 0 {
@@ -98,7 +123,8 @@ impl Jobs {
                          group with: vgreduce {} {}",
                         job.record.vg, job.record.name
                     );
-                    return list.end(id, JobState::Done, Some(why));
+                    list.end(id, JobState::Done, Some(why));
+                    return piece;
                 }
                 if !job.record.held {
                     job.record.state = JobState::Running;
@@ -108,13 +134,15 @@ impl Jobs {
                 if is_new || job.record.state != was {
                     list.keep(id);
                 }
+                piece
             }
-            Err(_) if job.record.held => {}
+            Err(_) if job.record.held => 0,
             Err(fault) => {
                 job.wait(fault.message, PAUSE);
                 if was != JobState::Paused {
                     list.keep(id);
                 }
+                0
             }
         }
     }

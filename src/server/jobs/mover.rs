@@ -24,13 +24,15 @@ impl Mover {
             .name("mover".to_owned())
             .spawn(move || {
                 while !stopped.load(Ordering::SeqCst) {
-                    let begun = Instant::now();
-                    // LVM's one thread is for others as long as it was for this.
-                    let rest = match service.move_piece() {
-                        true => begun.elapsed(),
-                        false => IDLE,
-                    };
-                    std::thread::park_timeout(rest);
+                    let rest = service.move_piece().unwrap_or(IDLE);
+                    // Spurious wakes and those for another reason must not shorten it.
+                    let until = Instant::now() + rest;
+                    while !stopped.load(Ordering::SeqCst)
+                        && let left = until.saturating_duration_since(Instant::now())
+                        && !left.is_zero()
+                    {
+                        std::thread::park_timeout(left);
+                    }
                 }
             })?;
         Ok(Mover {

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bd_dm_thin::Inherited;
 use bd_model::Bytes;
@@ -334,4 +335,15 @@ fn a_disk_is_emptied() {
     assert_eq!(job.state, JobState::Done);
     assert!(job.reason.unwrap().ends_with("vgreduce vg0 /dev/sdb"));
     assert_eq!(jobs.evacuate(&fake, &pv(0)).unwrap(), 2, "once more");
+    let any = next().unwrap();
+    assert_eq!(any.most(), Bytes(u64::MAX));
+    let seconds = Duration::from_secs;
+    assert_eq!(any.rest(64 << 20, seconds(3)), seconds(3));
+    let slow = self::jobs("[vg.vg0]\nevacuate_rate = \"2M\"\n");
+    slow.evacuate(&fake, &pv(50)).unwrap();
+    let slow = slow.next_evacuation(|_, _| true).unwrap();
+    assert_eq!(slow.most(), Bytes(8 << 20));
+    for (moved, took, rest) in [(8, 1, 3), (8, 3, 3), (64, 2, 30), (0, 1, 1)] {
+        assert_eq!(slow.rest(moved << 20, seconds(took)), seconds(rest));
+    }
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bd_lvm::{Change, Done, Lvm, LvmError, PoolReport, PvName, PvReport, ThinDevice, VgReport};
+use bd_lvm::{
+    Change, Done, Lvm, LvmError, MoveReport, PoolReport, PvName, PvReport, ThinDevice, VgReport,
+};
 use bd_model::{LvName, VgName};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -97,6 +99,10 @@ impl Lvm for Measured {
 
     fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
         self.commands.measure("pvs", || self.lvm.pv(pv))
+    }
+
+    fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError> {
+        self.commands.measure("lvs", || self.lvm.moves(vg))
     }
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {

@@ -1,5 +1,7 @@
 //! Removal, merges, and what is left of those that were cut off.
 
+use std::collections::HashSet;
+
 use bd_lvm::ThinDevice;
 
 use super::*;
@@ -141,4 +143,53 @@ fn a_merge_is_whole_whatever_fails() {
             assert_eq!(merged.unwrap().name, name("a"));
         }
     }
+}
+
+/// Removals that wait at the same time go with one command; what is in the way of one is not in the
+/// way of the others.
+#[test]
+fn removals_go_together() {
+    let bench = bench(Some("pool"));
+    let gfids: Vec<Gfid> = (0..6)
+        .map(|number| bench.create(&format!("vm{number}"), ImageKind::Thin))
+        .collect();
+    let uuid = |text: &str| bench.lvm.state().lv(&name(text)).unwrap().uuid.clone();
+    let remove_all = |gfids: &[Gfid]| {
+        let turn = bench.engine.turn();
+        std::thread::scope(|scope| {
+            let removals: Vec<_> = gfids
+                .iter()
+                .map(|gfid| scope.spawn(|| bench.engine.remove(*gfid)))
+                .collect();
+            // All of them wait for their turn before the first has it.
+            while bench.engine.removals.waiting() < gfids.len() {
+                std::thread::yield_now();
+            }
+            drop(turn);
+            let ended = removals.into_iter().map(|removal| removal.join().unwrap());
+            ended.collect::<Vec<_>>()
+        })
+    };
+    let of_three: HashSet<_> = ["vm0", "vm1", "vm2"]
+        .map(|text| uuid(text).to_string())
+        .into();
+    bench.commands();
+    let removed = remove_all(&gfids[..3]);
+    assert!(removed.into_iter().all(|r| r.unwrap() == Removed::Gone));
+    let [command] = &bench.commands()[..] else {
+        panic!("one command");
+    };
+    let words: HashSet<_> = command.split(' ').skip(2).map(str::to_owned).collect();
+    assert_eq!(words, of_three);
+
+    // Nothing is done for all of them, and then by one; an admin has removed the second.
+    let gone = uuid("vm4");
+    bench.lvm.state().vg.lvs.retain(|lv| lv.uuid != gone);
+    bench.lvm.state().failures = [Some(LvmErrorKind::Failed)].into();
+    let removed = remove_all(&gfids[3..]);
+    assert!(removed.into_iter().all(|r| r.unwrap() == Removed::Gone));
+    assert!(bench.engine.model().images() == 0);
+    let commands = bench.commands();
+    let removals = commands.iter().filter(|c| c.starts_with("lvremove"));
+    assert!((2..=4).contains(&removals.count()), "{commands:?}");
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod engine_lvm;
+mod evacuation;
 mod hydration;
 #[path = "../images/mod.rs"]
 mod images;

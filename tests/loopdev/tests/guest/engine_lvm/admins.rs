@@ -137,11 +137,16 @@ fn an_unknown_identity_is_left_alone() {
             assert_eq!(door.change(&group, &retag)?, bd_lvm::Done::NotThere);
             assert_eq!(vg.field("two", "lv_tags")?, "");
             assert_eq!(
-                door.change(&group, &Change::Remove { uuid: uuid.clone() })?,
+                door.change(
+                    &group,
+                    &Change::Remove {
+                        uuids: vec![uuid.clone()]
+                    }
+                )?,
                 bd_lvm::Done::Changed
             );
             assert_eq!(
-                door.change(&group, &Change::Remove { uuid })?,
+                door.change(&group, &Change::Remove { uuids: vec![uuid] })?,
                 bd_lvm::Done::NotThere
             );
             assert_eq!(vg.lvs()?, ["two"]);

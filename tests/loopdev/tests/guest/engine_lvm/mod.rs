@@ -4,7 +4,6 @@ mod admins;
 mod bytes;
 mod contract;
 mod crashes;
-mod evacuate;
 mod refusals;
 
 use std::fs::File;
