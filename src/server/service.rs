@@ -35,6 +35,8 @@ pub struct Service {
     /// Bricks whose processes have a connection: each of those holds the other half.
     served: Mutex<HashMap<BrickId, Weak<()>>>,
     jobs: Jobs,
+    /// Held while a piece of a disk is moved: a job that was cancelled moves nothing more.
+    moving: Mutex<()>,
     histories: Histories,
 }
 
@@ -91,6 +93,7 @@ impl Service {
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
             jobs: Jobs::default(),
+            moving: Mutex::new(()),
             histories: Histories::default(),
         }
     }
@@ -117,6 +120,7 @@ impl Service {
     /// Moves a piece of what lies on a disk that is to be emptied; answers how long to rest then.
     /// `None` if there is no such disk.
     pub fn move_piece(&self) -> Option<Duration> {
+        let _moving = lock(&self.moving);
         let next = self
             .jobs
             .next_evacuation(|kind, brick| self.is_ready(kind, brick))?;
@@ -146,15 +150,31 @@ impl Service {
     }
 
     fn order(&self, id: u64, order: JobOrder) -> Result<JobInfo, Fault> {
-        let job = self
-            .jobs
-            .order(id, order, |kind, brick| self.is_ready(kind, brick))?;
-        if order == JobOrder::Cancel && job.kind == JobKind::Evacuate {
-            let bricks: Vec<_> = self.bricks().values().cloned().collect();
-            let of_group = bricks.iter().find(|brick| brick.dir() == job.brick);
-            if let (Some(brick), Ok(pv)) = (of_group, job.name.parse()) {
-                brick.engine().allow_disk(&pv)?;
-            }
+        let ready = |kind, brick| self.is_ready(kind, brick);
+        match (order, self.jobs.disk(id)) {
+            (JobOrder::Cancel, Some((brick, pv))) => self.cancel_evacuation(id, brick, &pv),
+            _ => self.jobs.order(id, order, ready),
+        }
+    }
+
+    /// Cancels the emptying of a disk after the piece it is at, and lets new volumes come there.
+    fn cancel_evacuation(&self, id: u64, brick: BrickId, pv: &PvName) -> Result<JobInfo, Fault> {
+        let _moving = lock(&self.moving);
+        let ready = |kind, brick| self.is_ready(kind, brick);
+        let attached = self.bricks().get(&brick).cloned();
+        if attached.is_none() && self.jobs.is_over(id) {
+            return self.jobs.order(id, JobOrder::Cancel, ready);
+        }
+        let brick = attached.ok_or_else(|| {
+            let message = format!(
+                "cannot cancel job {id} while its brick does not run, for then nothing new can come to \
+                 {pv} again; start its volume first"
+            );
+            Fault::new(FaultKind::NotAttached, message)
+        })?;
+        let job = self.jobs.order(id, JobOrder::Cancel, ready)?;
+        if brick.engine().disk(pv)?.is_some() {
+            brick.engine().allow_disk(pv)?;
         }
         Ok(job)
     }

@@ -77,6 +77,17 @@ impl Jobs {
             .map_err(|error| Fault::new(FaultKind::Failed, error.to_string()))
     }
 
+    /// The disk that a job empties, and the brick that uses its group; `None` for other jobs, and
+    /// for those that have ended otherwise than by an order.
+    pub(crate) fn disk(&self, id: u64) -> Option<(BrickId, PvName)> {
+        let list = self.list();
+        let record = &list.jobs.get(&id)?.record;
+        let is_one = record.kind == JobKind::Evacuate
+            && (!record.state.is_over() || record.state == JobState::Cancelled);
+        let pv = record.name.parse().ok().filter(|_| is_one)?;
+        Some((record.brick, pv))
+    }
+
     /// The disk whose next piece is to be moved, if there is one. One disk at a time.
     pub(crate) fn next_evacuation(
         &self,

@@ -178,6 +178,14 @@ impl Jobs {
         told.collect()
     }
 
+    /// Whether a job has ended.
+    pub(crate) fn is_over(&self, id: u64) -> bool {
+        let list = self.list();
+        list.jobs
+            .get(&id)
+            .is_none_or(|job| job.record.state.is_over())
+    }
+
     fn list(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -324,6 +324,10 @@ fn a_disk_is_emptied() {
     assert_eq!((job.kind, job.gfid), (JobKind::Evacuate, None));
     jobs.order(1, JobOrder::Pause, |_, _| true).unwrap();
     assert!(next().is_none());
+    assert_eq!(
+        jobs.disk(1).unwrap(),
+        (fake.id, "/dev/sdb".parse().unwrap())
+    );
     jobs.moved(1, Ok(72 << 20));
     assert_eq!(only(&jobs).state, JobState::Paused, "the piece it was at");
     resume(&jobs);
@@ -333,6 +337,7 @@ fn a_disk_is_emptied() {
     jobs.moved(1, Ok(0));
     let job = only(&jobs);
     assert_eq!(job.state, JobState::Done);
+    assert_eq!(jobs.disk(1), None);
     assert!(job.reason.unwrap().ends_with("vgreduce vg0 /dev/sdb"));
     assert_eq!(jobs.evacuate(&fake, &pv(0)).unwrap(), 2, "once more");
     let any = next().unwrap();

@@ -151,6 +151,10 @@ fn under_kills(bed: &mut Bed<'_>, vg: &Vg, first: &str) -> Result<()> {
         }
         fs::write(THROTTLE, "1")?;
     }
+    wait_for("the brick to be served again", || {
+        let state = job()?.state;
+        Ok(state == JobState::Running || state.is_over())
+    })?;
     if !job()?.state.is_over() {
         wait_moving(vg)?;
         gluster_bd(&["job", "cancel", &id])?.ok()?;
