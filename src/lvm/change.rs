@@ -87,12 +87,11 @@ pub enum Change {
         /// The LV.
         uuid: LvmUuid,
     },
-    /// Deactivates an LV if it still has this identity.
+    /// Deactivates the LVs of these identities, whatever their names. Those that are in use stay
+    /// active, and it fails then.
     Deactivate {
-        /// Its name.
-        name: LvName,
-        /// The LV.
-        uuid: LvmUuid,
+        /// The LVs; one at least.
+        uuids: Vec<LvmUuid>,
     },
     /// Changes tags of an LV if it still has this identity.
     Retag {
@@ -264,9 +263,7 @@ impl Change {
             Change::Activate { name, uuid } => {
                 format!("lvchange -ay {NO_POLL} -K -S lv_uuid={uuid} {vg}/{name}")
             }
-            Change::Deactivate { name, uuid } => {
-                format!("lvchange -an -S lv_uuid={uuid} {vg}/{name}")
-            }
+            Change::Deactivate { uuids } => format!("lvchange -an -S \"{}\" {vg}", any_of(uuids)),
             Change::Retag {
                 name,
                 uuid,
@@ -312,7 +309,7 @@ impl Change {
     /// The command and its object, for messages.
     pub(crate) fn title(&self, vg: &VgName) -> String {
         match (self, self.words()) {
-            (Change::Remove { uuids }, (command, _)) => {
+            (Change::Remove { uuids } | Change::Deactivate { uuids }, (command, _)) => {
                 let of: Vec<String> = uuids.iter().map(LvmUuid::to_string).collect();
                 format!("{command} {vg} {}", of.join(" "))
             }
@@ -335,7 +332,7 @@ impl Change {
             Change::Rename { from, .. } => ("lvrename", Some(from)),
             Change::Remove { .. } => ("lvremove", None),
             Change::Activate { name, .. } => ("lvchange -ay", Some(name)),
-            Change::Deactivate { name, .. } => ("lvchange -an", Some(name)),
+            Change::Deactivate { .. } => ("lvchange -an", None),
             Change::Retag { name, .. } => ("lvchange --addtag", Some(name)),
             Change::RetagVg { .. } => ("vgchange --addtag", None),
             Change::RefreshVg => ("vgchange --refresh", None),
@@ -472,6 +469,12 @@ mod tests {
                 format!(
                     "lvchange --deltag gluster_bd.unfinished --addtag {tag} -S lv_uuid={uuid} vg0/a"
                 ),
+            ),
+            (
+                Change::Deactivate {
+                    uuids: vec![uuid.clone(); 2],
+                },
+                format!("lvchange -an -S \"lv_uuid={uuid} || lv_uuid={uuid}\" vg0"),
             ),
             (
                 Change::DeactivatePoolParts { pool: name("pool") },

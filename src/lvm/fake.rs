@@ -275,11 +275,7 @@ impl FakeVg {
                     self.active.insert(uuid.clone());
                 }
             }
-            Change::Deactivate { name, uuid } => {
-                if self.matching(title, name, uuid)?.is_some() {
-                    self.active.remove(uuid);
-                }
-            }
+            Change::Deactivate { uuids } => self.active.retain(|uuid| !uuids.contains(uuid)),
             Change::Retag {
                 name,
                 uuid,

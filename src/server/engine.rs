@@ -234,6 +234,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
         Attention::None
     }
 
+    /// Lets go of what nobody has used for a while, and what comes back at the next use.
+    fn rest_idle(&self) {}
+
     /// How its thin pool is; `None` without one, or while it is not active.
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         Ok(None)

@@ -200,12 +200,13 @@ impl Service {
         self.handle(caller, request).into()
     }
 
-    /// Tries again what had to wait, in all bricks.
+    /// Tries again what had to wait, and lets go of what is idle, in all bricks.
     pub fn tidy(&self) {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         for brick in bricks {
             if let Ok(_entered) = brick.enter(u64::MAX) {
                 brick.retry_removals();
+                brick.engine().rest_idle();
             }
         }
     }

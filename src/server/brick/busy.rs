@@ -34,6 +34,15 @@ impl Busy {
         taken.extend(&images);
         Hold { busy: self, images }
     }
+
+    /// Takes an image, unless somebody works on it.
+    pub(crate) fn try_hold(&self, image: Gfid) -> Option<Hold<'_>> {
+        let mut taken = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.insert(image).then(|| Hold {
+            busy: self,
+            images: vec![image],
+        })
+    }
 }
 
 impl Drop for Hold<'_> {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bd_model::{Bytes, VgName};
 use serde::{Deserialize, Deserializer};
@@ -33,6 +34,8 @@ pub struct Policy {
     pub hydrate_rate: Option<Bytes>,
     /// Bytes a second that are moved at most from a disk which is to be emptied; none is any number.
     pub evacuate_rate: Option<Bytes>,
+    /// After how long an image that nobody has open is deactivated; none means never.
+    pub idle: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -49,6 +52,7 @@ impl Default for Policy {
             hydrate: true,
             hydrate_rate: None,
             evacuate_rate: None,
+            idle: Some(Duration::from_secs(600)),
         }
     }
 }
@@ -116,6 +120,7 @@ struct Table {
     hydrate_rate: Option<Bytes>,
     #[serde(default, deserialize_with = "rate")]
     evacuate_rate: Option<Bytes>,
+    idle: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,6 +190,7 @@ impl Table {
             hydrate,
             hydrate_rate,
             evacuate_rate,
+            idle,
         } = self;
         // What says "any" in a group's table counts, too.
         let limit = |own: Option<Bytes>, below: Option<Bytes>| match own {
@@ -206,6 +212,12 @@ impl Table {
             hydrate: hydrate.unwrap_or(below.hydrate),
             hydrate_rate: limit(hydrate_rate, below.hydrate_rate),
             evacuate_rate: limit(evacuate_rate, below.evacuate_rate),
+            idle: match idle {
+                Some(seconds) => {
+                    Some(Duration::from_secs(seconds.into())).filter(|idle| !idle.is_zero())
+                }
+                None => below.idle,
+            },
         }
     }
 }
@@ -271,6 +283,9 @@ mod tests {
             parse("[default]\nevacuate_rate = \"8M\"\n[vg.a]\nevacuate_rate = \"0\"\n").unwrap();
         let of = |vg: &str| moves.of(&vg.parse().unwrap()).evacuate_rate;
         assert_eq!((of("a"), of("b")), (None, Some(Bytes(8 << 20))));
+        let idle = parse("[default]\nidle = 5\n[vg.a]\nidle = 0\n").unwrap();
+        let of = |vg: &str| idle.of(&vg.parse().unwrap()).idle;
+        assert_eq!((of("a"), of("b")), (None, Some(Duration::from_secs(5))));
         let jobs = parse("[default]\nhydrate_rate = \"5M\"\n[vg.a]\nhydrate = false\n[vg.b]\nhydrate_rate = \"0\"\n").unwrap();
         let of = |vg: &str| {
             let policy = jobs.of(&vg.parse().unwrap());
@@ -325,6 +340,7 @@ mod tests {
                 "line 2, evacuate_rate: \"1K\" a second is too slow",
             ),
             ("[vg.v]\nhydrate = 1\n", "line 2, hydrate: "),
+            ("[vg.v]\nidle = -1\n", "line 2, idle: "),
             ("[vg.-v]\nextend_at = 80\n", "line 1"),
             ("[defaults]\nextend_at = 80\n", "line 1: unknown field"),
             ("[default]\nextend_at 80\n", "line 2"),
@@ -368,6 +384,7 @@ mod tests {
             "hydrate",
             "hydrate_rate",
             "evacuate_rate",
+            "idle",
         ] {
             assert!(shown.contains(&format!("\n{key} = ")), "{key}");
         }

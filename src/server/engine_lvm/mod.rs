@@ -15,6 +15,7 @@ mod create;
 mod evacuate;
 mod fault;
 mod foreign;
+mod idle;
 mod kernel;
 mod mapping;
 mod merge;
@@ -31,6 +32,7 @@ mod udev;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use bd_dm_thin::{Inherited, Spans, ThinState};
 use bd_lvm::{LvReport, Lvm, LvmUuid, PvName, PvReport, Tag, dm_name, dm_uuid};
@@ -62,6 +64,7 @@ pub struct LvmEngine {
     changes: Arc<AtomicU64>,
     seen: Mutex<Option<foreign::Seen>>,
     removals: remove::Removals,
+    idle: idle::Idle,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -176,10 +179,11 @@ impl LvmEngine {
         }
     }
 
-    /// Bytes of a thin LV that are mapped; `None` if the kernel does not know.
+    /// Bytes of a thin LV that are mapped; `None` if neither the kernel nor we know.
     fn mapped(&self, lv: &LvReport) -> Option<Bytes> {
         match self.kernel.thin(&self.dm_uuid(lv)) {
             Ok(Some(ThinState::Working(status))) => status.mapped.bytes(),
+            Ok(None) => self.idle.mapped(&lv.uuid),
             _ => None,
         }
     }
@@ -367,6 +371,10 @@ impl Engine for LvmEngine {
         self.tend_pool()
     }
 
+    fn rest_idle(&self) {
+        self.rest_idle_at(Instant::now());
+    }
+
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         self.pool_care()
     }
@@ -404,7 +412,7 @@ impl Engine for LvmEngine {
             Used {
                 gfid,
                 allocated: match &device {
-                    Some(_) if lv.is_thin() => self.mapped(&lv),
+                    _ if lv.is_thin() => self.mapped(&lv),
                     Some(_) => Some(visible_size(&lv)),
                     None => None,
                 },

@@ -37,6 +37,7 @@ impl LvmEngine {
     /// The device is found by LVM's identity, never by a name that may be somebody else's by now.
     pub(super) fn node(&self, what: &str, lv: &LvReport) -> Result<Node, EngineError> {
         let uuid = self.dm_uuid(lv);
+        self.idle.used(&lv.uuid);
         let find = || {
             self.kernel
                 .by_uuid(&uuid)

@@ -8,6 +8,7 @@ use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
 use super::foreign::Counted;
+use super::idle::Idle;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
 use super::remove::Removals;
@@ -58,6 +59,7 @@ impl LvmEngine {
             changes,
             seen: Mutex::default(),
             removals: Removals::default(),
+            idle: Idle::default(),
         };
         engine.tell_udev();
         // A VG that no brick has taken stays as it is.

@@ -10,6 +10,7 @@ mod bench;
 mod care;
 mod evacuate;
 mod groups;
+mod idle;
 mod kernel;
 mod pools;
 mod removal;

@@ -29,8 +29,12 @@ pub(super) const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if
 
 impl FakeKernel {
     fn device(&self, matches: impl Fn(&str, &str) -> bool) -> Option<DmDevice> {
+        self.devices(matches).into_iter().next()
+    }
+
+    fn devices(&self, matches: impl Fn(&str, &str) -> bool) -> Vec<DmDevice> {
         let state = self.lvm.state();
-        state.vg.lvs.iter().enumerate().find_map(|(index, lv)| {
+        let device = |(index, lv): (usize, &LvReport)| {
             let uuid = dm_uuid(&state.vg.uuid, &lv.uuid);
             let name = dm_name(&state.vg.name, &lv.name);
             (state.active.contains(&lv.uuid) && matches(&uuid, &name)).then(|| DmDevice {
@@ -41,7 +45,8 @@ impl FakeKernel {
                 open_count: *self.open.lock().unwrap(),
                 suspended: false,
             })
-        })
+        };
+        state.vg.lvs.iter().enumerate().filter_map(device).collect()
     }
 }
 
@@ -65,14 +70,12 @@ impl Kernel for FakeKernel {
 
     fn by_prefix(&self, prefix: &str) -> Result<Vec<DmDevice>, DmError> {
         let suspended = *self.suspended.lock().unwrap();
-        let device = self.device(|uuid, _| uuid.starts_with(prefix));
-        Ok(device
-            .map(|device| DmDevice {
-                suspended,
-                ..device
-            })
-            .into_iter()
-            .collect())
+        let devices = self.devices(|uuid, _| uuid.starts_with(prefix));
+        let devices = devices.into_iter().map(|device| DmDevice {
+            suspended,
+            ..device
+        });
+        Ok(devices.collect())
     }
 
     fn thin(&self, uuid: &str) -> Result<Option<ThinState>, DmError> {

@@ -4,6 +4,7 @@ mod admins;
 mod bytes;
 mod contract;
 mod crashes;
+mod idle;
 mod refusals;
 
 use std::fs::File;
