@@ -135,3 +135,38 @@ fn queued_requests_of_a_dead_brick_process_are_refused() {
     let answer = service.answer(&old, create);
     assert!(matches!(answer.reply, Reply::Image(_)), "{answer:?}");
 }
+
+/// What was closed for new volumes must be opened again, and that takes the brick's group.
+#[test]
+fn an_evacuation_is_cancelled_where_its_brick_runs() {
+    let bed = Bed::new();
+    let jobs = bed.path("jobs");
+    fs::create_dir(&jobs).unwrap();
+    let record = serde_json::json!({
+        "id": 1, "kind": "evacuate", "state": "running", "held": false, "brick": bed.id,
+        "dir": bed.path("brick"), "vg": "vg0", "gfid": null, "name": "/dev/sdb", "done": 0,
+        "total": 4_194_304, "before": null, "created": 1, "started": 1, "ended": null,
+        "reason": null,
+    });
+    fs::write(jobs.join("1.json"), record.to_string()).unwrap();
+    let service = service();
+    service.keep_jobs_in(&jobs).unwrap();
+    let caller = service.caller();
+    let cancel = || {
+        let order = Request::OrderJob {
+            id: 1,
+            order: JobOrder::Cancel,
+        };
+        service.answer(&caller, order)
+    };
+    assert_eq!(kind(&cancel()), FaultKind::NotAttached);
+    assert!(service.move_piece().is_none());
+    assert!(is_brick(&service.answer(&caller, bed.attach("brick"))));
+    let is_cancelled = |answer: &Answer| match &answer.reply {
+        Reply::Job(job) => job.state == bd_proto::JobState::Cancelled,
+        other => panic!("{other:?}"),
+    };
+    assert!(is_cancelled(&cancel()));
+    assert!(is_cancelled(&cancel()), "asking twice is no error");
+    assert!(service.move_piece().is_none());
+}

@@ -32,18 +32,12 @@ fn a_disk_is_emptied_under_writes_and_kills() {
             let vg = rig.vg("vg", &[100, 300])?;
             let pool = format!("{}/{POOL}", vg.name());
             let first = disk(&vg);
-            let args = [
-                "-y",
-                "-L",
-                "48m",
-                "-T",
-                &pool,
-                "-Zy",
-                "--errorwhenfull",
-                "y",
-            ];
-            vg.lvm("lvcreate", &[&args[..], &[first.as_str()]].concat())?
-                .ok()?;
+            // Without the small spare copy of the metadata at its beginning, so that the first
+            // piece takes long enough to be met in the middle.
+            let words = "-y -L 48m -Zy --errorwhenfull y --poolmetadataspare n -T";
+            let mut args: Vec<&str> = words.split(' ').collect();
+            args.extend([pool.as_str(), first.as_str()]);
+            vg.lvm("lvcreate", &args)?.ok()?;
             let bed = rig.bed_on(Store::Pool(vg))?;
             emptied(bed)
         },
@@ -70,7 +64,7 @@ fn emptied(mut bed: Bed<'_>) -> Result<()> {
         file.sync_all()?;
     }
     let before = used(&vg)?;
-    ensure!(before >= 68 * MIB, "{before} bytes lie on {first}");
+    ensure!(before >= 64 * MIB, "{before} bytes lie on {first}");
 
     let (stop, round) = (AtomicBool::new(false), AtomicU8::new(0));
     let done = std::thread::scope(|scope| -> Result<()> {
@@ -151,16 +145,21 @@ fn under_kills(bed: &mut Bed<'_>, vg: &Vg, first: &str) -> Result<()> {
         }
         fs::write(THROTTLE, "1")?;
     }
-    wait_for("the brick to be served again", || {
+    fs::write(THROTTLE, "100")?;
+    wait_for("the job to go on", || {
         let state = job()?.state;
         Ok(state == JobState::Running || state.is_over())
     })?;
-    if !job()?.state.is_over() {
-        wait_moving(vg)?;
-        gluster_bd(&["job", "cancel", &id])?.ok()?;
-        ensure!(moves(vg)?.is_empty(), "cancelled in the middle of a piece");
-        ensure!(job()?.state == JobState::Cancelled, "{:?}", job()?);
-    }
+    fs::write(THROTTLE, "1")?;
+    wait_moving(vg)?;
+    // It may have been at its last piece.
+    let cancelled = gluster_bd(&["job", "cancel", &id])?.code == 0;
+    ensure!(moves(vg)?.is_empty(), "cancelled in the middle of a piece");
+    let wanted = match cancelled {
+        true => JobState::Cancelled,
+        false => JobState::Done,
+    };
+    ensure!(job()?.state == wanted, "{:?}", job()?);
     println!("measured: {} of {before} left then", used(vg)?);
     fs::write(THROTTLE, "100")?;
     gluster_bd(&["storage", "evacuate", first])?.ok()?;
