@@ -153,7 +153,17 @@ fn under_kills(bed: &mut Bed<'_>, vg: &Vg, first: &str) -> Result<()> {
     fs::write(THROTTLE, "1")?;
     wait_moving(vg)?;
     // It may have been at its last piece.
-    let cancelled = gluster_bd(&["job", "cancel", &id])?.code == 0;
+    let cancelled = std::thread::scope(|scope| -> Result<bool> {
+        let cancel = scope.spawn(|| gluster_bd(&["job", "cancel", &id]));
+        // It waits for the piece, which need not take long from now on.
+        sleep(Duration::from_secs(1));
+        fs::write(THROTTLE, "100")?;
+        let told = cancel.join();
+        Ok(told
+            .map_err(|_| anyhow::anyhow!("the order panicked"))??
+            .code
+            == 0)
+    })?;
     ensure!(moves(vg)?.is_empty(), "cancelled in the middle of a piece");
     let wanted = match cancelled {
         true => JobState::Cancelled,
@@ -161,7 +171,6 @@ fn under_kills(bed: &mut Bed<'_>, vg: &Vg, first: &str) -> Result<()> {
     };
     ensure!(job()?.state == wanted, "{:?}", job()?);
     println!("measured: {} of {before} left then", used(vg)?);
-    fs::write(THROTTLE, "100")?;
     gluster_bd(&["storage", "evacuate", first])?.ok()?;
     let waited = gluster_bd(&["job", "wait"])?.ok()?;
     ensure!(waited.stdout.contains(": done"), "{waited}");
