@@ -208,8 +208,20 @@ fn no_extents_are_left(bed: &mut Bed<'_>, folder: &Path) -> Result<()> {
     ensure!(output.stdout.contains("100.0% full"), "{output}");
     fs::write(bed.root().join("plain2"), "still")?;
     // What has its chunks can be written and synced; the first one of this image is not mapped.
-    beside.write_all_at(&pattern(7), 4 * MIB)?;
-    beside.sync_all().context("a sync while the pool is full")?;
+    let path = bed.at("b");
+    let sync = || {
+        let file = open(&path)?;
+        file.write_all_at(&pattern(7), 4 * MIB)?;
+        Ok::<_, anyhow::Error>(file.sync_all())
+    };
+    sync()?.context("a sync while the pool is full")?;
+    bed.server().stop()?;
+    match sync()? {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {}
+        other => bail!("a sync that the server cannot help with: {other:?}"),
+    }
+    bed.start_server()?;
+    sync()?.context("a sync after the server's restart")?;
     drop(beside);
     intact(bed, "a", written)?;
     let mut machine = Machine::start(folder, &bed.url("vm")?, DISK)?;
