@@ -6,8 +6,6 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LvmConfig {
     udev: bool,
-    /// Whether memory that no file is behind may go to a disk that LVM suspends.
-    swaps: bool,
     extra: String,
 }
 
@@ -19,7 +17,6 @@ impl LvmConfig {
     pub fn detect() -> LvmConfig {
         LvmConfig {
             udev: Path::new("/run/udev/control").exists(),
-            swaps: fs::read_to_string("/proc/swaps").is_ok_and(|swaps| may_suspend(&swaps)),
             extra: env::var(EXTRA).unwrap_or_default(),
         }
     }
@@ -28,7 +25,6 @@ impl LvmConfig {
     pub fn new(udev: bool) -> LvmConfig {
         LvmConfig {
             udev,
-            swaps: false,
             extra: String::new(),
         }
     }
@@ -39,22 +35,6 @@ impl LvmConfig {
     pub fn with(mut self, extra: &str) -> LvmConfig {
         self.extra = extra.to_owned();
         self
-    }
-
-    /// What is added for changes that suspend images and pools, and nothing else.
-    ///
-    /// LVM sees to it that while a device is suspended nothing needs to be read from it: it locks
-    /// all memory of the process, after it has reserved some. In a server with many threads, the
-    /// stacks of which it would fill and lock, too, that takes longer than the change itself. Code
-    /// is locked as ever; memory that no file is behind can leave only for swap space.
-    pub(crate) fn light(&self) -> &'static str {
-        match self.swaps {
-            true => "",
-            false => {
-                " activation/reserved_memory=0 activation/reserved_stack=0 \
-                 activation/mlock_filter=[\"00:00 0\"]"
-            }
-        }
     }
 
     /// The value of `--config`; `None` if the added settings cannot be put on a command line.
@@ -81,6 +61,24 @@ impl LvmConfig {
             text.push_str(&self.extra);
         }
         Some(text)
+    }
+}
+
+/// What is added for changes that suspend images and pools, and nothing else.
+///
+/// LVM sees to it that while a device is suspended nothing needs to be read from it: it locks
+/// all memory of the process, after it has reserved some. In a server with many threads, the
+/// stacks of which it would fill and lock, too, that takes longer than the change itself. Code
+/// is locked as ever; memory that no file is behind can leave only for swap space, which may have
+/// come since the last change.
+pub(crate) fn light() -> &'static str {
+    let swaps = fs::read_to_string("/proc/swaps");
+    match swaps.map_or(true, |swaps| may_suspend(&swaps)) {
+        true => "",
+        false => {
+            " activation/reserved_memory=0 activation/reserved_stack=0 \
+             activation/mlock_filter=[\"00:00 0\"]"
+        }
     }
 }
 

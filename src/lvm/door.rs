@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bd_model::{LvName, VgName};
 
+use crate::config::light;
 use crate::ffi::{Handle, Message};
 use crate::pv::{moves_line, parse_moves, parse_pv, pv_line};
 use crate::report::{
@@ -25,8 +26,6 @@ const ERROR: i32 = 3;
 pub struct Door {
     jobs: Sender<Job>,
     settings: String,
-    /// Added for changes that suspend nothing that this process may need.
-    light: &'static str,
 }
 
 struct Job {
@@ -71,11 +70,7 @@ impl Door {
             Ok(Err(error)) => return Err(LvmError::failed(START, error)),
             Err(_) => return Err(LvmError::failed(START, "its thread has ended")),
         }
-        let door = Door {
-            jobs,
-            settings,
-            light: config.light(),
-        };
+        let door = Door { jobs, settings };
         door.run("lvm version", "version")?;
         Ok(door)
     }
@@ -180,7 +175,7 @@ impl Lvm for Door {
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
         let more = match change.is_light() {
-            true => self.light,
+            true => light(),
             false => "",
         };
         let output = self.run_with(more, &change.title(vg), &change.line(vg))?;
