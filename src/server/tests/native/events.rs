@@ -8,6 +8,7 @@ use bd_proto::{JobState, Reply, Request, WorkReport, WorkStop};
 
 use super::bed;
 use super::logged::Logged;
+use super::refused::refused;
 use super::support::brick;
 
 #[test]
@@ -67,11 +68,9 @@ fn a_failed_job_is_told() {
 #[test]
 fn a_target_that_is_none_is_refused() {
     let bed = bed();
-    let mut command = bed.command("sock2", "state2");
-    let output = command.args(["--events", "nowhere"]).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        !output.status.success() && stderr.contains("as in 127.0.0.1:55555, or off"),
-        "{stderr}"
+    refused(
+        &bed,
+        &["--events", "nowhere"],
+        "as in 127.0.0.1:55555, or off",
     );
 }

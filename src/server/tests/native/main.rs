@@ -17,6 +17,8 @@ mod metrics;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod support;

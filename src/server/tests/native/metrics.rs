@@ -9,6 +9,7 @@ use bd_proto::Request;
 
 use super::bed;
 use super::logged::Logged;
+use super::refused::refused;
 use super::support::{Bed, brick};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -202,22 +203,21 @@ fn the_status_page_shows_bricks_and_their_images() {
 fn what_cannot_be_served_is_refused_at_the_start() {
     let bed = bed();
     let (server, address) = start(&bed);
-    let refused = |args: &[String], said: &str| {
-        let mut command = bed.command("sock2", "state2");
-        let output = command.args(args).output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            !output.status.success() && stderr.contains(said),
-            "{said}: {stderr}"
-        );
-    };
     let taken = arguments(&bed, &address);
-    refused(&taken, "cannot serve metrics on 127.0.0.1:");
-    refused(&arguments(&bed, "0.0.0.0:0"), "only a loopback address");
-    refused(&taken[..2], "--metrics-token");
-    refused(&arguments(&bed, "nonsense"), "invalid value 'nonsense'");
+    refused(&bed, &taken, "cannot serve metrics on 127.0.0.1:");
+    refused(
+        &bed,
+        &arguments(&bed, "0.0.0.0:0"),
+        "only a loopback address",
+    );
+    refused(&bed, &taken[..2], "--metrics-token");
+    refused(
+        &bed,
+        &arguments(&bed, "nonsense"),
+        "invalid value 'nonsense'",
+    );
     let path = bed.path("token");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    refused(&taken, "chmod 600");
+    refused(&bed, &taken, "chmod 600");
     server.stop();
 }

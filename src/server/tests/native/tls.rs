@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use super::bed;
 use super::logged::Logged;
+use super::refused::refused;
 use super::support::Bed;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -172,15 +173,6 @@ fn what_tls_cannot_use_is_refused_at_the_start() {
     certificate(&bed, "odd", &["ed25519"]);
     fs::write(bed.path("empty"), "").unwrap();
     fs::write(bed.path("cut"), "-----BEGIN CERTIFICATE-----\nMIIB\n").unwrap();
-    let refused = |arguments: &[String], said: &str| {
-        let mut command = bed.command("sock2", "state2");
-        let output = command.args(arguments).output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            !output.status.success() && stderr.contains(said),
-            "{said}: {stderr}"
-        );
-    };
     for (chain, key, said) in [
         (
             "one.crt",
@@ -202,12 +194,12 @@ fn what_tls_cannot_use_is_refused_at_the_start() {
         ),
         ("odd.crt", "odd.key", "the key is neither RSA nor ECDSA"),
     ] {
-        refused(&arguments(&bed, chain, key), said);
+        refused(&bed, &arguments(&bed, chain, key), said);
     }
     let good = arguments(&bed, "one.crt", "one.key");
-    refused(&good[..4], "--metrics-cert");
-    refused(&good[..6], "--metrics-key");
-    refused(&good[4..], "--metrics");
+    refused(&bed, &good[..4], "--metrics-cert");
+    refused(&bed, &good[..6], "--metrics-key");
+    refused(&bed, &good[4..], "--metrics");
     set_mode(&bed.path("one.key"), 0o644);
-    refused(&good, "chmod o= ");
+    refused(&bed, &good, "chmod o= ");
 }
