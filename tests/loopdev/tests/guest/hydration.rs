@@ -13,16 +13,26 @@ use nix::sys::signal::Signal;
 
 const MIB: usize = 1 << 20;
 const POLICY: &str = "/etc/gluster-bd/policy.toml";
-/// Bytes of the image.
-const SIZE: usize = 128 * MIB;
 /// Of each so many bytes, all but the last few are written at first.
 const PERIOD: usize = 16 * MIB;
 const WRITTEN: usize = 10 * MIB;
 
+/// A number from the environment, or else `usual`.
+fn number(variable: &str, usual: usize) -> usize {
+    let text = std::env::var(variable).ok();
+    text.and_then(|text| text.parse().ok())
+        .unwrap_or(usual)
+        .max(1)
+}
+
 /// How often something is killed.
 fn kills() -> usize {
-    let text = std::env::var("GBT_KILLS").ok();
-    text.and_then(|text| text.parse().ok()).unwrap_or(2).max(1)
+    number("GBT_KILLS", 2)
+}
+
+/// Bytes of the image, whole periods.
+fn size() -> usize {
+    (number("GBT_MIB", 128) * MIB).next_multiple_of(PERIOD)
 }
 
 /// Slow enough to be killed in the middle so often.
@@ -40,7 +50,9 @@ fn clones_become_independent() {
             rig.on_teardown("the policy", || Ok(fs::remove_file(POLICY)?));
             fs::create_dir_all("/etc/gluster-bd")?;
             fs::write(POLICY, format!("[default]\n{}\n", slow()))?;
-            let mut bed = rig.bed(Backing::Thin, 1600)?;
+            // Source, clone and a snapshot may share nothing in the end.
+            let more = 4 * (size() / MIB).saturating_sub(128);
+            let mut bed = rig.bed(Backing::Thin, 1600 + more as u64)?;
             hydrate(&mut bed)
         },
     );
@@ -88,7 +100,7 @@ impl Side {
             for _ in 0..4 {
                 // Neither fits blocks or chunks.
                 let len = 1 + self.random(100_000);
-                let at = self.random(SIZE - len);
+                let at = self.random(self.model.len() - len);
                 let byte = u8::try_from(self.random(256))?;
                 self.open.push((at, vec![byte; len]));
             }
@@ -152,9 +164,9 @@ fn policy(bed: &Bed<'_>, text: &str) -> Result<()> {
 fn hydrate(bed: &mut Bed<'_>) -> Result<()> {
     let model = first_bytes();
     let path = bed.at("source");
-    File::create(&path)?.set_len(SIZE as u64)?;
+    File::create(&path)?.set_len(model.len() as u64)?;
     let file = open(&path)?;
-    for at in (0..SIZE).step_by(PERIOD) {
+    for at in (0..model.len()).step_by(PERIOD) {
         file.write_all_at(&model[at..at + WRITTEN], at as u64)?;
     }
     file.sync_all()?;
@@ -175,7 +187,7 @@ fn hydrate(bed: &mut Bed<'_>) -> Result<()> {
         Ok(running.is_some())
     })?;
     let found = running.context("the job of the clone")?;
-    let mapped = (SIZE / PERIOD * WRITTEN) as u64;
+    let mapped = (size() / PERIOD * WRITTEN) as u64;
     ensure!(
         found.total.is_some_and(|total| total.0 == mapped),
         "{found:?}"
@@ -214,7 +226,7 @@ fn hydrate(bed: &mut Bed<'_>) -> Result<()> {
 }
 
 fn first_bytes() -> Vec<u8> {
-    let mut model = vec![0; SIZE];
+    let mut model = vec![0; size()];
     for (number, block) in model.chunks_mut(4096).enumerate() {
         if number * 4096 % PERIOD < WRITTEN {
             let word = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -361,7 +373,7 @@ fn it_shares_nothing(bed: &Bed<'_>) -> Result<()> {
         "measured: thin_ls says {} mapped, {} exclusive",
         row[1], row[2]
     );
-    let least = (SIZE / PERIOD * WRITTEN) >> 16;
+    let least = (size() / PERIOD * WRITTEN) >> 16;
     ensure!(
         row[1] == row[2] && row[1].parse::<usize>()? >= least,
         "{told}"
