@@ -32,6 +32,17 @@ pub enum DmError {
         #[source]
         source: devicemapper::DmError,
     },
+    /// A device could not be made.
+    #[error("cannot make device {device}: {step} failed")]
+    Make {
+        /// Its name.
+        device: String,
+        /// What device-mapper was asked for.
+        step: &'static str,
+        /// The cause.
+        #[source]
+        source: devicemapper::DmError,
+    },
     /// A pool did not take a message.
     #[error("pool {pool} does not take the message {message:?}")]
     Message {

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use devicemapper::{DM, DevId, DmFlags, DmName, DmOptions, DmUuid};
+use bd_model::Bytes;
+use devicemapper::{DM, DevId, DeviceInfo, DmFlags, DmName, DmOptions, DmUuid};
 
 use crate::{DmDevice, DmError, PoolState, StatusError, ThinState, ThinTable};
 
@@ -11,6 +12,9 @@ const ENXIO: i32 = 6;
 const ENODATA: i32 = 61;
 /// The errno of a message that does not fit the target's state.
 const EINVAL: i32 = 22;
+
+/// Bytes of what device-mapper counts sizes in.
+const SECTOR: u64 = 512;
 
 /// How long a pool may be suspended while somebody waits for its commit: LVM suspends it for moments.
 const SUSPENDED: Duration = Duration::from_secs(30);
@@ -149,20 +153,56 @@ impl Dm {
         }
     }
 
+    /// Makes a thin LV active: a device of this name and UUID on the thin device `id` of an active pool,
+    /// of so many bytes, as LVM makes it. Nothing is left of one that cannot be made.
+    ///
+    /// What belongs to it below /dev comes from udevd, which is waited for where it runs.
+    pub fn activate_thin(
+        &self,
+        name: &str,
+        uuid: &str,
+        size: Bytes,
+        pool: &DmDevice,
+        id: u32,
+    ) -> Result<DmDevice, DmError> {
+        let failed = |step| {
+            move |source| DmError::Make {
+                device: name.to_owned(),
+                step,
+                source,
+            }
+        };
+        let dm_name = DmName::new(name).map_err(failed("its name"))?;
+        let dm_uuid = DmUuid::new(uuid).map_err(failed("its UUID"))?;
+        let options = DmOptions::default();
+        self.dm
+            .device_create(dm_name, Some(dm_uuid), options)
+            .map_err(failed("its creation"))?;
+        let made = DevId::Name(dm_name);
+        let target = format!("{}:{} {id}", pool.major, pool.minor);
+        let table = [(0, size.0 / SECTOR, "thin".to_owned(), target)];
+        let loaded = self.dm.table_load(&made, &table, options);
+        let done = loaded.map_err(failed("to load its table")).and_then(|_| {
+            let resumed = self.dm.device_suspend(&made, options);
+            resumed.map_err(failed("to resume it"))
+        });
+        match done {
+            Ok(info) => Ok(active(&info)),
+            Err(error) => {
+                // Nobody can have seen it, so that this can only fail together with device-mapper.
+                let _removed = self.dm.device_remove(&made, options);
+                Err(error)
+            }
+        }
+    }
+
     fn device(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
         let info = match self.dm.device_info(id) {
             Ok(info) => info,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(ask(what, source)),
         };
-        Ok(Some(DmDevice {
-            major: info.device().major,
-            minor: info.device().minor,
-            name: info.name().map(ToString::to_string).unwrap_or_default(),
-            uuid: info.uuid().map(ToString::to_string).unwrap_or_default(),
-            open_count: u32::try_from(info.open_count()).unwrap_or(0),
-            suspended: info.flags().contains(DmFlags::DM_SUSPEND),
-        }))
+        Ok(Some(active(&info)))
     }
 
     fn status<T>(
@@ -195,6 +235,17 @@ impl Dm {
                 wanted,
             }),
         }
+    }
+}
+
+fn active(info: &DeviceInfo) -> DmDevice {
+    DmDevice {
+        major: info.device().major,
+        minor: info.device().minor,
+        name: info.name().map(ToString::to_string).unwrap_or_default(),
+        uuid: info.uuid().map(ToString::to_string).unwrap_or_default(),
+        open_count: u32::try_from(info.open_count()).unwrap_or(0),
+        suspended: info.flags().contains(DmFlags::DM_SUSPEND),
     }
 }
 

@@ -18,6 +18,8 @@ pub mod fake;
 )]
 mod ffi;
 mod ids;
+mod lock;
+mod metadata;
 mod pv;
 mod report;
 mod stamp;
@@ -32,9 +34,11 @@ pub use config::LvmConfig;
 pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
+pub use lock::{VgLock, VgLocks};
+pub use metadata::{ThinLv, plain_thin_lv};
 pub use pv::{MoveReport, PvName, PvNameError, PvReport};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
-pub use stamp::{STAMP_AT, STAMP_LEN, metadata_stamp};
+pub use stamp::{STAMP_AT, STAMP_LEN, TextPlace, metadata_stamp};
 pub use tag::{Tag, TagError};
 
 /// What can be asked of LVM.

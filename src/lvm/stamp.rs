@@ -12,6 +12,10 @@ const MAGIC: &[u8] = b" LVM2 x[5A%r0N*>";
 const FLAGS: usize = 4 + 16 + 4 + 8 + 8 + 8 + 8 + 4;
 /// LVM neither reads nor writes such an area.
 const IGNORED: u32 = 1;
+/// What LVM's checksums begin with (LVM2, lib/misc/crc.h).
+const CHECKSUM_FROM: u32 = 0xf597_a6cf;
+/// No text is larger: 64 MiB hold those of a hundred thousand LVs.
+const MOST_TEXT: u64 = 64 << 20;
 
 /// What of the bytes at [`STAMP_AT`] of a physical volume changes with each change of its VG's
 /// metadata: the header of the metadata area, which says where the text is and what its checksum is
@@ -24,6 +28,69 @@ pub fn metadata_stamp(bytes: &[u8]) -> Option<&[u8]> {
     let flags = header.get(FLAGS..FLAGS + 4)?.try_into().ok()?;
     let ours = header.get(4..4 + MAGIC.len()) == Some(MAGIC);
     (ours && u32::from_le_bytes(flags) & IGNORED == 0).then_some(header)
+}
+
+/// Where the text of a VG's metadata lies on a physical volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextPlace {
+    /// The first byte of the area that holds it.
+    area: u64,
+    /// Bytes of the area, its header included.
+    area_len: u64,
+    /// Where it begins in the area. Behind the area's end it goes on behind the header.
+    offset: u64,
+    len: u64,
+    checksum: u32,
+}
+
+impl TextPlace {
+    /// Reads it from a header that [`metadata_stamp`] has found; `None` if it cannot be right.
+    pub fn of(header: &[u8]) -> Option<TextPlace> {
+        let number = |at: usize| {
+            let bytes = header.get(at..at + 8)?.try_into().ok()?;
+            Some(u64::from_le_bytes(bytes))
+        };
+        let place = TextPlace {
+            area: number(24)?,
+            area_len: number(32)?,
+            offset: number(40)?,
+            len: number(48)?,
+            checksum: u32::from_le_bytes(header.get(56..60)?.try_into().ok()?),
+        };
+        let fits = place.area == STAMP_AT
+            && place.len > 0
+            && place.len <= MOST_TEXT
+            && (HEADER as u64..place.area_len).contains(&place.offset)
+            && place.len <= place.area_len - HEADER as u64;
+        fits.then_some(place)
+    }
+
+    /// The pieces of the physical volume that hold it, in order: first byte and number of bytes. The
+    /// second piece is empty unless the text goes around the end of the area.
+    pub fn pieces(&self) -> [(u64, u64); 2] {
+        let first = self.len.min(self.area_len - self.offset);
+        [
+            (self.area + self.offset, first),
+            (self.area + HEADER as u64, self.len - first),
+        ]
+    }
+
+    /// Whether another physical volume holds the same text.
+    pub fn is_same_text(&self, other: &TextPlace) -> bool {
+        (self.len, self.checksum) == (other.len, other.checksum)
+    }
+
+    /// The text, if these bytes are it.
+    pub fn text(&self, bytes: Vec<u8>) -> Option<String> {
+        // LVM's checksum is that of zlib with another beginning, and not inverted.
+        let mut hasher = crc32fast::Hasher::new_with_initial(!CHECKSUM_FROM);
+        hasher.update(&bytes);
+        if !hasher.finalize() != self.checksum {
+            return None;
+        }
+        let text = String::from_utf8(bytes).ok()?;
+        Some(text.trim_end_matches('\0').to_owned())
+    }
 }
 
 #[cfg(test)]

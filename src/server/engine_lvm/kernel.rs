@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 
 use bd_dm_thin::{Dm, DmDevice, DmError, Inherited, PoolState, Spans, ThinState};
-use bd_lvm::{STAMP_AT, STAMP_LEN, metadata_stamp};
-use bd_model::{Bytes, Sectors};
+use bd_lvm::{STAMP_AT, STAMP_LEN, TextPlace, ThinLv, VgLock, VgLocks, dm_name, metadata_stamp};
+use bd_model::{Bytes, Sectors, VgName};
 use bd_proto::IoCounters;
 use rustix::fs::{CWD, FileType, Mode, OFlags, major, makedev, minor};
 
 /// Spans that one mapping may have: what is behind them counts as mapped.
 const MOST_SPANS: usize = 100_000;
+/// Where udevd is told what to do, if it runs.
+const UDEVD: &str = "/run/udev/control";
 /// Layers of devices between an LV and its physical volumes: a pool on RAID has four.
 const LAYERS: u32 = 6;
 
@@ -56,6 +58,13 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     /// What changes with each change of the metadata of the VG that a device is of; `None` where
     /// its physical volumes do not tell.
     fn stamp(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>>;
+    /// Takes LVM's lock of a VG; `None` where only LVM may make its LVs active.
+    fn lock(&self, vg: &VgName) -> io::Result<Option<VgLock>>;
+    /// The metadata of the VG that a device is of, as they lie on its physical volumes. The VG's lock
+    /// is held. `None` where they are not to be had, or not all the same.
+    fn metadata(&self, device: &DmDevice) -> io::Result<Option<String>>;
+    /// Makes a thin LV active, on an active pool. The VG's lock is held.
+    fn activate(&self, vg: &VgName, uuid: &str, lv: &ThinLv, pool: &DmDevice) -> io::Result<()>;
     /// The bytes of a device.
     fn size(&self, device: &DmDevice) -> io::Result<Bytes>;
     /// Opens a device for direct I/O.
@@ -80,11 +89,16 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Host {
     dm: Dm,
+    locks: Option<VgLocks>,
 }
 
 impl Host {
     pub(super) fn new() -> Result<Host, DmError> {
-        Dm::open().map(|dm| Host { dm })
+        let locks = VgLocks::of_host().unwrap_or_else(|error| {
+            tracing::warn!("{error}; each LV is made active by LVM");
+            None
+        });
+        Dm::open().map(|dm| Host { dm, locks })
     }
 
     /// Lets `read` read what thin_dump(8) says of an active thin LV in its pool's metadata snapshot;
@@ -198,7 +212,48 @@ impl Kernel for Host {
         let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
         let mut stamps = BTreeMap::new();
         collect_stamps(&folder, LAYERS, &mut stamps)?;
-        Ok((!stamps.is_empty()).then(|| stamps.into_values().flatten().collect()))
+        let bytes = stamps.into_values().flat_map(|(_, stamp)| stamp);
+        let bytes: Vec<u8> = bytes.collect();
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn lock(&self, vg: &VgName) -> io::Result<Option<VgLock>> {
+        self.locks.as_ref().map(|locks| locks.take(vg)).transpose()
+    }
+
+    fn metadata(&self, device: &DmDevice) -> io::Result<Option<String>> {
+        let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
+        let mut stamps = BTreeMap::new();
+        collect_stamps(&folder, LAYERS, &mut stamps)?;
+        let mut found: Option<(File, TextPlace)> = None;
+        for (file, stamp) in stamps.into_values() {
+            let Some(place) = TextPlace::of(&stamp) else {
+                return Ok(None);
+            };
+            match &found {
+                None => found = Some((file, place)),
+                Some((_, first)) if first.is_same_text(&place) => {}
+                Some(_) => return Ok(None),
+            }
+        }
+        let Some((file, place)) = found else {
+            return Ok(None);
+        };
+        let mut text = Vec::new();
+        for (at, len) in place.pieces() {
+            text.extend(read_aligned(&file, at, len)?);
+        }
+        Ok(place.text(text))
+    }
+
+    fn activate(&self, vg: &VgName, uuid: &str, lv: &ThinLv, pool: &DmDevice) -> io::Result<()> {
+        let name = dm_name(vg, &lv.name);
+        let made = self.dm.activate_thin(&name, uuid, lv.size, pool, lv.device);
+        let device = made.map_err(io::Error::other)?;
+        if Path::new(UDEVD).exists() {
+            return Ok(());
+        }
+        make_nodes(vg, lv, &device)
     }
 
     fn size(&self, device: &DmDevice) -> io::Result<Bytes> {
@@ -237,7 +292,7 @@ impl Kernel for Host {
 fn collect_stamps(
     folder: &Path,
     layers: u32,
-    stamps: &mut BTreeMap<OsString, Vec<u8>>,
+    stamps: &mut BTreeMap<OsString, (File, Vec<u8>)>,
 ) -> io::Result<()> {
     let slaves = match fs::read_dir(folder.join("slaves")) {
         // A partition has none.
@@ -253,10 +308,12 @@ fn collect_stamps(
         // The kernel writes ! for / in the names of devices.
         let node = name.to_string_lossy().replace('!', "/");
         let number = fs::read_to_string(entry.path().join("dev"))?;
-        let bytes = read_head(&Path::new("/dev").join(node), number.trim())?;
+        let file = open_disk(&Path::new("/dev").join(node), number.trim())?;
+        let bytes = read_aligned(&file, STAMP_AT, STAMP_LEN as u64)?;
         match metadata_stamp(&bytes) {
             Some(stamp) => {
-                stamps.insert(name, stamp.to_vec());
+                let stamp = stamp.to_vec();
+                stamps.insert(name, (file, stamp));
             }
             None if layers > 0 => collect_stamps(&entry.path(), layers - 1, stamps)?,
             None => {}
@@ -265,8 +322,8 @@ fn collect_stamps(
     Ok(())
 }
 
-/// Reads where a physical volume has its stamp, past the page cache, of the device of this number.
-fn read_head(node: &Path, number: &str) -> io::Result<Vec<u8>> {
+/// Opens the device of this number to be read past the page cache.
+fn open_disk(node: &Path, number: &str) -> io::Result<File> {
     let flags =
         i32::try_from((OFlags::DIRECT | OFlags::CLOEXEC).bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new()
@@ -280,13 +337,47 @@ fn read_head(node: &Path, number: &str) -> io::Result<Vec<u8>> {
             node.display()
         )));
     }
-    let mut memory = vec![0; 2 * STAMP_LEN];
+    Ok(file)
+}
+
+/// Reads bytes of a disk, in the whole pages that they lie in.
+fn read_aligned(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+    const PAGE: u64 = STAMP_LEN as u64;
+    let (from, to) = (at / PAGE * PAGE, (at + len).next_multiple_of(PAGE));
+    let sizes = (
+        usize::try_from(to - from),
+        usize::try_from(at - from),
+        usize::try_from(len),
+    );
+    let (Ok(size), Ok(skip), Ok(len)) = sizes else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
+    let mut memory = vec![0; size + STAMP_LEN];
     let start = memory.as_ptr().align_offset(STAMP_LEN);
     let bytes = memory
-        .get_mut(start..start + STAMP_LEN)
+        .get_mut(start..start + size)
         .ok_or(io::ErrorKind::OutOfMemory)?;
-    file.read_exact_at(bytes, STAMP_AT)?;
-    Ok(bytes.to_vec())
+    file.read_exact_at(bytes, from)?;
+    Ok(bytes[skip..skip + len].to_vec())
+}
+
+/// Makes what udevd would make below /dev, as LVM does where that does not run: the node of a device,
+/// and a link to it in its group's folder. What an earlier device has left there is replaced.
+fn make_nodes(vg: &VgName, lv: &ThinLv, device: &DmDevice) -> io::Result<()> {
+    let node = Path::new("/dev/mapper").join(&device.name);
+    let folder = Path::new("/dev").join(vg.as_str());
+    let link = folder.join(lv.name.as_str());
+    fs::create_dir_all(&folder)?;
+    for path in [&node, &link] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    let number = makedev(device.major, device.minor);
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
+    rustix::fs::mknodat(CWD, &node, FileType::BlockDevice, mode, number)?;
+    std::os::unix::fs::symlink(&node, &link)
 }
 
 /// Reads the counters of a block device (Linux, Documentation/block/stat.rst): reads, merged ones,

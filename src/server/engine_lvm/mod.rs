@@ -8,6 +8,7 @@
 //! Two kinds of lock: `turn` goes around an LVM command and the change in memory that follows
 //! from it; `busy` holds an image during long work (zeroing, copying), when others take turns.
 
+mod activate;
 mod care;
 mod change;
 mod copy;

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use bd_lvm::{Change, LvReport, Tag};
+use bd_lvm::{LvReport, Tag};
 use bd_model::{Bytes, Gfid};
 use bd_proto::FaultKind;
 
@@ -20,7 +20,12 @@ impl LvmEngine {
         let what = format!("open image {gfid}");
         let _hold = self.busy.hold(&[gfid]);
         self.finish_zeroing(&what, gfid)?;
-        let lv = self.image(&self.turn(), &what, gfid)?;
+        // Whoever opens an image does not wait until others' commands of LVM are through.
+        let known = self.model().image(gfid).cloned();
+        let lv = match known {
+            Some(lv) => lv,
+            None => self.image(&self.turn(), &what, gfid)?,
+        };
         complete(&what, &lv)?;
         let node = self.node(&what, &lv)?;
         let volume = self.known(gfid).ok_or_else(|| self.unknown(&what, gfid))?;
@@ -72,28 +77,6 @@ impl LvmEngine {
                     self.path(&lv.name)
                 ),
             )),
-        }
-    }
-
-    fn activate(&self, what: &str, lv: &LvReport) -> Result<(), EngineError> {
-        let turn = self.turn();
-        let change = |lv: &LvReport| Change::Activate {
-            name: lv.name.clone(),
-            uuid: lv.uuid.clone(),
-        };
-        match lv.gfid() {
-            Some(gfid)
-                if self
-                    .model()
-                    .image(gfid)
-                    .is_some_and(|own| own.uuid == lv.uuid) =>
-            {
-                self.change_image(&turn, what, gfid, change).map(|_| ())
-            }
-            _ => {
-                let done = self.lvm.change(&self.vg, &change(lv));
-                done.map(|_| ()).map_err(|e| fault::lvm(what, e))
-            }
         }
     }
 

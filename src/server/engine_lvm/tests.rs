@@ -6,6 +6,7 @@ use bd_lvm::{LvmErrorKind, dm_pool_uuid};
 
 use super::*;
 
+mod activate;
 mod bench;
 mod care;
 mod evacuate;

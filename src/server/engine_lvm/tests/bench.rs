@@ -43,6 +43,7 @@ pub(super) fn bench(pool: Option<&str>) -> Bench {
         suspended: Mutex::default(),
         deleted: Mutex::default(),
         commits: Mutex::default(),
+        metadata: Mutex::default(),
     });
     let engine = open(&lvm, &kernel, pool).unwrap();
     lvm.state().log.clear();

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, ThinStatus};
-use bd_model::Sectors;
+use bd_lvm::{ThinLv, VgLock, VgLocks};
+use bd_model::{Sectors, VgName};
 use tempfile::TempDir;
 
 use super::super::kernel::Node;
@@ -23,6 +24,8 @@ pub(super) struct FakeKernel {
     pub(super) suspended: Mutex<bool>,
     pub(super) deleted: Mutex<Vec<u32>>,
     pub(super) commits: Mutex<u32>,
+    /// The metadata on the disks; without them only LVM makes LVs active.
+    pub(super) metadata: Mutex<Option<String>>,
 }
 
 pub(super) const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
@@ -141,6 +144,31 @@ impl Kernel for FakeKernel {
     }
 
     fn release_metadata(&self, _pool: &str) -> Result<(), DmError> {
+        Ok(())
+    }
+
+    fn lock(&self, vg: &VgName) -> io::Result<Option<VgLock>> {
+        let locks = VgLocks::below(self.folder.path());
+        let is_asked = self.metadata.lock().unwrap().is_some();
+        is_asked.then(|| locks.take(vg)).transpose()
+    }
+
+    fn metadata(&self, device: &DmDevice) -> io::Result<Option<String>> {
+        assert!(device.uuid.ends_with("-tpool"));
+        Ok(self.metadata.lock().unwrap().clone())
+    }
+
+    fn activate(&self, _: &VgName, uuid: &str, lv: &ThinLv, pool: &DmDevice) -> io::Result<()> {
+        assert!(pool.uuid.ends_with("-tpool"));
+        if *self.broken.lock().unwrap() {
+            return Err(io::Error::other("the kernel says no"));
+        }
+        let mut state = self.lvm.state();
+        let mut lvs = state.vg.lvs.iter();
+        let found = lvs.find(|found| uuid.ends_with(found.uuid.bare())).unwrap();
+        assert_eq!((&found.name, found.size), (&lv.name, lv.size));
+        let found = found.uuid.clone();
+        state.active.insert(found);
         Ok(())
     }
 

@@ -7,7 +7,9 @@ use bd_proto::FaultKind;
 use bd_server::engine::{Engine, Removed};
 use loopdev::{Place, run};
 
-use super::{MIB, all_of, create, done, door, idle, name, open, path, put, refused, uuid_of};
+use super::{
+    MIB, activate, all_of, create, done, door, idle, name, open, path, put, refused, uuid_of,
+};
 
 #[test]
 fn an_admins_changes_are_met() {
@@ -109,7 +111,8 @@ fn an_admins_changes_are_met() {
             );
             drop(engine);
             // On the same group, which takes long to make.
-            idle::images_rest(&door, &vg)
+            idle::images_rest(&door, &vg)?;
+            activate::without_lvm(&door, &vg)
         },
     );
 }

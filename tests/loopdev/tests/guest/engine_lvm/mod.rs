@@ -1,5 +1,6 @@
 //! The LVM engine on real volume groups.
 
+mod activate;
 mod admins;
 mod bytes;
 mod contract;
