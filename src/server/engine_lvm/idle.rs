@@ -110,12 +110,13 @@ impl LvmEngine {
     }
 
     fn deactivate(&self, due: &[(Gfid, LvReport)]) {
-        // What somebody works on is not idle. Who wants to open one waits until this is done.
+        // First, so that who wants to open one of them waits for this command alone.
+        let _turn = self.turn();
+        // What somebody works on is not idle.
         let held: Vec<_> = due
             .iter()
             .filter_map(|(gfid, lv)| Some((self.busy.try_hold(*gfid)?, lv)))
             .collect();
-        let _turn = self.turn();
         let is_still_unused = |lv: &&LvReport| {
             self.idle.since().contains_key(&lv.uuid) && !self.is_in_use(lv).unwrap_or(true)
         };
