@@ -2,8 +2,8 @@
 //!
 //! LVM owns the metadata of pools: this reads, makes devices of thin LVs active as LVM does, and
 //! changes nothing in a pool but what a killed LVM command has left half made. (A snapshot of the
-//! metadata is reserved to read a mapping, and released at once.) Status is asked for without flushing (`DM_NOFLUSH`), so that asking never waits for a
-//! suspended or full pool.
+//! metadata is reserved to read a mapping, and released at once.) Status is asked for without
+//! flushing (`DM_NOFLUSH`), so that asking never waits for a suspended or full pool.
 #![forbid(unsafe_code)]
 
 mod device;

@@ -137,6 +137,19 @@ fn half_make(rig: &Rig, vg: &Vg, lv: &str, pool_is_active: bool) -> Result<()> {
     Ok(())
 }
 
+/// A device that was made and not resumed yet, with its table or without.
+fn half_activate(device: &str, is_loaded: bool) -> Result<()> {
+    let uuid = sh(&format!("dmsetup info -c --noheadings -o uuid {device}"))?.stdout;
+    let table = sh(&format!("dmsetup table {device}"))?.stdout;
+    sh(&format!(
+        "dmsetup remove {device} && dmsetup create {device} --uuid {uuid} --notable"
+    ))?;
+    if is_loaded {
+        sh(&format!("dmsetup load {device} --table '{table}'"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn killed_commands_are_recovered_from() {
     run(
@@ -170,6 +183,11 @@ fn killed_commands_are_recovered_from() {
             assert_eq!(all_of(&engine, b)?.len(), 8 << 20);
             sh(&format!("dmsetup info {}", dm("a")))?;
             drop(engine);
+            for is_loaded in [false, true] {
+                half_activate(&dm("a"), is_loaded)?;
+                let engine = done(open(&door, &vg, Some("pool")))?;
+                assert_eq!(all_of(&engine, a)?[..7], *b"goes on");
+            }
             for (lv, active) in [("half", true), ("other", false)] {
                 half_make(rig, &vg, lv, active)?;
                 let engine = done(open(&door, &vg, Some("pool")))?;
