@@ -3,14 +3,14 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bd_model::{Bytes, Gfid};
+use bd_model::{Bytes, Gfid, Pace};
 use bd_proto::{Reply, Request, Work, WorkReport, WorkStop};
 use blockdev::Span;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use glusterfs::{Errno, gf_warn};
 
 use crate::Brick;
-use crate::core::{Failure, Hydrated, Image, Pace};
+use crate::core::{Failure, Hydrated, Image};
 
 /// How often gluster-bdd is asked for work when there was none.
 const IDLE: Duration = Duration::from_secs(2);

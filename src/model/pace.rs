@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// How fast work in the background may go: at most at a rate, and with a fifth of the time where
 /// clients are at work.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     rate: Option<u64>,
     begun: Instant,
     bytes: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Begins now, with `rate` bytes a second at most.
-    pub(crate) fn new(rate: Option<u64>, traffic: u64, now: Instant) -> Pace {
+    pub fn new(rate: Option<u64>, traffic: u64, now: Instant) -> Pace {
         Pace {
             rate,
             begun: now,
@@ -29,13 +29,7 @@ impl Pace {
 
     /// How long to rest after a step of so many bytes that took a time, when clients have begun
     /// `traffic` reads and writes in all.
-    pub(crate) fn rest(
-        &mut self,
-        bytes: u64,
-        took: Duration,
-        traffic: u64,
-        now: Instant,
-    ) -> Duration {
+    pub fn rest(&mut self, bytes: u64, took: Duration, traffic: u64, now: Instant) -> Duration {
         self.bytes = self.bytes.saturating_add(bytes);
         let for_rate = self.rate.map_or(Duration::ZERO, |rate| {
             let due = u128::from(self.bytes) * 1_000_000 / u128::from(rate.max(1));
