@@ -121,39 +121,23 @@ impl Vg {
 
     /// One field of an LV's report, such as `pool_lv`, `origin`, `lv_tags` or `lv_size`.
     pub fn field(&self, lv: &str, field: &str) -> Result<String> {
-        let name = format!("{}/{lv}", self.name);
-        let args = [
-            "--noheadings",
-            "--units",
-            "b",
-            "--nosuffix",
-            "-o",
-            field,
-            &name,
-        ];
-        Ok(self.lvm("lvs", &args)?.ok()?.stdout.trim().to_owned())
+        self.report("lvs", field, &format!("{}/{lv}", self.name))
+    }
+
+    /// What `lvs`, `vgs` or `pvs` reports of `what`: some fields, with `;` between them. Sizes are
+    /// bytes.
+    pub fn report(&self, program: &str, fields: &str, what: &str) -> Result<String> {
+        let words = "--noheadings --units b --nosuffix --separator ; -o";
+        let mut args: Vec<&str> = words.split(' ').collect();
+        args.extend([fields, what]);
+        Ok(self.lvm(program, &args)?.ok()?.stdout.trim().to_owned())
     }
 
     /// One LV.
     pub fn lv(&self, lv: &str) -> Result<Lv> {
-        let name = format!("{}/{lv}", self.name);
-        let fields = "lv_name,lv_size,pool_lv,origin,lv_tags";
-        let args = [
-            "--noheadings",
-            "--units",
-            "b",
-            "--nosuffix",
-            "--separator",
-            ";",
-            "-o",
-            fields,
-            &name,
-        ];
-        let output = self.lvm("lvs", &args)?.ok()?;
-        let [name, size, pool, origin, tags] =
-            output.stdout.trim().split(';').collect::<Vec<_>>()[..]
-        else {
-            bail!("cannot read the report: {output}");
+        let report = self.field(lv, "lv_name,lv_size,pool_lv,origin,lv_tags")?;
+        let [name, size, pool, origin, tags] = report.split(';').collect::<Vec<_>>()[..] else {
+            bail!("cannot read the report: {report}");
         };
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(Lv {

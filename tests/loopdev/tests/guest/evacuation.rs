@@ -8,8 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bd_proto::{Client, JobInfo, JobKind, JobState, Reply, Request};
-use loopdev::{Bed, POOL, Place, Store, Vg, gluster_bd, run, sh, wait_for};
+use bd_proto::{JobInfo, JobKind, JobState};
+use loopdev::{Bed, POOL, Place, Store, Vg, gluster_bd, jobs, run, sh, wait_for};
 
 const MIB: u64 = 1 << 20;
 /// Bytes that are written once.
@@ -186,27 +186,14 @@ fn kills() -> u64 {
 
 /// The last job about a disk.
 fn job() -> Result<JobInfo> {
-    let asked = Client::connect(&bd_proto::socket_path(), "test")?.call(&Request::Jobs)?;
-    let Reply::Jobs(jobs) = asked else {
-        bail!("{asked:?}")
-    };
-    let found = jobs.into_iter().rfind(|job| job.kind == JobKind::Evacuate);
+    let mut all = jobs()?.into_iter();
+    let found = all.rfind(|job| job.kind == JobKind::Evacuate);
     found.context("a job that empties a disk")
 }
 
 /// Bytes of the disk that belong to LVs.
 fn used(vg: &Vg) -> Result<u64> {
-    let disk = disk(vg);
-    let args = [
-        "--noheadings",
-        "--units",
-        "b",
-        "--nosuffix",
-        "-o",
-        "pv_used",
-        &disk,
-    ];
-    Ok(vg.lvm("pvs", &args)?.ok()?.stdout.trim().parse()?)
+    Ok(vg.report("pvs", "pv_used", &disk(vg))?.parse()?)
 }
 
 /// The moves that LVM knows of.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use bd_proto::{Client, JobInfo, JobState, Reply, Request};
-use loopdev::{Backing, Bed, POOL, Place, cmd, gluster_bd, run, wait_for};
+use bd_proto::{JobInfo, JobState};
+use loopdev::{Backing, Bed, POOL, Place, cmd, gluster_bd, jobs, run, wait_for};
 use nix::sys::signal::Signal;
 
 const MIB: usize = 1 << 20;
@@ -148,11 +148,7 @@ fn same(path: &Path, model: &[u8]) -> Result<()> {
 /// The job of an image: the server's list may hold others of earlier bricks.
 fn job(bed: &Bed<'_>, image: &str) -> Result<JobInfo> {
     let name = format!("/{}/{image}", bed.store.vg()?.name());
-    let asked = Client::connect(&bd_proto::socket_path(), "test")?.call(&Request::Jobs)?;
-    let Reply::Jobs(jobs) = asked else {
-        bail!("{asked:?}")
-    };
-    let found = jobs.into_iter().find(|job| job.name == name);
+    let found = jobs()?.into_iter().find(|job| job.name == name);
     found.with_context(|| format!("the job of {name}"))
 }
 
