@@ -72,7 +72,7 @@ pub(crate) fn rate(bytes: Bytes) -> String {
 /// One job, line by line.
 pub(crate) fn describe(job: &JobInfo) -> String {
     let of = match job.kind {
-        JobKind::Hydrate => "image:",
+        JobKind::Hydrate | JobKind::Zero => "image:",
         JobKind::Evacuate => "disk:",
     };
     let mut text = format!(

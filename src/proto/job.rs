@@ -47,6 +47,8 @@ pub enum JobKind {
     Hydrate,
     /// Moves all that lies on a disk to other disks of its group.
     Evacuate,
+    /// Zeroes the blocks that a thick image has gained.
+    Zero,
 }
 
 /// How far a job has come.
@@ -132,6 +134,7 @@ impl fmt::Display for JobKind {
         f.pad(match self {
             JobKind::Hydrate => "hydrate",
             JobKind::Evacuate => "evacuate",
+            JobKind::Zero => "zero",
         })
     }
 }

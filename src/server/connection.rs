@@ -80,7 +80,14 @@ impl Connection {
         }
         tracing::debug!("{}: {request:?}", self.name());
         let (service, caller) = (Arc::clone(&self.service), Arc::clone(&self.caller));
-        let answered = tokio::task::spawn_blocking(move || service.answer(&caller, request)).await;
+        let mut answering = tokio::task::spawn_blocking(move || service.answer(&caller, request));
+        let answered = tokio::select! {
+            answered = &mut answering => answered,
+            () = wire::closed(&self.stream) => {
+                self.service.left(&self.caller);
+                answering.await
+            }
+        };
         let answer = answered.unwrap_or_else(|panic| {
             tracing::error!("a request failed: {panic}");
             let message = "gluster-bdd failed in the middle of the request; see its log";

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
-use crate::jobs::Mover;
+use crate::jobs::{Mover, Zeroer};
 use crate::lock_file::{LockError, LockFile};
 use crate::log_file::LogFile;
 use crate::metrics::{Certificate, Commands, Listener, ListenerError, Served};
@@ -84,6 +84,9 @@ pub enum DaemonError {
     /// The thread that empties disks could not be started.
     #[error("cannot start to work on jobs: {0}")]
     Mover(io::Error),
+    /// The thread that zeroes new blocks could not be started.
+    #[error("cannot start to zero new blocks: {0}")]
+    Zeroer(io::Error),
     /// Metrics cannot be served.
     #[error(transparent)]
     Metrics(#[from] ListenerError),
@@ -121,7 +124,8 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
         );
     }
     let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
-    let _mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
+    let mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
+    let zeroer = Zeroer::start(Arc::clone(&service)).map_err(DaemonError::Zeroer)?;
     let mut certificate = None;
     let metrics = match options.metrics {
         None => None,
@@ -184,11 +188,16 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     }
     // Nobody is left to hear it only if no connection is left.
     stop.send_replace(true);
+    // Zeroing need not be waited for: it goes on after the next start.
+    service.stop();
     if let Some(metrics) = metrics {
         metrics.abort();
     }
     while tasks.join_next().await.is_some() {}
     drop(monitor);
+    // Before another server can have the state folder.
+    drop(mover);
+    drop(zeroer);
     keep_history(&service, &history);
     drop(lock);
     Ok(())

@@ -268,6 +268,41 @@ pub trait Engine: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Bytes of an image that are still to be zeroed, where a call does not do it itself: because it
+    /// is much, or because [`Engine::zero_piece`] has begun. `None` if there are none.
+    ///
+    /// As long as there are some, [`Engine::create`] and [`Engine::resize`] have succeeded but must
+    /// not be told of, and other calls that need the bytes are refused as [`FaultKind::Busy`].
+    fn unzeroed(&self, _gfid: Gfid) -> Option<Bytes> {
+        None
+    }
+
+    /// The images for which [`Engine::unzeroed`] knows bytes.
+    fn all_unzeroed(&self) -> Vec<Gfid> {
+        Vec::new()
+    }
+
+    /// Zeroes `most` of these bytes, and answers how many are left.
+    fn zero_piece(&self, _gfid: Gfid, _most: Bytes) -> Result<Bytes, EngineError> {
+        Ok(Bytes(0))
+    }
+
+    /// Writes down how far [`Engine::zero_piece`] has come, so that it goes on there after a crash,
+    /// and lets go of the volume until it goes on.
+    fn keep_zeroed(&self, _gfid: Gfid) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Gives back what an image has grown by, as far as that is known, if it is still to be zeroed.
+    fn take_back_growth(&self, _gfid: Gfid) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Whether images were read or written since this was asked last, but for what is zeroed.
+    fn clients_at_work(&self) -> bool {
+        false
+    }
+
     /// How many images it has, where it knows that without asking anybody.
     fn count(&self) -> Option<u64> {
         None

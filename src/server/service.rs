@@ -1,9 +1,11 @@
 //! Requests and what they do, for all bricks of the server.
 
+mod zeroing;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -39,6 +41,7 @@ pub struct Service {
     /// Held while a piece of a disk is moved: a job that was cancelled moves nothing more.
     moving: Mutex<()>,
     histories: Histories,
+    stopping: AtomicBool,
 }
 
 /// What the service knows of a connection.
@@ -48,6 +51,8 @@ pub struct Caller {
     epoch: AtomicU64,
     /// Says, as long as the connection lives, that the brick it has attached is served.
     serves: Mutex<Option<Arc<()>>>,
+    /// Nobody waits for answers any more.
+    gone: AtomicBool,
 }
 
 /// A brick in figures.
@@ -96,6 +101,7 @@ impl Service {
             jobs: Jobs::default(),
             moving: Mutex::new(()),
             histories: Histories::default(),
+            stopping: AtomicBool::new(false),
         }
     }
 
@@ -161,7 +167,14 @@ impl Service {
         let ready = |kind, brick| self.is_ready(kind, brick);
         match (order, self.jobs.disk(id)) {
             (JobOrder::Cancel, Some((brick, pv))) => self.cancel_evacuation(id, brick, &pv),
-            _ => self.jobs.order(id, order, ready),
+            _ => {
+                let was_over = self.jobs.is_over(id);
+                let job = self.jobs.order(id, order, ready)?;
+                if !was_over {
+                    self.ordered_zeroing(&job, order);
+                }
+                Ok(job)
+            }
         }
     }
 
@@ -191,7 +204,7 @@ impl Service {
     fn is_ready(&self, kind: JobKind, brick: BrickId) -> bool {
         match kind {
             JobKind::Hydrate => self.is_served(brick),
-            JobKind::Evacuate => self.bricks().contains_key(&brick),
+            JobKind::Evacuate | JobKind::Zero => self.bricks().contains_key(&brick),
         }
     }
 
@@ -200,6 +213,7 @@ impl Service {
         Caller {
             epoch: AtomicU64::new(self.epoch.load(Ordering::SeqCst)),
             serves: Mutex::default(),
+            gone: AtomicBool::new(false),
         }
     }
 
@@ -320,9 +334,9 @@ impl Service {
                 kind,
                 size,
                 import,
-            } => self.image(caller, brick, |b| {
+            } => Reply::Image(self.create_zeroed(caller, brick, gfid, |b| {
                 b.create(gfid, name.as_deref(), kind, size, import)
-            })?,
+            })?),
             Request::Copy {
                 brick,
                 source,
@@ -330,16 +344,20 @@ impl Service {
                 name,
                 how,
                 cow_size,
-            } => self.image(caller, brick, |b| {
+            } => Reply::Image(self.with_zeroed(caller, brick, source, |b| {
                 b.copy(source, dest, name.as_deref(), how, cow_size)
-            })?,
+            })?),
             Request::Commit { brick, gfid } => self.done(caller, brick, |b| {
                 if b.is_new_clone(gfid) {
                     self.hydrate(b, gfid);
                 }
                 b.commit(gfid)
             })?,
-            Request::Abort { brick, gfid } => self.done(caller, brick, |b| b.abort(gfid))?,
+            Request::Abort { brick, gfid } => self.done(caller, brick, |b| {
+                b.abort(gfid)?;
+                self.jobs.image_is_gone(brick, gfid);
+                Ok(())
+            })?,
             Request::Condemn { brick, gfid } => self.done(caller, brick, |b| b.condemn(gfid))?,
             Request::Spare { brick, gfid } => self.done(caller, brick, |b| b.spare(gfid))?,
             Request::Remove { brick, gfid } => self.done(caller, brick, |b| {
@@ -357,10 +375,12 @@ impl Service {
                 Reply::Merged(self.with(caller, brick, |b| b.settle_merge(snapshot))?)
             }
             Request::Open { brick, gfid } => {
-                return self.with(caller, brick, |b| b.open(gfid).map(|v| opened(gfid, v)));
+                return self.with_zeroed(caller, brick, gfid, |b| {
+                    b.open(gfid).map(|v| opened(gfid, v))
+                });
             }
             Request::Resize { brick, gfid, size } => {
-                self.image(caller, brick, |b| b.resize(gfid, size))?
+                Reply::Image(self.resize_zeroed(caller, brick, gfid, |b| b.resize(gfid, size))?)
             }
             Request::Rename { brick, gfid, name } => {
                 self.image(caller, brick, |b| b.rename(gfid, name.as_deref()))?
@@ -398,6 +418,9 @@ impl Service {
             // A directory that was emptied and made a brick again is another brick.
             if brick::BrickConfig::load_known(&dir)?.id == brick.id() {
                 brick.attach_again(how, &|brick, gfid| self.hydrate(brick, gfid))?;
+                if how.fresh {
+                    self.take_on(&brick);
+                }
                 return Ok(brick);
             }
             self.bricks().remove(&brick.id());
@@ -427,6 +450,7 @@ impl Service {
         let brick = Arc::new(brick);
         tracing::info!("brick {} attached in {}", brick.id(), dir.display());
         self.bricks().insert(brick.id(), Arc::clone(&brick));
+        self.take_on(&brick);
         Ok(brick)
     }
 
@@ -434,7 +458,12 @@ impl Service {
         let dir = brick::canonical(dir)?;
         let _alone = self.enter_doorway();
         match self.attached_in(&dir) {
-            Some(brick) => brick.check(repair),
+            Some(brick) => {
+                let findings = brick.check(repair);
+                // A repair may have made a volume larger.
+                self.take_on(&brick);
+                findings
+            }
             None => brick::check(&dir, &*self.engines, repair),
         }
     }

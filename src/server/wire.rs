@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bd_proto::frame::{self, FrameError, HEADER};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
@@ -30,6 +30,30 @@ pub(crate) async fn receive(stream: &mut UnixStream) -> Result<Option<Vec<u8>>, 
     let mut body = vec![0; frame::body_len(header)?];
     stream.read_exact(&mut body).await?;
     Ok(Some(body))
+}
+
+/// Waits until the other side has closed a connection. Never ends while it has sent something that is
+/// not received yet.
+pub(crate) async fn closed(stream: &UnixStream) {
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        let peeked = stream.try_io(Interest::READABLE, || {
+            let (len, _) = recv(stream.as_fd(), &mut [0; 1], RecvFlags::PEEK)?;
+            Ok(len)
+        });
+        match peeked {
+            Ok(0) => return,
+            Ok(_) => std::future::pending().await,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Sends a frame, and a descriptor with its first byte.

@@ -1,5 +1,6 @@
-use std::collections::HashSet;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bd_model::Gfid;
 
@@ -7,8 +8,15 @@ use bd_model::Gfid;
 /// different images at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
-    images: Mutex<HashSet<Gfid>>,
+    images: Mutex<Images>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Images {
+    taken: HashSet<Gfid>,
+    /// How many wait for an image.
+    wanted: HashMap<Gfid, u32>,
 }
 
 /// The right to work on some images, until it is dropped.
@@ -24,36 +32,67 @@ impl Busy {
         let mut images = images.to_vec();
         images.sort_unstable();
         images.dedup();
-        let mut taken = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        while images.iter().any(|image| taken.contains(image)) {
-            taken = self
-                .freed
-                .wait(taken)
-                .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all();
+        for image in &images {
+            *all.wanted.entry(*image).or_default() += 1;
         }
-        taken.extend(&images);
+        while images.iter().any(|image| all.taken.contains(image)) {
+            all = self.wait(all);
+        }
+        for image in &images {
+            all.wants_no_more(*image);
+        }
+        all.taken.extend(&images);
         Hold { busy: self, images }
+    }
+
+    /// As [`Busy::hold`], after all who wait for the image: for work in the background, which takes
+    /// it again and again and would leave them no moment.
+    pub(crate) fn hold_behind(&self, image: Gfid) -> Hold<'_> {
+        let mut all = self.all();
+        while all.taken.contains(&image) || all.wanted.contains_key(&image) {
+            all = self.wait(all);
+        }
+        all.taken.insert(image);
+        Hold {
+            busy: self,
+            images: vec![image],
+        }
     }
 
     /// Takes an image, unless somebody works on it.
     pub(crate) fn try_hold(&self, image: Gfid) -> Option<Hold<'_>> {
-        let mut taken = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.insert(image).then(|| Hold {
+        self.all().taken.insert(image).then(|| Hold {
             busy: self,
             images: vec![image],
         })
+    }
+
+    fn all(&self) -> MutexGuard<'_, Images> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, all: MutexGuard<'a, Images>) -> MutexGuard<'a, Images> {
+        self.freed.wait(all).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Images {
+    fn wants_no_more(&mut self, image: Gfid) {
+        if let Entry::Occupied(mut wanted) = self.wanted.entry(image) {
+            *wanted.get_mut() -= 1;
+            if *wanted.get() == 0 {
+                wanted.remove();
+            }
+        }
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        let mut taken = self
-            .busy
-            .images
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.busy.all();
         for image in &self.images {
-            taken.remove(image);
+            all.taken.remove(image);
         }
         self.busy.freed.notify_all();
     }
@@ -87,5 +126,28 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn who_waits_comes_before_work_in_the_background() {
+        let (busy, image) = (Busy::default(), Gfid::random());
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            let hold = busy.hold(&[image]);
+            scope.spawn(|| {
+                let _hold = busy.hold_behind(image);
+                order.lock().unwrap().push("work");
+            });
+            scope.spawn(|| {
+                let _hold = busy.hold(&[image, Gfid::random()]);
+                order.lock().unwrap().push("call");
+            });
+            while !busy.all().wanted.contains_key(&image) {
+                std::thread::yield_now();
+            }
+            drop(hold);
+        });
+        assert_eq!(order.into_inner().unwrap(), ["call", "work"]);
+        assert!(busy.all().wanted.is_empty() && busy.all().taken.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use bd_proto::{Fault, FaultKind};
 use super::Brick;
 use super::images::under_way;
 use super::intent::Intent;
-use super::namespace::Mark;
+use super::namespace::{Mark, Stub};
 use crate::engine::Removed;
 use crate::failpoint;
 
@@ -60,6 +60,16 @@ impl Brick {
         // What waited for this volume may go now.
         self.retry_removals();
         Ok(())
+    }
+
+    /// Whether the last name of an image is gone, and its volume will be.
+    pub(crate) fn has_lost_its_name(&self, gfid: Gfid) -> bool {
+        let is_condemned = matches!(
+            self.intents.get(gfid),
+            Some(Intent::Condemn | Intent::Remove)
+        );
+        let has_none = |stub: Option<Stub>| stub.is_none_or(|stub| stub.names == 0);
+        is_condemned && self.namespace.stub(gfid).is_ok_and(has_none)
     }
 
     /// Whatever the brick believes: a volume whose stub has a name is not removed.

@@ -34,6 +34,8 @@ pub struct Policy {
     pub hydrate_rate: Option<Bytes>,
     /// Bytes a second that are moved at most from a disk which is to be emptied; none is any number.
     pub evacuate_rate: Option<Bytes>,
+    /// Bytes a second that are zeroed at most in the background; none is any number.
+    pub zero_rate: Option<Bytes>,
     /// After how long an image that nobody has open is deactivated; none means never.
     pub idle: Option<Duration>,
 }
@@ -52,6 +54,7 @@ impl Default for Policy {
             hydrate: true,
             hydrate_rate: None,
             evacuate_rate: None,
+            zero_rate: None,
             idle: Some(Duration::from_secs(600)),
         }
     }
@@ -120,6 +123,8 @@ struct Table {
     hydrate_rate: Option<Bytes>,
     #[serde(default, deserialize_with = "rate")]
     evacuate_rate: Option<Bytes>,
+    #[serde(default, deserialize_with = "rate")]
+    zero_rate: Option<Bytes>,
     idle: Option<u32>,
 }
 
@@ -190,6 +195,7 @@ impl Table {
             hydrate,
             hydrate_rate,
             evacuate_rate,
+            zero_rate,
             idle,
         } = self;
         // What says "any" in a group's table counts, too.
@@ -212,6 +218,7 @@ impl Table {
             hydrate: hydrate.unwrap_or(below.hydrate),
             hydrate_rate: limit(hydrate_rate, below.hydrate_rate),
             evacuate_rate: limit(evacuate_rate, below.evacuate_rate),
+            zero_rate: limit(zero_rate, below.zero_rate),
             idle: match idle {
                 Some(seconds) => {
                     Some(Duration::from_secs(seconds.into())).filter(|idle| !idle.is_zero())
@@ -283,6 +290,9 @@ mod tests {
             parse("[default]\nevacuate_rate = \"8M\"\n[vg.a]\nevacuate_rate = \"0\"\n").unwrap();
         let of = |vg: &str| moves.of(&vg.parse().unwrap()).evacuate_rate;
         assert_eq!((of("a"), of("b")), (None, Some(Bytes(8 << 20))));
+        let zeros = parse("[default]\nzero_rate = \"8M\"\n[vg.a]\nzero_rate = \"0\"\n").unwrap();
+        let of = |vg: &str| zeros.of(&vg.parse().unwrap()).zero_rate;
+        assert_eq!((of("a"), of("b")), (None, Some(Bytes(8 << 20))));
         let idle = parse("[default]\nidle = 5\n[vg.a]\nidle = 0\n").unwrap();
         let of = |vg: &str| idle.of(&vg.parse().unwrap()).idle;
         assert_eq!((of("a"), of("b")), (None, Some(Duration::from_secs(5))));
@@ -339,6 +349,10 @@ mod tests {
                 "[vg.v]\nevacuate_rate = \"1K\"\n",
                 "line 2, evacuate_rate: \"1K\" a second is too slow",
             ),
+            (
+                "[vg.v]\nzero_rate = \"1K\"\n",
+                "line 2, zero_rate: \"1K\" a second is too slow",
+            ),
             ("[vg.v]\nhydrate = 1\n", "line 2, hydrate: "),
             ("[vg.v]\nidle = -1\n", "line 2, idle: "),
             ("[vg.-v]\nextend_at = 80\n", "line 1"),
@@ -384,6 +398,7 @@ mod tests {
             "hydrate",
             "hydrate_rate",
             "evacuate_rate",
+            "zero_rate",
             "idle",
         ] {
             assert!(shown.contains(&format!("\n{key} = ")), "{key}");

@@ -63,7 +63,7 @@ impl LvmEngine {
                     self.must_be_new(&what, gfid)?;
                     self.make_linear(&turn, &what, gfid, name, extents, tags)?
                 };
-                if let Err(error) = self.finish_zeroing(&what, gfid) {
+                if let Err(error) = self.zero_a_little(&what, gfid) {
                     self.undo(&lv);
                     return Err(error);
                 }

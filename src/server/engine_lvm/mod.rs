@@ -29,7 +29,9 @@ mod start;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod udev;
+mod zero;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -68,6 +70,8 @@ pub struct LvmEngine {
     seen: Mutex<Option<foreign::Seen>>,
     removals: remove::Removals,
     idle: idle::Idle,
+    zeroing: zero::Zeroing,
+    traffic: traffic::Traffic,
 }
 
 /// The right to run LVM commands, until it is dropped.
@@ -402,6 +406,30 @@ impl Engine for LvmEngine {
     fn allow_disk(&self, pv: &PvName) -> Result<(), EngineError> {
         let _turn = self.turn();
         self.allocate_on(pv, true)
+    }
+
+    fn unzeroed(&self, gfid: Gfid) -> Option<Bytes> {
+        self.unzeroed_of(gfid)
+    }
+
+    fn all_unzeroed(&self) -> Vec<Gfid> {
+        self.unzeroed_images()
+    }
+
+    fn zero_piece(&self, gfid: Gfid, most: Bytes) -> Result<Bytes, EngineError> {
+        self.zero_next(gfid, most)
+    }
+
+    fn keep_zeroed(&self, gfid: Gfid) -> Result<(), EngineError> {
+        self.keep_pieces(gfid)
+    }
+
+    fn take_back_growth(&self, gfid: Gfid) -> Result<(), EngineError> {
+        self.undo_growth(gfid)
+    }
+
+    fn clients_at_work(&self) -> bool {
+        self.are_clients_at_work()
     }
 
     fn count(&self) -> Option<u64> {

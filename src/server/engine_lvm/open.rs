@@ -1,19 +1,15 @@
-//! Opening images, and zeroing what must not be seen.
+//! Opening images.
 
 use std::os::fd::OwnedFd;
 
-use bd_lvm::{LvReport, Tag};
-use bd_model::{Bytes, Gfid};
+use bd_lvm::LvReport;
+use bd_model::Gfid;
 use bd_proto::FaultKind;
 
 use super::create::complete;
 use super::kernel::Node;
-use super::model::{visible_size, zeroing};
 use super::{LvmEngine, fault};
 use crate::engine::{EngineError, OpenVolume};
-
-/// Bytes zeroed at once.
-const SLICE: u64 = 32 << 20;
 
 impl LvmEngine {
     pub(super) fn open_volume(&self, gfid: Gfid) -> Result<OpenVolume, EngineError> {
@@ -78,35 +74,5 @@ impl LvmEngine {
                 ),
             )),
         }
-    }
-
-    /// Zeroes what is not known to be zero yet: all of a new thick LV, what a grown one has
-    /// gained, or the rest of either after a crash. The caller holds the image.
-    pub(super) fn finish_zeroing(&self, what: &str, gfid: Gfid) -> Result<(), EngineError> {
-        let Some(lv) = self.model().image(gfid).cloned() else {
-            return Ok(());
-        };
-        let Some(from) = zeroing(&lv) else {
-            return Ok(());
-        };
-        self.zero(what, &lv, from, visible_size(&lv))?;
-        self.retag(&self.turn(), what, gfid, &[], &[Tag::Zeroing(from)])
-    }
-
-    fn zero(&self, what: &str, lv: &LvReport, from: Bytes, to: Bytes) -> Result<(), EngineError> {
-        if from >= to {
-            return Ok(());
-        }
-        let what = format!("{what}: zeroing stopped");
-        let node = self.node(&what, lv)?;
-        let mut at = from.0;
-        while at < to.0 {
-            let len = SLICE.min(to.0 - at);
-            self.kernel
-                .zero(&node.file, Bytes(at), Bytes(len))
-                .map_err(|e| fault::failed(&what, e))?;
-            at += len;
-        }
-        node.file.sync_all().map_err(|e| fault::failed(&what, e))
     }
 }

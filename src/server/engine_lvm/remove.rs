@@ -100,6 +100,8 @@ impl LvmEngine {
         if let Some(snapshot) = self.model().cow_of(&lv.name) {
             return Ok(Removed::Deferred(self.held_by(&lv, snapshot)));
         }
+        // A job may have it open.
+        self.zeroing.forget(&lv.uuid);
         self.remove_lv(&what, &lv)
     }
 

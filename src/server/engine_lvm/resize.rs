@@ -18,8 +18,12 @@ impl LvmEngine {
         let size = self.bytes(extents);
         let _hold = self.busy.hold(&[gfid]);
         self.clear_leftovers(gfid);
-        self.finish_zeroing(&what, gfid)?;
         let mut lv = self.image(&self.turn(), &what, gfid)?;
+        // What is cut off need not be zeroed before.
+        if size >= visible_size(&lv) {
+            self.finish_zeroing(&what, gfid)?;
+            lv = self.image(&self.turn(), &what, gfid)?;
+        }
         if size > visible_size(&lv) && self.is_tied(&lv) {
             // The snapshots may be gone by now.
             self.refresh(&self.turn())?;
@@ -78,7 +82,7 @@ impl LvmEngine {
                 return Err(error);
             }
         }
-        self.finish_zeroing(what, gfid)
+        self.zero_growth(what, gfid, lv)
     }
 
     fn extend(
@@ -120,7 +124,8 @@ impl LvmEngine {
         )
     }
 
-    fn shrink(&self, what: &str, gfid: Gfid, size: Bytes) -> Result<(), EngineError> {
+    /// Cuts off what is behind `size`. The caller holds the image.
+    pub(super) fn shrink(&self, what: &str, gfid: Gfid, size: Bytes) -> Result<(), EngineError> {
         let extents = self.extents(what, size)?;
         let lv = self.image_in_step(&self.turn(), what, gfid)?;
         if lv.is_thin() {
@@ -133,12 +138,12 @@ impl LvmEngine {
             extents,
         };
         match self.lvm.change(&self.vg, &change) {
-            Ok(_) => {
-                self.model_mut().resize(&lv.uuid, size);
-                Ok(())
-            }
-            Err(error) => Err(self.not_resized(&turn, what, error)),
+            Ok(_) => self.model_mut().resize(&lv.uuid, size),
+            Err(error) => return Err(self.not_resized(&turn, what, error)),
         }
+        drop(turn);
+        // Of what is left, little or nothing may be to be zeroed.
+        self.zero_a_little(what, gfid)
     }
 
     /// Frees what is about to be cut off a thin LV: LVM leaves it mapped, and the old bytes would

@@ -12,7 +12,9 @@ use super::idle::Idle;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
 use super::remove::Removals;
+use super::traffic::Traffic;
 use super::udev::Told;
+use super::zero::Zeroing;
 use super::{LvmEngine, fault};
 use crate::brick::busy::Busy;
 use crate::engine::EngineError;
@@ -62,6 +64,8 @@ impl LvmEngine {
             seen: Mutex::default(),
             removals: Removals::default(),
             idle: Idle::default(),
+            zeroing: Zeroing::default(),
+            traffic: Traffic::default(),
         };
         engine.tell_udev();
         // A VG that no brick has taken stays as it is.

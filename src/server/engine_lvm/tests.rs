@@ -15,6 +15,8 @@ mod idle;
 mod kernel;
 mod pools;
 mod removal;
+mod zero;
+mod zero_calls;
 
 use bench::*;
 use kernel::*;

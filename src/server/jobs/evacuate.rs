@@ -6,7 +6,6 @@ use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Extents};
 use bd_proto::{Fault, FaultKind, JobKind, JobState};
 
-use super::record::now;
 use super::{About, Jobs, Place};
 
 /// A job that cannot go on looks again after this.
@@ -72,6 +71,7 @@ impl Jobs {
             vg: pv.vg.clone(),
             gfid: None,
             name: pv.name.to_string(),
+            total: None,
         };
         self.add(about)
             .map_err(|error| Fault::new(FaultKind::Failed, error.to_string()))
@@ -121,13 +121,7 @@ impl Jobs {
         let was = job.record.state;
         match left {
             Ok(left) => {
-                let total = job.record.total.unwrap_or(left).max(left);
-                let done = total - left;
-                let is_new = job.record.total != Some(total);
-                let piece = done.saturating_sub(job.record.done);
-                job.meter.add(Instant::now(), piece);
-                job.record.total = Some(total);
-                job.record.done = done;
+                let (piece, is_new) = job.left_are(left);
                 if left == 0 {
                     let why = format!(
                         "nothing is left on it, and nothing new comes to it; take it out of the \
@@ -137,11 +131,7 @@ impl Jobs {
                     list.end(id, JobState::Done, Some(why));
                     return piece;
                 }
-                if !job.record.held {
-                    job.record.state = JobState::Running;
-                    job.record.started.get_or_insert_with(now);
-                    job.record.reason = None;
-                }
+                job.run();
                 if is_new || job.record.state != was {
                     list.keep(id);
                 }

@@ -6,7 +6,7 @@ use bd_model::{BrickId, Bytes};
 use bd_proto::{JobInfo, JobKind, JobState};
 
 use super::meter::Meter;
-use super::record::Record;
+use super::record::{Record, now};
 
 /// A job, and what is known of it as long as the server runs.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(super) struct Job {
     /// What was left when it was read the last time, and how often it was no less than before.
     pub(super) left: Option<(u64, u32)>,
     pub(super) meter: Meter,
+    /// How many calls wait for its end.
+    pub(super) waiting: u32,
+    /// When it had its last turn, as a number that counts up.
+    pub(super) turn: u64,
 }
 
 /// What is left to do of a job, in order.
@@ -40,6 +44,8 @@ impl Job {
             not_before: None,
             left: None,
             meter: Meter::default(),
+            waiting: 0,
+            turn: 0,
         }
     }
 
@@ -87,6 +93,28 @@ impl Job {
             self.record.done = self.record.done.min(total);
         }
         self.meter.add(Instant::now(), bytes);
+    }
+
+    /// So many bytes are left to do; answers how many that is less than before, and whether the total
+    /// is new.
+    pub(super) fn left_are(&mut self, left: u64) -> (u64, bool) {
+        let total = self.record.total.unwrap_or(left).max(left);
+        let is_new = self.record.total != Some(total);
+        let done = total - left;
+        let piece = done.saturating_sub(self.record.done);
+        self.meter.add(Instant::now(), piece);
+        self.record.total = Some(total);
+        self.record.done = done;
+        (piece, is_new)
+    }
+
+    /// It goes on, unless somebody has paused it meanwhile.
+    pub(super) fn run(&mut self) {
+        if !self.record.held {
+            self.record.state = JobState::Running;
+            self.record.started.get_or_insert_with(now);
+            self.record.reason = None;
+        }
     }
 
     /// What is told of it. `is_ready` says whether who is to do it is there.

@@ -1,9 +1,11 @@
 //! Long work in the background, which outlives clients, bricks and this server.
 //!
 //! The server keeps the list: a file for each job in its state folder, written when the job changes
-//! its state. The brick does what is about images, because it alone writes them and holds their locks: it asks
-//! for a piece, does it, tells what became of it and asks for the next. How far a job has come need
-//! not be remembered: which chunks are left is read from the pool.
+//! its state. The brick makes clones independent, because it alone writes images and holds their locks: it
+//! asks for a piece, does it, tells what became of it and asks for the next. The server itself empties
+//! disks, and zeroes blocks that no client can see yet. How far a job has come need not be remembered:
+//! which chunks are left is read from the pool, what lies on a disk from LVM, and what is to be zeroed
+//! from a tag.
 
 mod evacuate;
 mod job;
@@ -16,10 +18,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod work;
+mod zero;
+mod zeroer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobInfo, JobKind, JobState};
@@ -32,6 +36,7 @@ pub(crate) use place::Place;
 use record::{Record, now};
 use store::Store;
 pub use store::StoreError;
+pub(crate) use zeroer::Zeroer;
 
 /// So many jobs that ended are remembered.
 const HISTORY: usize = 100;
@@ -52,11 +57,17 @@ struct About {
     vg: VgName,
     gfid: Option<Gfid>,
     name: String,
+    /// Bytes that there are to do, where that is known.
+    total: Option<u64>,
 }
 
 #[derive(Debug, Default)]
 struct List {
     events: Events,
+    /// Told when a job is new or over, or may go on.
+    changed: Arc<Condvar>,
+    /// Turns that jobs had.
+    turns: u64,
     store: Option<Store>,
     /// The last number that was given to a job.
     last: u64,
@@ -107,6 +118,7 @@ impl Jobs {
             vg,
             gfid: Some(gfid),
             name: place.name(gfid),
+            total: None,
         };
         self.add(about).map(drop)
     }
@@ -137,7 +149,7 @@ impl Jobs {
             gfid: about.gfid,
             name: about.name,
             done: 0,
-            total: None,
+            total: about.total,
             before: None,
             created: now(),
             started: None,
@@ -150,6 +162,7 @@ impl Jobs {
         let id = record.id;
         list.last = id;
         list.jobs.insert(id, Job::new(record));
+        list.changed.notify_all();
         Ok(id)
     }
 
@@ -236,6 +249,7 @@ impl List {
             self.events.job_failed(&job.info(|_, _| true));
         }
         self.keep(id);
+        self.changed.notify_all();
         self.forget_old();
     }
 

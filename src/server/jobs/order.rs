@@ -60,6 +60,7 @@ impl Jobs {
                     job.record.state = JobState::Queued;
                     job.record.reason = None;
                 }
+                list.changed.notify_all();
             }
         }
         let Some(job) = list.jobs.get_mut(&id) else {

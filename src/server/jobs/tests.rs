@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bd_dm_thin::Inherited;
 use bd_model::Bytes;
@@ -351,4 +351,77 @@ fn a_disk_is_emptied() {
     for (moved, took, rest) in [(8, 1, 3), (8, 3, 3), (64, 2, 30), (0, 1, 1)] {
         assert_eq!(slow.rest(moved << 20, seconds(took)), seconds(rest));
     }
+}
+
+#[test]
+fn images_are_zeroed_in_turns() {
+    let jobs = jobs("[vg.vg0]\nzero_rate = \"1M\"\n");
+    let (fake, other) = (Fake::new(0), Fake::new(0));
+    let images: Vec<Gfid> = (0..3).map(|_| Gfid::random()).collect();
+    let mib = |number: u64| Bytes(number << 20);
+    for gfid in &images {
+        jobs.zero(&fake, *gfid, mib(10)).unwrap();
+    }
+    assert_eq!(jobs.zero(&fake, images[0], mib(10)).unwrap(), 1, "the same");
+    assert!(jobs.work(&fake, None).is_none(), "no work of a brick's");
+    assert_eq!(jobs.images_to_zero(fake.id), images);
+    assert_eq!(jobs.bricks_to_zero(|_, _| true), [fake.id]);
+    assert!(jobs.bricks_to_zero(|_, _| false).is_empty());
+    assert!(jobs.next_to_zero(other.id).is_none());
+    let next = || jobs.next_to_zero(fake.id).map(|next| next.id);
+    assert_eq!([next(), next(), next(), next()], [1, 2, 3, 1].map(Some));
+    // Those that somebody waits for come first.
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| while !jobs.wait_for(2, || None).unwrap() {});
+        while jobs.waiting(2) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!([next(), next()], [2, 2].map(Some));
+        assert_eq!(jobs.zeroed(2, Ok(mib(9))), 1 << 20);
+        assert_eq!(jobs.zeroed(2, Ok(Bytes(0))), 9 << 20);
+        waits.join().unwrap();
+    });
+    assert_eq!([next(), next()], [3, 1].map(Some));
+    jobs.order(3, JobOrder::Pause, |_, _| true).unwrap();
+    assert_eq!([next(), next()], [1, 1].map(Some));
+    let gone = Fault::new(FaultKind::NotFound, "no such image");
+    jobs.zeroed(1, Err(gone));
+    jobs.zeroed(3, Err(Fault::new(FaultKind::Failed, "it is broken")));
+    assert_eq!(next(), None);
+    let ends: Vec<_> = jobs.all(|_, _| true).into_iter().collect();
+    let ends: Vec<_> = ends
+        .iter()
+        .map(|j| (j.state, j.reason.as_deref()))
+        .collect();
+    let wanted = [
+        (JobState::Cancelled, Some("the image was removed")),
+        (JobState::Done, None),
+        (JobState::Failed, Some("it is broken")),
+    ];
+    assert_eq!(ends, wanted);
+    let why = |id| jobs.wait_for(id, || None).unwrap_err();
+    assert_eq!(
+        (why(1).kind, why(3).kind),
+        (FaultKind::Busy, FaultKind::Failed)
+    );
+}
+
+#[test]
+fn zeroing_rests_for_clients_and_its_rate() {
+    let zeroing = |policy: &str| {
+        let (jobs, fake) = (jobs(policy), Fake::new(0));
+        jobs.zero(&fake, Gfid::random(), Bytes(1 << 40)).unwrap();
+        jobs.next_to_zero(fake.id).unwrap()
+    };
+    let any = zeroing("");
+    assert_eq!(any.most(), Bytes(8 << 20));
+    let begun = Instant::now() - Duration::from_secs(10);
+    assert_eq!(any.rest(8 << 20, begun, false), Duration::ZERO);
+    assert_eq!(any.rest(8 << 20, begun, true), Duration::from_millis(500));
+    // A second's worth, in whole blocks.
+    let slow = zeroing("[default]\nzero_rate = \"1000000\"\n");
+    assert_eq!(slow.most(), Bytes(15 << 16));
+    assert_eq!(slow.rest(1_000_000, begun, false), Duration::ZERO);
+    let rest = slow.rest(1_000_000, Instant::now(), false);
+    assert!(rest <= Duration::from_secs(1));
 }

@@ -138,7 +138,9 @@ function poolCard(pool) {
   return card;
 }
 
-const KINDS = { hydrate: "Makes a clone independent", evacuate: "Empties a disk" };
+const KINDS = {
+  hydrate: "Makes a clone independent", evacuate: "Empties a disk", zero: "Zeroes new blocks",
+};
 const JOB_STATES = {
   queued: ["soft", "waits"],
   running: ["good", "running"],

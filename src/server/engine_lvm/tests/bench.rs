@@ -44,6 +44,7 @@ pub(super) fn bench(pool: Option<&str>) -> Bench {
         deleted: Mutex::default(),
         commits: Mutex::default(),
         metadata: Mutex::default(),
+        io: Mutex::default(),
     });
     let engine = open(&lvm, &kernel, pool).unwrap();
     lvm.state().log.clear();

@@ -26,6 +26,7 @@ pub(super) struct FakeKernel {
     pub(super) commits: Mutex<u32>,
     /// The metadata on the disks; without them only LVM makes LVs active.
     pub(super) metadata: Mutex<Option<String>>,
+    pub(super) io: Mutex<bd_proto::IoCounters>,
 }
 
 pub(super) const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
@@ -103,10 +104,7 @@ impl Kernel for FakeKernel {
     }
 
     fn counters(&self, _: &DmDevice) -> io::Result<bd_proto::IoCounters> {
-        Ok(bd_proto::IoCounters {
-            reads: 1,
-            ..Default::default()
-        })
+        Ok(*self.io.lock().unwrap())
     }
 
     fn stamp(&self, _: &DmDevice) -> io::Result<Option<Vec<u8>>> {
@@ -209,6 +207,7 @@ impl Kernel for FakeKernel {
             return Err(io::Error::other("the disk is broken"));
         }
         self.zeroed.lock().unwrap().push((from.0, len.0));
+        self.io.lock().unwrap().written.0 += len.0;
         file.write_all_at(&vec![0; usize::try_from(len.0).unwrap()], from.0)
     }
 

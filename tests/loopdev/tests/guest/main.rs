@@ -21,3 +21,4 @@ mod typed;
 const BACKING: loopdev::Backing = loopdev::Backing::Thin;
 /// What the tests need of the machine.
 const PLACE: loopdev::Place = loopdev::Place::Guest;
+mod zeroing;

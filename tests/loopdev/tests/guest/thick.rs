@@ -7,11 +7,12 @@ use anyhow::{Result, ensure};
 use loopdev::{Bed, Place, Rig, Store, Vg, run};
 use nix::libc;
 
+use super::zeroing;
 use crate::images::tools::{MIB, errno, expect_only, meta, open, pattern, put, size_of};
 
 const OLD: u8 = 0xa5;
 
-/// A volume group whose disk held somebody else's bytes before.
+/// A volume group whose disk held somebody else's bytes before. A second disk is not in it yet.
 fn used_vg(rig: &mut Rig, mib: u64) -> Result<Vg> {
     let device = rig.loop_device("used", mib)?;
     let file = File::options().write(true).open(&device)?;
@@ -22,12 +23,17 @@ fn used_vg(rig: &mut Rig, mib: u64) -> Result<Vg> {
     // LVM asks before it takes a disk whose first bytes look used.
     file.write_all_at(&vec![0; 1 << 20], 0)?;
     file.sync_all()?;
-    rig.vg_on("vg", vec![device])
+    let spare = rig.loop_device("spare", 1100)?;
+    let vg = rig.vg_on("vg", vec![device, spare])?;
+    let spare = vg.pvs()[1].to_string_lossy();
+    vg.lvm("vgreduce", &[vg.name(), &spare])?.ok()?;
+    Ok(vg)
 }
 
 #[test]
 fn images_without_a_pool() {
     run("guest::thick::images_without_a_pool", Place::Guest, |rig| {
+        zeroing::make_slow(rig)?;
         let vg = used_vg(rig, 256)?;
         // The pattern is there: a plain LV shows it.
         vg.lvm(
@@ -45,7 +51,8 @@ fn images_without_a_pool() {
         show_no_old_bytes(&bed)?;
         are_copied(&bed)?;
         bed.check()?;
-        space_runs_out(&mut bed)
+        space_runs_out(&mut bed)?;
+        zeroing::is_a_job(&mut bed)
     });
 }
 
