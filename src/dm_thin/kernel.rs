@@ -43,13 +43,13 @@ impl Dm {
     /// The active device with this device-mapper UUID.
     pub fn by_uuid(&self, uuid: &str) -> Result<Option<DmDevice>, DmError> {
         let id = DmUuid::new(uuid).map_err(|source| ask(uuid, source))?;
-        self.device(uuid, &DevId::Uuid(id))
+        self.active(uuid, &DevId::Uuid(id))
     }
 
     /// The active device with this device-mapper name.
     pub fn by_name(&self, name: &str) -> Result<Option<DmDevice>, DmError> {
         let id = DmName::new(name).map_err(|source| ask(name, source))?;
-        self.device(name, &DevId::Name(id))
+        self.active(name, &DevId::Name(id))
     }
 
     /// All active devices whose device-mapper UUID starts with `prefix`.
@@ -61,7 +61,7 @@ impl Dm {
         let mut found = Vec::new();
         for (name, _, _) in all {
             // One that goes meanwhile is not active.
-            if let Some(device) = self.device(&name.to_string(), &DevId::Name(&name))?
+            if let Some(device) = self.active(&name.to_string(), &DevId::Name(&name))?
                 && device.uuid.starts_with(prefix)
             {
                 found.push(device);
@@ -156,7 +156,9 @@ impl Dm {
     /// Makes a thin LV active: a device of this name and UUID on the thin device `id` of an active pool,
     /// of so many bytes, as LVM makes it. Nothing is left of one that cannot be made.
     ///
-    /// What belongs to it below /dev comes from udevd, which is waited for where it runs.
+    /// What belongs to it below /dev comes from udevd, which is waited for where it runs. The caller
+    /// sees to it that nobody else makes it active at the same time: a device that has no table is then
+    /// one that a kill has left, and is replaced.
     pub fn activate_thin(
         &self,
         name: &str,
@@ -175,6 +177,11 @@ impl Dm {
         let dm_name = DmName::new(name).map_err(failed("its name"))?;
         let dm_uuid = DmUuid::new(uuid).map_err(failed("its UUID"))?;
         let options = DmOptions::default();
+        let id_of = DevId::Uuid(dm_uuid);
+        if self.device(uuid, &id_of)?.is_some_and(|d| !d.has_table) {
+            let removed = self.dm.device_remove(&id_of, options);
+            removed.map_err(failed("to remove what a kill has left"))?;
+        }
         self.dm
             .device_create(dm_name, Some(dm_uuid), options)
             .map_err(failed("its creation"))?;
@@ -187,7 +194,7 @@ impl Dm {
             resumed.map_err(failed("to resume it"))
         });
         match done {
-            Ok(info) => Ok(active(&info)),
+            Ok(info) => Ok(described(&info)),
             Err(error) => {
                 // Nobody can have seen it, so that this can only fail together with device-mapper.
                 let _removed = self.dm.device_remove(&made, options);
@@ -196,13 +203,18 @@ impl Dm {
         }
     }
 
+    fn active(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
+        let device = self.device(what, id)?;
+        Ok(device.filter(|device| device.has_table))
+    }
+
     fn device(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
         let info = match self.dm.device_info(id) {
             Ok(info) => info,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(ask(what, source)),
         };
-        Ok(Some(active(&info)))
+        Ok(Some(described(&info)))
     }
 
     fn status<T>(
@@ -238,7 +250,7 @@ impl Dm {
     }
 }
 
-fn active(info: &DeviceInfo) -> DmDevice {
+fn described(info: &DeviceInfo) -> DmDevice {
     DmDevice {
         major: info.device().major,
         minor: info.device().minor,
@@ -246,6 +258,7 @@ fn active(info: &DeviceInfo) -> DmDevice {
         uuid: info.uuid().map(ToString::to_string).unwrap_or_default(),
         open_count: u32::try_from(info.open_count()).unwrap_or(0),
         suspended: info.flags().contains(DmFlags::DM_SUSPEND),
+        has_table: info.flags().contains(DmFlags::DM_ACTIVE_PRESENT),
     }
 }
 
