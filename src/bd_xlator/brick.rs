@@ -17,6 +17,7 @@ use crate::fops::merge::Merge;
 use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
+use crate::making::Making;
 use crate::pending::Pending;
 
 /// The most threads for reading and writing open images, where the ring does not: several times
@@ -36,6 +37,7 @@ pub struct Brick {
     top_is_there: AtomicBool,
     /// Destinations of clones and snapshots that are under way.
     pending: Pending,
+    making: Making,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// One merge at a time: it holds two images.
@@ -103,6 +105,7 @@ impl Brick {
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
             pending: Pending::default(),
+            making: Making::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
             merges: Mutex::default(),
@@ -319,6 +322,10 @@ impl Brick {
     /// Stubs that wait for their LV.
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
+    }
+
+    pub(crate) fn making(&self) -> &Making {
+        &self.making
     }
 
     /// The turn to merge, which one thread has at a time.

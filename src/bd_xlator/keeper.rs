@@ -135,12 +135,13 @@ fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Res
         .map_err(|error| brick.told("adopt", gfid, &error))?;
     brick
         .images
-        .while_marked(gfid, || make_stub(stack, top, &fresh, &name, lv, gfid))?;
+        .while_marked(gfid, || show(brick, stack, top, &fresh, &name, lv, gfid))?;
     Ok(name.to_string_lossy().into_owned())
 }
 
 /// Makes the stub of an LV that is shown as a file, gives it its size, and marks it.
-fn make_stub(
+fn show(
+    brick: &Brick,
     stack: &Stack,
     top: &Inode<'_>,
     fresh: &Inode<'_>,
@@ -158,14 +159,16 @@ fn make_stub(
     {
         let xdata = Dict::new();
         xdata.set_gfid(names::GFID_REQ, *gfid.as_bytes())?;
+        let place = Loc::by_name(top, name, fresh);
         let args = MknodArgs {
-            loc: Loc::by_name(top, name, fresh),
+            loc: place.duplicate(),
             mode: libc::S_IFREG | 0o600,
             rdev: 0,
             umask: 0,
             xdata: Some(xdata),
         };
-        stack.ask::<Mknod>(args)?;
+        let make = || stack.ask::<Mknod>(args);
+        brick.make_stub::<Mknod>(stack, &place, gfid, make, |made| made.buf.gfid())?;
     }
     stub::set_size(stack, loc(), lv.size.0)?;
     stub::mark(stack, loc(), lv.kind, Dict::new())

@@ -13,6 +13,7 @@ mod fops;
 mod hydrator;
 mod io_engine;
 mod keeper;
+mod making;
 mod names;
 mod pending;
 mod stub;

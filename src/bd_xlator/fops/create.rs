@@ -3,8 +3,8 @@ use std::time::Instant;
 
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
-use glusterfs::fops::{Create, Lookup, LookupArgs, Mkdir, Mknod};
-use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
+use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod};
+use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
 use super::{open, truncate};
 use crate::core::{Image, Kind};
@@ -31,7 +31,7 @@ pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
             // On a distributed volume only a create can say which brick gets the file.
             remember_pending(brick, gfid, &call.args.loc);
-            let (frame, answer) = brick.images.while_marked(gfid, || call.detach().ask());
+            let (frame, answer) = create_stub(brick, call.detach(), gfid);
             frame.answer(answer);
         }
         (Ok(NewFile::Plain), Ok(false)) => call.pass(),
@@ -49,15 +49,28 @@ pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
 
 fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid, kind: ImageKind) {
     let name = brick.lv_name_at(&call.args.loc);
+    let asked = CreateArgs {
+        loc: call.args.loc.duplicate(),
+        flags: call.args.flags,
+        mode: call.args.mode,
+        umask: call.args.umask,
+        fd: call.args.fd.share(),
+        xdata: call.args.xdata.as_ref().map(Dict::share),
+    };
     if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
-    let (fd, inode) = (
-        call.args.fd.share(),
-        call.args.loc.inode().map(|inode| inode.share()),
-    );
-    let (frame, answer) = brick.images.while_marked(gfid, || call.ask());
+    let fd = call.args.fd.share();
+    let inode = call.args.loc.inode().map(|inode| inode.share());
+    let (frame, answer) = create_stub(brick, call, gfid);
     settle(brick, gfid, answer.is_ok());
+    if let Err(failure) = &answer
+        && failure.errno == Errno::EEXIST
+        && asked.flags & libc::O_EXCL == 0
+    {
+        // Somebody else has made it meanwhile.
+        return open_existing(brick, Call { frame, args: asked });
+    }
     if answer.is_ok()
         && let Some(inode) = inode
         && let Ok(Kind::Image(image)) = brick.kind_of(&frame, &inode, *gfid.as_bytes())
@@ -67,14 +80,48 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
     frame.answer(answer);
 }
 
+/// Has posix create a stub. It must be new: posix would open and cut what somebody else has made since
+/// it was looked for.
+fn create_stub(
+    brick: &Brick,
+    call: Call<'static, Create>,
+    gfid: Gfid,
+) -> (Frame<Create>, Answer<'static, Create>) {
+    let Call { frame, mut args } = call;
+    args.flags |= libc::O_EXCL;
+    let place = args.loc.duplicate();
+    let make = || frame.ask::<Create>(args);
+    let answer = brick.images.while_marked(gfid, || {
+        brick.make_stub::<Create>(&frame, &place, gfid, make, |made| made.buf.gfid())
+    });
+    (frame, answer)
+}
+
+/// Has posix make a stub.
+fn mknod_stub(
+    brick: &Brick,
+    call: Call<'static, Mknod>,
+    gfid: Gfid,
+) -> (Frame<Mknod>, Answer<'static, Mknod>) {
+    let Call { frame, args } = call;
+    let place = args.loc.duplicate();
+    let make = || frame.ask::<Mknod>(args);
+    let answer = brick.images.while_marked(gfid, || {
+        brick.make_stub::<Mknod>(&frame, &place, gfid, make, |made| made.buf.gfid())
+    });
+    (frame, answer)
+}
+
 /// A create of a file that is there is an open.
 fn open_existing(brick: &Arc<Brick>, call: Call<'static, Create>) {
+    brick.making().wait(&call.args.loc);
     let fresh = call.args.loc.inode().map(|inode| inode.share());
     let existing = fresh
         .as_ref()
         .and_then(|inode| found(&call.frame, &call.args.loc, inode));
     let (Some(fresh), Some(gfid)) = (fresh, existing) else {
-        return call.pass();
+        // It is gone again: the client looks anew.
+        return call.fail(Errno::ESTALE);
     };
     let inode = fresh.find(gfid).unwrap_or(fresh);
     let image = match brick.kind_of(&call.frame, &inode, gfid) {
@@ -146,7 +193,7 @@ pub(crate) fn mknod(brick: &Arc<Brick>, mut call: Call<'_, Mknod>) {
         }
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
             remember_pending(brick, gfid, &call.args.loc);
-            let (frame, answer) = brick.images.while_marked(gfid, || call.detach().ask());
+            let (frame, answer) = mknod_stub(brick, call.detach(), gfid);
             frame.answer(answer);
         }
         (Ok(NewFile::Image(gfid, kind)), Ok(false)) => {
@@ -161,7 +208,7 @@ fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, k
     if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
-    let (frame, answer) = brick.images.while_marked(gfid, || call.ask());
+    let (frame, answer) = mknod_stub(brick, call, gfid);
     settle(brick, gfid, answer.is_ok());
     frame.answer(answer);
 }
@@ -237,6 +284,8 @@ fn exists<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>) -> Result<bool, Errno> {
     let loc = Loc::by_name(&parent, name, &parent.fresh());
     match frame.ask::<Lookup>(LookupArgs { loc, xdata: None }) {
         Ok(_) => Ok(true),
+        // It is just getting its gfid.
+        Err(failure) if failure.errno == Errno::ENODATA => Ok(true),
         Err(failure) if failure.errno == Errno::ENOENT => Ok(false),
         Err(failure) => Err(failure.errno),
     }

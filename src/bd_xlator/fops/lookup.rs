@@ -29,7 +29,13 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
             }
         }
     }
-    let xdata = names::request_of(call.args.xdata.take());
+    let mut xdata = names::request_of(call.args.xdata.take());
+    let is_being_made = brick.making().has(&call.args.loc) && xdata.contains(names::GFID_REQ);
+    if is_being_made {
+        // It gets its own.
+        xdata = xdata.duplicate();
+        xdata.remove(names::GFID_REQ);
+    }
     if xdata.set_u32(xattr::IMAGE, 0).is_err() {
         return call.fail(Errno::ENOMEM);
     }
@@ -41,6 +47,9 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
         Err(mut failure) => {
             // As posix does: translators above look at it.
             failure.inode = asked;
+            if is_being_made && failure.errno == Errno::ENODATA {
+                failure.errno = Errno::ENOENT;
+            }
             frame.answer(Err(failure));
         }
         Ok(reply) if reply.buf.file_type() == FileType::Regular => {

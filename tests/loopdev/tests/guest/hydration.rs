@@ -37,7 +37,7 @@ fn size() -> usize {
 
 /// Slow enough to be killed in the middle so often.
 fn slow() -> String {
-    let kib = if kills() > 2 { 600 } else { 3 << 10 };
+    let kib = if kills() > 2 { 600 } else { 1 << 10 };
     format!("hydrate_rate = \"{kib}K\"")
 }
 

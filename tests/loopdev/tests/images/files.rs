@@ -3,13 +3,24 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use loopdev::{Bed, cmd, sh};
+use anyhow::{Context, Result, ensure};
+use loopdev::{Backing, Bed, cmd, sh};
 use nix::libc;
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{Whence, lseek};
 
 use super::tools::{expect_at, expect_only, meta, open, pattern, put, sh_in, size_of};
+use crate::BACKING;
+
+/// Files that are made while others look. An LV takes its time.
+const LOOKED_AT: usize = match BACKING {
+    Backing::File => 200,
+    Backing::Thin | Backing::Thick => 8,
+};
 
 /// The error number of a call of nix; 0 if it succeeded.
 fn code<T>(result: nix::Result<T>) -> i32 {
@@ -38,6 +49,68 @@ pub(crate) fn live_until_the_last_close(bed: &mut Bed<'_>) -> Result<()> {
     wait_for_count(bed, 1)?;
     ensure!(fs::read_to_string(bed.at("a"))? == "new");
     bed.check()
+}
+
+/// Files that are looked at, or made by somebody else, while they are being made: there is one of each.
+pub(crate) fn are_one_while_others_look(bed: &mut Bed<'_>) -> Result<()> {
+    let other = bed.another_mount(&[])?.join(bed.top());
+    fs::write(bed.at("source"), "as it is")?;
+    let make = |kind: usize, name: &str| -> Result<()> {
+        match kind {
+            0 => Ok(File::create_new(bed.at(name)).map(drop)?),
+            1 => {
+                let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+                Ok(mknod(&bed.at(name), SFlag::S_IFREG, mode, 0)?)
+            }
+            2 => Ok(fs::hard_link(bed.at("source"), bed.at(name))?),
+            _ => {
+                let both = [bed.at(name), other.join(name)];
+                std::thread::scope(|scope| {
+                    let makers = both
+                        .each_ref()
+                        .map(|path| scope.spawn(move || File::create(path).map(drop)));
+                    for maker in makers {
+                        maker
+                            .join()
+                            .map_err(|_| anyhow::anyhow!("a maker panicked"))??;
+                    }
+                    Ok(())
+                })
+            }
+        }
+    };
+    for round in 0..LOOKED_AT {
+        let name = format!("f{round}");
+        while_looked_at(&other.join(&name), || make(round % 4, &name)).context(name.clone())?;
+        let from = &other.join(&name);
+        ensure!(
+            meta(from)?.ino() == meta(&bed.at(&name))?.ino(),
+            "{name}: there are two"
+        );
+        put(from, 0, name.as_bytes())?;
+        expect_at(from, 0, name.as_bytes())?;
+        fs::remove_file(from)?;
+        bed.expect_names(&["source"])?;
+    }
+    bed.check()
+}
+
+/// Calls `make` while somebody asks all the time whether there is such a file.
+fn while_looked_at(path: &Path, make: impl FnOnce() -> Result<()>) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Acquire) {
+                    let _is_there = path.symlink_metadata();
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            });
+        }
+        let made = make();
+        stop.store(true, Ordering::Release);
+        made
+    })
 }
 
 pub(crate) fn rename_replaces_an_open_one(bed: &mut Bed<'_>) -> Result<()> {

@@ -110,6 +110,7 @@ fn images_are_files() {
         links::are_the_same_for_libgfapi,
         links::clients_without_the_translator_are_refused,
         files::live_until_the_last_close,
+        files::are_one_while_others_look,
         files::rename_replaces_an_open_one,
         files::are_known_by_readdir_alone,
         files::keep_owner_mode_and_attributes,
