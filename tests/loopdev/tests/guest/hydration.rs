@@ -35,9 +35,10 @@ fn size() -> usize {
     (number("GBT_MIB", 128) * MIB).next_multiple_of(PERIOD)
 }
 
-/// Slow enough to be killed in the middle so often.
+/// Slow enough to be killed in the middle so often: each time takes less than so many seconds.
 fn slow() -> String {
-    let kib = if kills() > 2 { 600 } else { 1 << 10 };
+    let mapped = size() / PERIOD * WRITTEN;
+    let kib = (mapped / (kills() * 40)) >> 10;
     format!("hydrate_rate = \"{kib}K\"")
 }
 
