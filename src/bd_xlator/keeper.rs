@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bd_model::{Gfid, ImageMark, xattr};
 use bd_proto::{Foreign, Reply, Request};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use glusterfs::fops::{Lookup, LookupArgs, Mknod, MknodArgs, Unlink, UnlinkArgs};
+use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mknod, MknodArgs};
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
 
 use crate::fops::{merge, sync};
@@ -217,29 +217,10 @@ fn remove_stub(
         return Ok(false);
     };
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-    let inode = root.find(*gfid.as_bytes()).unwrap_or_else(|| root.fresh());
-    let request = Dict::new();
-    request.set_u32(xattr::IMAGE, 0)?;
-    let mut loc = Loc::by_name(&parent, &name, &inode);
-    loc.set_gfid([0; 16]);
-    let found = match stack.ask::<Lookup>(LookupArgs {
-        loc,
-        xdata: Some(request),
-    }) {
-        Ok(found) => found,
-        Err(failure) if failure.errno == Errno::ENOENT => return Ok(false),
-        Err(failure) => return Err(failure.errno),
+    let is_pending = |found: &LookupReply<'_>| {
+        let xdata = found.xdata.as_ref();
+        let mark = xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+        mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending)
     };
-    let mark = found.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-    let is_pending = mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending);
-    if found.buf.gfid() != *gfid.as_bytes() || !is_pending {
-        return Ok(false);
-    }
-    let loc = Loc::by_name(&parent, &name, &inode);
-    stack.ask::<Unlink>(UnlinkArgs {
-        loc,
-        xflags: 0,
-        xdata: None,
-    })?;
-    Ok(true)
+    stub::unlink_if(stack, &parent, &name, *gfid.as_bytes(), is_pending)
 }

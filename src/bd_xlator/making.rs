@@ -6,22 +6,22 @@
 //! it would part the file from its LV, so that lookups bring none along while a name is being made.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bd_model::Gfid;
-use glusterfs::fops::{Lookup, LookupArgs, Unlink, UnlinkArgs};
+use glusterfs::fops::LookupReply;
 use glusterfs::{Answer, Errno, Fop, Loc, gf_warn};
 
-use crate::Brick;
 use crate::stub::Ask;
+use crate::{Brick, stub};
+
+/// A directory's gfid, and a name in it.
+type Place = ([u8; 16], CString);
 
 /// The names that are being made.
 #[derive(Debug, Default)]
 pub(crate) struct Making {
-    /// How many there are, so that lookups need not lock.
-    count: AtomicUsize,
-    names: Mutex<Vec<([u8; 16], CString)>>,
+    names: Mutex<Vec<Place>>,
     /// Woken when there is one less.
     ended: Condvar,
 }
@@ -30,25 +30,22 @@ pub(crate) struct Making {
 #[derive(Debug)]
 struct Made<'a> {
     making: &'a Making,
-    parent: [u8; 16],
-    name: CString,
+    place: Place,
 }
 
 impl Making {
     fn begin(&self, loc: &Loc<'_>) -> Made<'_> {
-        let made = Made {
+        let place = (loc.parent_gfid(), loc.name().unwrap_or_default().to_owned());
+        self.names().push(place.clone());
+        Made {
             making: self,
-            parent: loc.parent_gfid(),
-            name: loc.name().unwrap_or_default().to_owned(),
-        };
-        self.names().push((made.parent, made.name.clone()));
-        self.count.fetch_add(1, Ordering::SeqCst);
-        made
+            place,
+        }
     }
 
     /// Whether the file at `loc` may just be getting its gfid.
     pub(crate) fn has(&self, loc: &Loc<'_>) -> bool {
-        self.count.load(Ordering::SeqCst) > 0 && is_among(&self.names(), loc)
+        is_among(&self.names(), loc)
     }
 
     /// Waits until the file at `loc` has its gfid, if it is just getting it: posix does that at once.
@@ -61,12 +58,12 @@ impl Making {
         drop(ended);
     }
 
-    fn names(&self) -> MutexGuard<'_, Vec<([u8; 16], CString)>> {
+    fn names(&self) -> MutexGuard<'_, Vec<Place>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_among(names: &[([u8; 16], CString)], loc: &Loc<'_>) -> bool {
+fn is_among(names: &[Place], loc: &Loc<'_>) -> bool {
     let (parent, name) = (loc.parent_gfid(), loc.name());
     names
         .iter()
@@ -75,11 +72,8 @@ fn is_among(names: &[([u8; 16], CString)], loc: &Loc<'_>) -> bool {
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        self.making.count.fetch_sub(1, Ordering::SeqCst);
         let mut names = self.making.names();
-        let own =
-            |(parent, name): &([u8; 16], CString)| *parent == self.parent && *name == self.name;
-        if let Some(at) = names.iter().position(own) {
+        if let Some(at) = names.iter().position(|place| *place == self.place) {
             names.swap_remove(at);
         }
         self.making.ended.notify_all();
@@ -121,18 +115,11 @@ fn remove_misnamed(asks: &impl Ask, loc: &Loc<'_>, gfid: [u8; 16]) -> Result<(),
     let (Some(parent), Some(name)) = (loc.parent(), loc.name()) else {
         return Err(Errno::EINVAL);
     };
-    let inode = parent.find(gfid).unwrap_or_else(|| parent.fresh());
-    let found = asks.ask_below::<Lookup>(LookupArgs {
-        loc: Loc::by_name(&parent, name, &parent.fresh()),
-        xdata: None,
-    })?;
-    if found.buf.gfid() != gfid || found.buf.size() != 0 {
-        return Err(Errno::ESTALE);
+    // A name that leads elsewhere by now is somebody else's.
+    let is_empty = |found: &LookupReply<'_>| found.buf.size() == 0;
+    if stub::unlink_if(asks, &parent, name, gfid, is_empty)? {
+        Ok(())
+    } else {
+        Err(Errno::ESTALE)
     }
-    asks.ask_below::<Unlink>(UnlinkArgs {
-        loc: Loc::by_name(&parent, name, &inode),
-        xflags: 0,
-        xdata: None,
-    })?;
-    Ok(())
 }

@@ -1,8 +1,13 @@
 //! Stubs: the files that stand for images on the posix translator below.
 
+use std::ffi::CStr;
+
 use bd_model::{ImageKind, ImageMark, xattr};
-use glusterfs::fops::{Setxattr, SetxattrArgs, Truncate, TruncateArgs};
-use glusterfs::{Answer, Dict, Errno, Fop, Frame, Iatt, Loc, Stack};
+use glusterfs::fops::{
+    Lookup, LookupArgs, LookupReply, Setxattr, SetxattrArgs, Truncate, TruncateArgs, Unlink,
+    UnlinkArgs,
+};
+use glusterfs::{Answer, Dict, Errno, Fop, Frame, Iatt, Inode, Loc, Stack};
 
 /// What can ask the translator below and wait: a fop's own frame, or a stack of the brick.
 pub(crate) trait Ask {
@@ -53,4 +58,37 @@ pub(crate) fn set_size(asks: &impl Ask, loc: Loc<'_>, size: u64) -> Result<(Iatt
         xdata: None,
     })?;
     Ok((reply.prebuf, reply.postbuf))
+}
+
+/// Unlinks a name if it still leads to the file `gfid`, and that is one that `may_go`; says whether.
+/// The answer that it is asked with has the file's mark.
+pub(crate) fn unlink_if(
+    asks: &impl Ask,
+    parent: &Inode<'_>,
+    name: &CStr,
+    gfid: [u8; 16],
+    may_go: impl FnOnce(&LookupReply<'static>) -> bool,
+) -> Result<bool, Errno> {
+    let inode = parent.find(gfid).unwrap_or_else(|| parent.fresh());
+    let request = Dict::new();
+    request.set_u32(xattr::IMAGE, 0)?;
+    let mut loc = Loc::by_name(parent, name, &inode);
+    loc.set_gfid([0; 16]);
+    let found = match asks.ask_below::<Lookup>(LookupArgs {
+        loc,
+        xdata: Some(request),
+    }) {
+        Ok(found) => found,
+        Err(failure) if failure.errno == Errno::ENOENT => return Ok(false),
+        Err(failure) => return Err(failure.errno),
+    };
+    if found.buf.gfid() != gfid || !may_go(&found) {
+        return Ok(false);
+    }
+    asks.ask_below::<Unlink>(UnlinkArgs {
+        loc: Loc::by_name(parent, name, &inode),
+        xflags: 0,
+        xdata: None,
+    })?;
+    Ok(true)
 }

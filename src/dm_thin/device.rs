@@ -15,8 +15,6 @@ pub struct DmDevice {
     pub open_count: u32,
     /// Whether I/O to it waits until it is resumed.
     pub suspended: bool,
-    /// Whether it has a table. One that has none was just made, or was left so by a kill.
-    pub has_table: bool,
 }
 
 /// Why device-mapper could not answer.

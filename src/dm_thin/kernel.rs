@@ -178,7 +178,10 @@ impl Dm {
         let dm_uuid = DmUuid::new(uuid).map_err(failed("its UUID"))?;
         let options = DmOptions::default();
         let id_of = DevId::Uuid(dm_uuid);
-        if self.device(uuid, &id_of)?.is_some_and(|d| !d.has_table) {
+        if self
+            .info(uuid, &id_of)?
+            .is_some_and(|info| !has_table(&info))
+        {
             let removed = self.dm.device_remove(&id_of, options);
             removed.map_err(failed("to remove what a kill has left"))?;
         }
@@ -204,17 +207,16 @@ impl Dm {
     }
 
     fn active(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
-        let device = self.device(what, id)?;
-        Ok(device.filter(|device| device.has_table))
+        let info = self.info(what, id)?;
+        Ok(info.filter(has_table).map(|info| described(&info)))
     }
 
-    fn device(&self, what: &str, id: &DevId<'_>) -> Result<Option<DmDevice>, DmError> {
-        let info = match self.dm.device_info(id) {
-            Ok(info) => info,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(source) => return Err(ask(what, source)),
-        };
-        Ok(Some(described(&info)))
+    fn info(&self, what: &str, id: &DevId<'_>) -> Result<Option<DeviceInfo>, DmError> {
+        match self.dm.device_info(id) {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(source) => Err(ask(what, source)),
+        }
     }
 
     fn status<T>(
@@ -258,8 +260,12 @@ fn described(info: &DeviceInfo) -> DmDevice {
         uuid: info.uuid().map(ToString::to_string).unwrap_or_default(),
         open_count: u32::try_from(info.open_count()).unwrap_or(0),
         suspended: info.flags().contains(DmFlags::DM_SUSPEND),
-        has_table: info.flags().contains(DmFlags::DM_ACTIVE_PRESENT),
     }
+}
+
+/// A device that has no table was just made, or was left so by a kill.
+fn has_table(info: &DeviceInfo) -> bool {
+    info.flags().contains(DmFlags::DM_ACTIVE_PRESENT)
 }
 
 fn ask(device: &str, source: devicemapper::DmError) -> DmError {

@@ -60,8 +60,6 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
     if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
-    let fd = call.args.fd.share();
-    let inode = call.args.loc.inode().map(|inode| inode.share());
     let (frame, answer) = create_stub(brick, call, gfid);
     settle(brick, gfid, answer.is_ok());
     if let Err(failure) = &answer
@@ -72,10 +70,10 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
         return open_existing(brick, Call { frame, args: asked });
     }
     if answer.is_ok()
-        && let Some(inode) = inode
+        && let Some(inode) = asked.loc.inode()
         && let Ok(Kind::Image(image)) = brick.kind_of(&frame, &inode, *gfid.as_bytes())
     {
-        brick.bind_fd(&fd, &image);
+        brick.bind_fd(&asked.fd, &image);
     }
     frame.answer(answer);
 }
@@ -84,17 +82,12 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
 /// it was looked for.
 fn create_stub(
     brick: &Brick,
-    call: Call<'static, Create>,
+    mut call: Call<'static, Create>,
     gfid: Gfid,
 ) -> (Frame<Create>, Answer<'static, Create>) {
-    let Call { frame, mut args } = call;
-    args.flags |= libc::O_EXCL;
-    let place = args.loc.duplicate();
-    let make = || frame.ask::<Create>(args);
-    let answer = brick.images.while_marked(gfid, || {
-        brick.make_stub::<Create>(&frame, &place, gfid, make, |made| made.buf.gfid())
-    });
-    (frame, answer)
+    call.args.flags |= libc::O_EXCL;
+    let place = call.args.loc.duplicate();
+    ask_for_stub(brick, call, &place, gfid, |made| made.buf.gfid())
 }
 
 /// Has posix make a stub.
@@ -103,11 +96,21 @@ fn mknod_stub(
     call: Call<'static, Mknod>,
     gfid: Gfid,
 ) -> (Frame<Mknod>, Answer<'static, Mknod>) {
+    let place = call.args.loc.duplicate();
+    ask_for_stub(brick, call, &place, gfid, |made| made.buf.gfid())
+}
+
+fn ask_for_stub<F: Fop>(
+    brick: &Brick,
+    call: Call<'static, F>,
+    place: &Loc<'_>,
+    gfid: Gfid,
+    gfid_of: impl FnOnce(&F::Reply<'static>) -> [u8; 16],
+) -> (Frame<F>, Answer<'static, F>) {
     let Call { frame, args } = call;
-    let place = args.loc.duplicate();
-    let make = || frame.ask::<Mknod>(args);
+    let make = || frame.ask::<F>(args);
     let answer = brick.images.while_marked(gfid, || {
-        brick.make_stub::<Mknod>(&frame, &place, gfid, make, |made| made.buf.gfid())
+        brick.make_stub::<F>(&frame, place, gfid, make, gfid_of)
     });
     (frame, answer)
 }

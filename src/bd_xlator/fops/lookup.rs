@@ -30,7 +30,7 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
         }
     }
     let mut xdata = names::request_of(call.args.xdata.take());
-    let is_being_made = brick.making().has(&call.args.loc) && xdata.contains(names::GFID_REQ);
+    let is_being_made = xdata.contains(names::GFID_REQ) && brick.making().has(&call.args.loc);
     if is_being_made {
         // It gets its own.
         xdata = xdata.duplicate();

@@ -48,7 +48,6 @@ impl FakeKernel {
                 uuid,
                 open_count: *self.open.lock().unwrap(),
                 suspended: false,
-                has_table: true,
             })
         };
         state.vg.lvs.iter().enumerate().filter_map(device).collect()
@@ -65,7 +64,6 @@ impl Kernel for FakeKernel {
             uuid: uuid.to_owned(),
             open_count: 0,
             suspended: false,
-            has_table: true,
         });
         Ok(lv.or(pool))
     }

@@ -16,6 +16,8 @@ const POLICY: &str = "/etc/gluster-bd/policy.toml";
 /// Of each so many bytes, all but the last few are written at first.
 const PERIOD: usize = 16 * MIB;
 const WRITTEN: usize = 10 * MIB;
+/// No kill, with the start after it, takes so many seconds on a machine at rest.
+const KILL: usize = 40;
 
 /// A number from the environment, or else `usual`.
 fn number(variable: &str, usual: usize) -> usize {
@@ -35,10 +37,10 @@ fn size() -> usize {
     (number("GBT_MIB", 128) * MIB).next_multiple_of(PERIOD)
 }
 
-/// Slow enough to be killed in the middle so often: each time takes less than so many seconds.
+/// Slow enough to be killed in the middle so often.
 fn slow() -> String {
     let mapped = size() / PERIOD * WRITTEN;
-    let kib = (mapped / (kills() * 40)) >> 10;
+    let kib = (mapped / (kills() * KILL)) >> 10;
     format!("hydrate_rate = \"{kib}K\"")
 }
 
