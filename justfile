@@ -20,6 +20,10 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
 
+# Run the tests that do not take long: for daily work
+quick *args:
+    scripts/test quick {{ args }}
+
 # Run tests: unit, native, guest or all, then parts of names
 test *args:
     scripts/test {{ args }}

@@ -1,4 +1,5 @@
-//! Images of a stock Gluster volume, through its mount and through libgfapi.
+//! Images of a stock Gluster volume, through its mount and through libgfapi: what LVM and dm-thin can
+//! change of them.
 //!
 //! The same steps run on this machine with the file engine and in the guest with LVM: `main.rs`
 //! beside says on what. A volume takes long to set up in the guest, so that a test runs several
@@ -12,7 +13,6 @@ mod foreign;
 mod holes;
 mod kills;
 mod life;
-mod links;
 mod merges;
 mod model;
 mod names;
@@ -33,11 +33,12 @@ use crate::{BACKING, PLACE};
 /// One step of a test, and its name.
 pub(crate) type Step = (&'static str, fn(&mut Bed<'_>) -> Result<()>);
 
+/// Steps and their names.
 macro_rules! steps {
     ($($module:ident::$step:ident),* $(,)?) => {
         &[$((
             concat!(stringify!($module), "::", stringify!($step)),
-            $module::$step as fn(&mut Bed<'_>) -> Result<()>,
+            $module::$step as fn(&mut loopdev::Bed<'_>) -> anyhow::Result<()>,
         )),*]
     };
 }
@@ -98,68 +99,80 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// MiB of the store.
-const SIZE: u64 = 2048;
+pub(crate) const SIZE: u64 = 2048;
 
 #[test]
-fn images_are_files() {
-    let steps = steps![
-        life::every_name_of_a_clone_has_its_own_bytes,
-        links::to_other_things_stay_links,
-        links::of_images_follow_every_path,
-        links::are_right_at_once,
-        links::are_the_same_for_libgfapi,
-        links::clients_without_the_translator_are_refused,
-        files::live_until_the_last_close,
-        files::are_one_while_others_look,
-        files::rename_replaces_an_open_one,
-        files::are_known_by_readdir_alone,
-        files::keep_owner_mode_and_attributes,
-        files::answer_for_themselves_not_the_stub,
-        ranges::zeroed_by_libgfapi,
-    ];
-    run_steps("images::images_are_files", BACKING, SIZE, &[DATA, steps]);
+fn hold_bytes() {
+    run_steps(
+        "images::hold_bytes",
+        BACKING,
+        SIZE,
+        &[DATA, on_file_systems()],
+    );
 }
 
 #[test]
-fn bytes_and_places() {
+fn have_names_and_copies() {
     let steps = steps![
         names::work_as_files,
-        bytes::qemu_and_fuse_agree,
-        ext4::is_clean_and_equal,
-        ext4::clone_of_a_mounted_one,
-        plain::behave_as_on_a_stock_volume,
+        life::every_name_of_a_clone_has_its_own_bytes,
+        files::live_until_the_last_close,
+        files::are_one_while_others_look,
         plain::a_plain_file_becomes_an_image,
         plain::subdirectories_hold_images_too,
         plain::statfs_tells_the_store,
         merges::of_an_open_image,
         merges::that_are_refused,
-        merges::that_are_cut_off,
-        restart::of_every_server,
+    ];
+    run_steps("images::have_names_and_copies", BACKING, SIZE, &[steps]);
+}
+
+#[test]
+fn outlive_their_servers() {
+    let steps = steps![
         restart::without_the_server_open_images_go_on,
         foreign::appear_as_files,
+        merges::that_are_cut_off,
+        waits::for_a_disk_hold_nobody_up,
     ];
-    // The first is the same on both, and long in the guest.
-    let waits: &[Step] = match BACKING {
+    // With LVM the servers are restarted by `names::work_as_files`.
+    let only_here: &[Step] = match BACKING {
         Backing::File => steps![
+            restart::of_every_server,
             waits::for_the_server_hold_nobody_up,
-            waits::for_a_disk_hold_nobody_up,
         ],
-        Backing::Thin | Backing::Thick => steps![waits::for_a_disk_hold_nobody_up],
+        Backing::Thin | Backing::Thick => &[],
     };
-    run_steps("images::bytes_and_places", BACKING, SIZE, &[steps, waits]);
+    run_steps(
+        "images::outlive_their_servers",
+        BACKING,
+        SIZE,
+        &[steps, only_here],
+    );
 }
 
 /// Steps that read and write a lot, for each way to do so.
 pub(crate) const DATA: &[Step] = steps![
     life::rounds,
     files::grow_at_their_end,
-    files::times_follow_writes,
     ranges::agree_with_a_model,
     ranges::give_and_take_space,
     ranges::agree_with_a_model_by_libgfapi,
     holes::are_found_and_skipped,
     bytes::copied_in_and_out,
 ];
+
+/// A file system on an image is the same on any engine, but for its copies.
+fn on_file_systems() -> &'static [Step] {
+    match BACKING {
+        Backing::File => steps![
+            ext4::is_clean_and_equal,
+            ext4::clone_of_a_mounted_one,
+            ranges::zeroed_by_libgfapi,
+        ],
+        Backing::Thin | Backing::Thick => steps![ext4::clone_of_a_mounted_one],
+    }
+}
 
 #[test]
 fn kills() {

@@ -1,5 +1,10 @@
 //! Tests on the machine's own kernel, in `scripts/sandbox`: `scripts/test native`.
 
+// First, for its macro.
+#[macro_use]
+#[path = "../images/mod.rs"]
+mod images;
+
 mod commands;
 mod completions;
 mod front;
@@ -11,12 +16,10 @@ mod manual;
 mod many;
 mod operations;
 mod plain;
+mod programs;
 mod rig;
 #[path = "../commands/typed.rs"]
 mod typed;
-
-#[path = "../images/mod.rs"]
-mod images;
 
 /// What images are made of here.
 const BACKING: loopdev::Backing = loopdev::Backing::File;

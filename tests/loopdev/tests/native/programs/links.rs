@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use anyhow::{Result, ensure};
 use loopdev::{Backing, Bed, sh};
 
-use super::tools::{errno, expect_at, meta, pattern, put, sh_in, size_of};
+use crate::images::tools::{errno, expect_at, meta, pattern, put, sh_in, size_of};
 
 pub(crate) fn to_other_things_stay_links(bed: &mut Bed<'_>) -> Result<()> {
     fs::write(bed.root().join("plain"), "text")?;

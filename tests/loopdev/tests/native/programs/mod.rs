@@ -1,0 +1,30 @@
+//! What programs see of images whatever these lie on: links, attributes, times, QEMU, and the plain
+//! directories beside. What LVM can change of it is in `images`, which the guest runs, too.
+
+mod files;
+mod links;
+mod qemu;
+mod stock;
+
+use loopdev::Backing;
+
+use crate::images::{SIZE, run_steps};
+
+#[test]
+fn see_files() {
+    let steps = steps![
+        links::to_other_things_stay_links,
+        links::of_images_follow_every_path,
+        links::are_right_at_once,
+        links::are_the_same_for_libgfapi,
+        links::clients_without_the_translator_are_refused,
+        files::rename_replaces_an_open_one,
+        files::are_known_by_readdir_alone,
+        files::times_follow_writes,
+        files::keep_owner_mode_and_attributes,
+        files::answer_for_themselves_not_the_stub,
+        stock::directories_behave_as_ever,
+        qemu::and_fuse_agree,
+    ];
+    run_steps("programs::see_files", Backing::File, SIZE, &[steps]);
+}
