@@ -12,11 +12,13 @@ use glusterfs::{
 };
 use uuid::Uuid;
 
-use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
+use crate::core::{
+    Changing, Image, Images, Kind, Link, LinkError, Node, Tally, Timestamp, Workers,
+};
 use crate::fops::merge::Merge;
 use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
-use crate::keeper::Keeper;
+use crate::keeper::{self, Keeper};
 use crate::making::Making;
 use crate::pending::Pending;
 
@@ -46,6 +48,10 @@ pub struct Brick {
     merges: Mutex<Vec<Merge>>,
     control: Workers,
     data: Workers,
+    /// Jobs of both that are queued or under way.
+    jobs: Arc<Tally>,
+    /// Nothing below answers any more.
+    ended: AtomicBool,
     /// Reads and writes whole blocks of open images, where the kernel allows it.
     ring: Option<Ring>,
     keeper: Mutex<Option<Keeper>>,
@@ -111,6 +117,8 @@ impl Brick {
             merges: Mutex::default(),
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
+            jobs: Arc::default(),
+            ended: AtomicBool::new(false),
             keeper: Mutex::default(),
             hydrator: Mutex::default(),
             traffic: AtomicU64::new(0),
@@ -124,7 +132,18 @@ impl Brick {
         Ok(brick)
     }
 
-    /// Ends the brick's own threads.
+    /// Finishes all that is under way, while what is below still answers; nothing is begun after.
+    ///
+    /// Only when no client asks any more.
+    pub(crate) fn finish(&self) {
+        self.stop();
+        self.jobs.wait_for_none();
+        keeper::save(self);
+        self.ended.store(true, Ordering::Release);
+        gf_info!("all that was under way is done");
+    }
+
+    /// Ends the threads that work though nobody asks.
     pub(crate) fn stop(&self) {
         if let Some(hydrator) = lock(&self.hydrator).take() {
             hydrator.stop();
@@ -136,9 +155,7 @@ impl Brick {
 
     /// Runs `job` on a thread that may wait for gluster-bdd.
     pub(crate) fn on_control(self: &Arc<Self>, job: impl FnOnce(&Arc<Brick>) + Send + 'static) {
-        let brick = Arc::clone(self);
-        self.control
-            .run(move || brick.xl.node().enter(|| job(&brick)));
+        self.run(&self.control, job);
     }
 
     /// Runs `job` on a thread that does I/O on `image`, or waits for its device to be opened.
@@ -152,8 +169,21 @@ impl Brick {
         } else {
             &self.control
         };
-        let brick = Arc::clone(self);
-        workers.run(move || brick.xl.node().enter(|| job(&brick)));
+        self.run(workers, job);
+    }
+
+    /// A job that comes after the end is dropped, and with it the frame of a fop, which answers so.
+    fn run(self: &Arc<Self>, workers: &Workers, job: impl FnOnce(&Arc<Brick>) + Send + 'static) {
+        if self.ended.load(Ordering::Acquire) {
+            return;
+        }
+        let (brick, counted) = (Arc::clone(self), self.jobs.begin());
+        workers.run(move || {
+            brick.xl.node().enter(|| job(&brick));
+            // Whoever waits for the last job may take the translator away.
+            drop(brick);
+            drop(counted);
+        });
     }
 
     /// The ring for whole blocks of open images, if there is one.

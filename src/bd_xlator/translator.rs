@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use glusterfs::fops::*;
-use glusterfs::{Call, Fd, InitError, Translator, Xlator};
+use glusterfs::{Call, Event, Fd, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
 use crate::core::Node;
-use crate::{Brick, fops, keeper};
+use crate::{Brick, fops};
 
 macro_rules! served {
     ($($method:ident: $Fop:ident by $module:ident),* $(,)?) => {$(
@@ -23,9 +23,14 @@ impl Translator for Brick {
         Brick::start(xl)
     }
 
+    fn notify(self: &Arc<Self>, event: Event) {
+        if event == (Event::ParentDown { detaches: true }) {
+            self.finish();
+        }
+    }
+
     fn fini(self: &Arc<Self>) {
         self.stop();
-        keeper::save(self);
     }
 
     fn release(self: &Arc<Self>, fd: &Fd<'_>, ctx: Option<Arc<OpenImage>>) {

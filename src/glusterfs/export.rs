@@ -158,7 +158,9 @@ unsafe extern "C" fn notify<T: Translator>(
 ) -> i32 {
     // SAFETY: called on a translator of ours.
     if let Some(translator) = unsafe { instance::<T>(this) } {
-        guard("notify", || translator.notify(Event::from_raw(event)));
+        // SAFETY: the event's own data.
+        let event = unsafe { Event::from_raw(event, data) };
+        guard("notify", || translator.notify(event));
     }
     // SAFETY: hands on what came.
     unsafe { sys::default_notify(this, event, data, extra) }

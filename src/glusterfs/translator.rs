@@ -1,3 +1,4 @@
+use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,8 +105,13 @@ impl InitError {
 pub enum Event {
     /// The translators above are ready.
     ParentUp,
-    /// The translators above are going away.
-    ParentDown,
+    /// The translators above are going away. If the brick is being detached from a process that
+    /// serves others, too, nobody asks it for anything any more, while what is below it still
+    /// answers: that is gone in [`Translator::fini`], as is the inode table.
+    ParentDown {
+        /// Whether it is.
+        detaches: bool,
+    },
     /// A translator below is ready.
     ChildUp,
     /// A translator below is gone.
@@ -117,10 +123,18 @@ pub enum Event {
 }
 
 impl Event {
-    pub(crate) fn from_raw(raw: i32) -> Event {
+    /// # Safety
+    /// `data` is what came with the event: for the one from above, null or a live translator.
+    pub(crate) unsafe fn from_raw(raw: i32, data: *const c_void) -> Event {
         match u32::try_from(raw) {
             Ok(sys::GF_EVENT_PARENT_UP) => Event::ParentUp,
-            Ok(sys::GF_EVENT_PARENT_DOWN) => Event::ParentDown,
+            Ok(sys::GF_EVENT_PARENT_DOWN) => {
+                // SAFETY: as the caller promises.
+                let top = unsafe { data.cast::<sys::xlator_t>().as_ref() };
+                Event::ParentDown {
+                    detaches: top.is_some_and(|top| top.cleanup_starting != 0),
+                }
+            }
             Ok(sys::GF_EVENT_CHILD_UP) => Event::ChildUp,
             Ok(sys::GF_EVENT_CHILD_DOWN) => Event::ChildDown,
             Ok(sys::GF_EVENT_CLEANUP) => Event::Cleanup,
@@ -159,7 +173,8 @@ macro_rules! translator {
                 Ok(())
             }
 
-            /// Ends: stops threads, and waits for them.
+            /// Ends: stops threads, and waits for them. What is below has ended before, and with
+            /// it the inode table: what needs them is to be done at [`Event::ParentDown`].
             fn fini(self: &Arc<Self>) {}
 
             /// Hears of an event before it goes on to the next translators.

@@ -35,7 +35,8 @@ fn host() -> Result<String> {
 
 impl Rig {
     /// Starts a glusterd that knows no volume, and waits until it answers. Call it again after a
-    /// `stop` or `kill9` of the former one: then it finds its volumes again.
+    /// `stop` or `kill9` of the former one: then it finds its volumes again. With `GBT_MULTIPLEX` set,
+    /// all bricks are in one process.
     pub fn glusterd(&mut self) -> Result<Daemon> {
         let args = [
             "--no-daemon",
@@ -53,6 +54,10 @@ impl Rig {
             }
             Ok(gluster(&["volume", "list"])?.code == 0)
         })?;
+        if std::env::var_os("GBT_MULTIPLEX").is_some() {
+            let all = ["volume", "set", "all", "cluster.brick-multiplex", "on"];
+            gluster(&all)?.ok()?;
+        }
         Ok(daemon)
     }
 

@@ -19,4 +19,4 @@ pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;
 pub use node::Node;
 pub(crate) use times::Timestamp;
-pub(crate) use workers::Workers;
+pub(crate) use workers::{Tally, Workers};

@@ -22,6 +22,45 @@ pub(crate) struct Workers {
     most: usize,
 }
 
+/// Counts jobs that are queued or under way, so that their end can be waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+/// A job that counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<Tally>);
+
+impl Tally {
+    /// A job comes.
+    pub(crate) fn begin(self: &Arc<Self>) -> Counted {
+        *self.count() += 1;
+        Counted(Arc::clone(self))
+    }
+
+    /// Waits for the end of all jobs, and of those that they have begun.
+    pub(crate) fn wait_for_none(&self) {
+        let ended = self.none.wait_while(self.count(), |count| *count > 0);
+        drop(ended);
+    }
+
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut count = self.0.count();
+        *count -= 1;
+        if *count == 0 {
+            self.0.none.notify_all();
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -156,6 +195,25 @@ mod tests {
         }
         drop(workers);
         assert_eq!(done.load(Ordering::SeqCst), 99);
+    }
+
+    #[test]
+    fn a_tally_counts_what_jobs_have_begun() {
+        let (tally, done) = (Arc::<Tally>::default(), Arc::new(AtomicU32::new(0)));
+        let workers = Arc::new(Workers::start("test", 3).unwrap());
+        let (second, end) = (Arc::clone(&workers), Arc::clone(&done));
+        let (first_counted, tally_of_second) = (tally.begin(), Arc::clone(&tally));
+        workers.run(move || {
+            let counted = tally_of_second.begin();
+            drop(first_counted);
+            second.run(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                end.fetch_add(1, Ordering::SeqCst);
+                drop(counted);
+            });
+        });
+        tally.wait_for_none();
+        assert_eq!(done.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod layouts;
 #[path = "../commands/manual.rs"]
 mod manual;
 mod many;
+mod multiplex;
 mod operations;
 mod plain;
 mod programs;
