@@ -1,6 +1,7 @@
 //! glusterd, volumes and mounts, all in their default folders: the machine is the rig's own.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -113,23 +114,32 @@ impl Rig {
         volume
     }
 
-    /// Mounts a volume through FUSE with more options such as `"-o", "entry-timeout=0"`. Gives
-    /// the mount point, a new folder for each call.
+    /// Mounts a volume through FUSE with more options of glusterfs(8), such as `--entry-timeout=0`.
+    /// Gives the mount point, a new folder for each call.
+    ///
+    /// mount(8) would run a script which does the same with some dozens of programs: seconds under
+    /// emulation. The manual's blocks are typed with it.
     pub fn mount(&mut self, volume: &Volume, options: &[&str]) -> Result<PathBuf> {
         let number = fs::read_dir(self.dir())?.count();
         let at = self.folder(&format!("mnt{number}"))?;
-        let source = format!("{}:/{}", host()?, volume.name);
-        let log = format!(
-            "log-file=/var/log/glusterfs/{}-mnt{number}.log",
-            volume.name
-        );
-        let target = at.to_string_lossy().into_owned();
         let owned = at.clone();
-        self.on_teardown(format!("mount {target}"), move || mounts::unmount(&owned));
-        let mut args = vec!["-t", "glusterfs", "-o", &log];
-        args.extend_from_slice(options);
-        args.extend([source.as_str(), &target]);
-        cmd("mount", &args)?.ok()?;
+        self.on_teardown(format!("mount {}", at.display()), move || {
+            mounts::unmount(&owned)
+        });
+        let mut args: Vec<String> = options.iter().map(|word| (*word).to_owned()).collect();
+        let (name, host) = (&volume.name, host()?);
+        args.extend([
+            format!("--log-file=/var/log/glusterfs/{name}-mnt{number}.log"),
+            "--process-name=fuse".to_owned(),
+            format!("--volfile-server={host}"),
+            format!("--volfile-id=/{name}"),
+            at.to_string_lossy().into_owned(),
+        ]);
+        cmd("glusterfs", &args)?.ok()?;
+        // As that script does: the root of a file system that answers has this number.
+        wait_for(&format!("the mount {}", at.display()), || {
+            Ok(fs::metadata(&at).is_ok_and(|root| root.ino() == 1))
+        })?;
         Ok(at)
     }
 

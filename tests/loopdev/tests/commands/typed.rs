@@ -65,23 +65,9 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         0,
         "vms:/top/lv2, 8 MiB, lv",
     )?;
-    expect(bed, "create vms:/top/lv1 4MB", 5, "exists already")?;
-    expect(bed, "create vms:/top/x 10%FREE", 2, "add --thick")?;
-    expect(bed, "create vms:/top/x 0%FREE --thick", 2, "0%FREE")?;
     expect(bed, "resize vms:/top/lv1 +10%FREE", 5, "is thin")?;
     expect(bed, "create vms:x 10%FREE --thick", 0, "created vms:/top/x")?;
     expect(bed, "delete vms:x", 0, "deleted")?;
-    expect(bed, "create vms:/nothere/lv1 4MB", 3, "no such file")?;
-    expect(bed, "create vms:/top/x 4Q", 2, "is not a unit")?;
-    expect(bed, "create lv1 4MB", 2, "names no volume")?;
-    expect(bed, "crate vms:/top/x 4", 2, "create")?;
-    let nobody = "--reuid 65534 --regid 65534 --clear-groups gluster-bd create vms:/top/x 4";
-    let output = line(bed, "setpriv", nobody)?;
-    ensure!(
-        output.code == 1 && output.stderr.contains("permission denied; use a user"),
-        "{output}"
-    );
-    expect(bed, "list vms_nothere", 3, "is the name right?")?;
 
     let mount = rig.mount(&bed.volume, &[])?;
     let top = mount.join(&bed.top);
@@ -107,10 +93,6 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         5,
         "vms:/top/lv1 is thin",
     )?;
-    expect(bed, "snapshot vms:/top/lv1 clone", 5, "exists already")?;
-    expect(bed, "clone vms:/top/nothere x", 3, "no such file")?;
-    expect(bed, "clone vms:/top/lv1 /x", 5, "makes no images")?;
-    ensure!(!mount.join("x").exists(), "a failed clone left a file");
     sh(&format!(
         "cd {} && cmp lv1 clone && cmp lv1 snap",
         top.display()
@@ -173,9 +155,6 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         "cd {} && head -c 1M /dev/zero | dd of=lv1 conv=notrunc,fsync status=none && ! cmp -s lv1 snap",
         top.display()
     ))?;
-    expect(bed, "merge vms:/top/lv1", 5, "is no snapshot")?;
-    expect(bed, "merge vms:nothere", 3, "no such file")?;
-    expect(bed, "merge vms:before", 5, "--force")?;
     let json = line(bed, "gluster-bd", "merge vms:before --force --json")?
         .ok()?
         .stdout;
@@ -189,20 +168,15 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
     })?;
 
     expect(bed, "resize vms:lv1 +4M", 0, "has 8 MiB")?;
-    expect(bed, "resize vms:lv1 -4M", 5, "--force")?;
     expect(bed, "resize vms:lv1 -4M --mode=script", 0, "has 4 MiB")?;
     expect(bed, "resize vms:lv1 4095k --force", 0, "has 3.99 MiB")?;
-    expect(bed, "resize vms:lv1 -1T --force", 1, "no size it can have")?;
     expect(
         bed,
         "rename vms:clone web",
         0,
         "renamed vms:/top/clone to vms:/top/web",
     )?;
-    expect(bed, "rename vms:web snap", 5, "exists already")?;
     expect(bed, "info vms:web", 0, "size:       4 MiB")?;
-    expect(bed, "info vms:/top", 5, "is not a regular file")?;
-    expect(bed, "list vms:/", 0, "/top/snap")?;
     ensure!(listed(bed)? == "/top/lv1 /top/lv2 /top/snap /top/web");
     expect(bed, "tree vms", 0, "── /top/snap (4 MiB")?;
     let json = line(bed, "gluster-bd", "list vms --json")?.ok()?.stdout;

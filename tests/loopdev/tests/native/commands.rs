@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use loopdev::{Daemon, Place, Rig, cmd, run, wait_for};
+use loopdev::{Daemon, Place, Rig, cmd, run, sh, wait_for};
 
 use crate::typed::{self, Bed};
 
@@ -25,10 +25,56 @@ pub(crate) fn bed(rig: &mut Rig) -> Result<(Bed, PathBuf, Daemon, Daemon)> {
     Ok((Bed { volume, top }, brick, server, glusterd))
 }
 
+/// What the commands refuse before a server hears of it, or by what any file has. The volume is
+/// started and has no images; nothing is left.
+fn refused(rig: &mut Rig, bed: &Bed) -> Result<()> {
+    let lines = [
+        ("create vms:/top/x 10%FREE", 2, "add --thick"),
+        ("create vms:/top/x 0%FREE --thick", 2, "0%FREE"),
+        ("create vms:/nothere/lv1 4MB", 3, "no such file"),
+        ("create vms:/top/x 4Q", 2, "is not a unit"),
+        ("create lv1 4MB", 2, "names no volume"),
+        ("crate vms:/top/x 4", 2, "create"),
+        ("list vms_nothere", 3, "is the name right?"),
+        ("create vms:lv1 4MB", 0, "created"),
+        ("create vms:/top/lv1 4MB", 5, "exists already"),
+        ("snapshot vms:lv1 snap", 0, "snapshot of"),
+        ("snapshot vms:/top/lv1 snap", 5, "exists already"),
+        ("clone vms:/top/nothere x", 3, "no such file"),
+        ("clone vms:/top/lv1 /x", 5, "makes no images"),
+        ("merge vms:/top/lv1", 5, "is no snapshot"),
+        ("merge vms:nothere", 3, "no such file"),
+        ("merge vms:snap", 5, "--force"),
+        ("resize vms:lv1 -2M", 5, "--force"),
+        ("resize vms:lv1 -1T --force", 1, "no size it can have"),
+        ("rename vms:lv1 snap", 5, "exists already"),
+        ("info vms:/top", 5, "is not a regular file"),
+        ("list vms:/", 0, "/top/snap"),
+    ];
+    for (words, code, said) in lines {
+        typed::expect(bed, words, code, said)?;
+    }
+    let nobody = "--reuid 65534 --regid 65534 --clear-groups gluster-bd create vms:/top/x 4";
+    let output = typed::line(bed, "setpriv", nobody)?;
+    ensure!(
+        output.code == 1 && output.stderr.contains("permission denied; use a user"),
+        "{output}"
+    );
+    typed::expect(bed, "delete vms:snap vms:lv1", 0, "deleted vms:/top/lv1")?;
+    let mount = rig.mount(&bed.volume, &[])?;
+    let left = sh(&format!(
+        "cd {}; find . ! -path '*/.trashcan*'",
+        mount.display()
+    ))?;
+    ensure!(left.stdout == format!(".\n./{}", bed.top), "{left}");
+    rig.unmount(&mount)
+}
+
 #[test]
 fn image_commands() {
     run("native::image_commands", Place::Native, |rig| {
         let (bed, brick, server, glusterd) = bed(rig)?;
+        refused(rig, &bed)?;
         typed::commands(rig, &bed)?;
         let remove = format!("brick remove {}", brick.display());
         typed::expect(&bed, &remove, 5, "stop its volume first")?;

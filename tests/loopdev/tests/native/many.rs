@@ -46,7 +46,7 @@ fn a_list_of_many_images() {
         let (list, lines) = quickest("gluster-bd", &["list", bed.volume.name()])?;
         ensure!(lines == count + 1, "{lines} lines");
         // A mount that remembers nothing, as the command begins with nothing.
-        let options = ["-o", "attribute-timeout=0,entry-timeout=0"];
+        let options = ["--attribute-timeout=0", "--entry-timeout=0"];
         let mount = rig.mount(&bed.volume, &options)?;
         let top = mount.join(&bed.top).display().to_string();
         let (ls, lines) = quickest("ls", &["-l", &top])?;
