@@ -80,8 +80,13 @@ impl Brick {
         let volume: Uuid = volume
             .parse()
             .map_err(|error| InitError(format!("volume-id {volume:?}: {error}")))?;
+        let heals = match xl.option("heals").as_deref() {
+            Some("on") => true,
+            Some("off") | None => false,
+            Some(word) => return Err(InitError(format!("heals is {word:?}; set it to on or off"))),
+        };
         let socket = bd_proto::socket_path();
-        let link = Link::attach(&socket, Path::new(&dir), volume)
+        let link = Link::attach(&socket, Path::new(&dir), volume, heals)
             .map_err(|error| InitError(format!("cannot attach brick {dir}: {error}")))?;
         let brick = link.brick();
         gf_info!(

@@ -124,6 +124,7 @@ fn images_are_files() {
 fn bytes_and_places() {
     let steps = steps![
         names::work_as_files,
+        names::come_to_their_volumes,
         bytes::qemu_and_fuse_agree,
         ext4::is_clean_and_equal,
         ext4::clone_of_a_mounted_one,

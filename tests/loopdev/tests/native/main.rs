@@ -3,6 +3,7 @@
 mod commands;
 mod completions;
 mod front;
+mod heals;
 mod interrupts;
 mod io_engine;
 mod layouts;
