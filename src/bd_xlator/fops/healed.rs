@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bd_model::{Gfid, xattr};
 use bd_proto::{ImageInfo, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs, Mknod};
-use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_info, gf_warn};
 
 use super::{create, rename};
 use crate::core::{Image, Kind};
@@ -65,6 +65,10 @@ fn name_image(
                 gf_error!("stub of <gfid:{}> lacks its mark: {errno}", image.gfid());
             }
             spare(brick, image.gfid());
+            gf_info!(
+                "image <gfid:{}> was open and has a name again",
+                image.gfid()
+            );
         }
         (Err(_), true) => {
             image.doom();

@@ -24,7 +24,7 @@ pub struct VolumeInfo {
     /// Whether reads and writes of images go past io-threads: unless `user.bd.bypass` is off.
     pub bypass: bool,
     /// Whether heal brings back what a brick has lost: others have the same files, and
-    /// `user.bd.lost-names` is not `show`.
+    /// `user.bd.lost-names` is not `show` (on a dispersed volume it makes no difference).
     pub heals: bool,
 }
 
@@ -67,10 +67,11 @@ impl FromStr for VolumeInfo {
             return Err(InfoError::IoEngine(engine.clone()));
         }
         let count = |key| values.get(key).and_then(|value| value.parse::<u32>().ok());
-        let is_redundant = count("replica_count") > Some(1) || count("disperse_count") > Some(0);
+        let is_dispersed = count("disperse_count") > Some(0);
         let heals = match values.get(LOST_NAMES) {
-            None | Some(&"heal") => is_redundant,
-            Some(&"show") => false,
+            None | Some(&"heal") => is_dispersed || count("replica_count") > Some(1),
+            // A fragment shows nothing, and EC would remove it.
+            Some(&"show") => is_dispersed,
             Some(word) => return Err(InfoError::LostNames((*word).to_owned())),
         };
         Ok(VolumeInfo {
@@ -117,6 +118,11 @@ mod tests {
         assert!(dispersed.parse::<VolumeInfo>().unwrap().heals);
         let shown = format!("{replicated}user.bd.lost-names=show\n");
         assert!(!shown.parse::<VolumeInfo>().unwrap().heals);
+        let fragments = format!("{dispersed}user.bd.lost-names=show\n");
+        assert!(fragments.parse::<VolumeInfo>().unwrap().heals);
+        let unknown = format!("{text}user.bd.lost-names=hide\n");
+        let unknown = unknown.parse::<VolumeInfo>();
+        assert_eq!(unknown, Err(InfoError::LostNames("hide".into())));
         let threads = format!("{text}user.bd.io-engine=threads\n");
         let threads: VolumeInfo = threads.parse().unwrap();
         assert_eq!(threads.io_engine.as_deref(), Some("threads"));

@@ -169,9 +169,9 @@ impl<'a> Inspection<'a> {
     /// What becomes of a volume without a stub.
     fn fate(&self) -> &'static str {
         let waits = "it waits for heal, which takes it again: gluster volume heal VOL full; if it \
-                     stays, no other brick has the image any more: remove it with lvremove, or let \
-                     the volume show what heal leaves as files: gluster volume set VOL \
-                     user.bd.lost-names show, and restart the brick";
+                     stays when heal info tells of nothing, no other brick has the image any more: \
+                     remove it with lvremove, or, on a replicated volume, let it be shown as a \
+                     file: gluster volume set VOL user.bd.lost-names show, and restart the brick";
         match self.heals {
             Some(true) => waits,
             Some(false) => "it appears as a file again within some seconds",

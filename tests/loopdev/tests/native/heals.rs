@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use loopdev::{Rig, gluster_bd, wait_for};
 
 use super::layouts::{Bricks, TOP, on};
-use crate::images::tools::{expect_head, pattern, sh_in};
+use crate::images::tools::{expect_head, open, pattern, sh_in};
 
 /// The images of a brick by the names of their volumes, without the zeros at their ends.
 type Held = BTreeMap<String, Vec<u8>>;
@@ -92,12 +93,12 @@ impl Bricks {
 
 /// Names that were changed while a brick was away, in the top image directory and below.
 const RENAMED: &str = "mv a b; mv over under; mv d/x d/z; mv d/y y; mv b d/b; mv d/b c; \
-                       rm again; cp y again";
+                       rm again; cp y again; mv g h; mv h/p h/q";
 
 fn name_images(bricks: &Bricks) -> Result<()> {
     let top = bricks.mount.join(TOP);
-    sh_in(&top, "mkdir d")?;
-    for (seed, name) in (0..).zip(["a", "over", "under", "d/x", "d/y", "again"]) {
+    sh_in(&top, "mkdir d g")?;
+    for (seed, name) in (0..).zip(["a", "over", "under", "d/x", "d/y", "again", "g/p", "g/r"]) {
         fs::write(top.join(name), pattern(seed, 50_000))?;
     }
     Ok(())
@@ -105,13 +106,10 @@ fn name_images(bricks: &Bricks) -> Result<()> {
 
 /// After [`RENAMED`]: every file has its bytes.
 fn files_are_right(top: &Path) -> Result<()> {
-    for (seed, name) in [(0, "c"), (1, "under"), (3, "d/z"), (4, "y"), (4, "again")] {
-        expect_head(
-            &top.join(name),
-            50_000,
-            50_000,
-            &[(0, &pattern(seed, 50_000))],
-        )?;
+    let names = ["c", "under", "d/z", "y", "again", "h/q", "h/r"];
+    for (seed, name) in [0, 1, 3, 4, 4, 6, 7].into_iter().zip(names) {
+        let bytes = pattern(seed, 50_000);
+        expect_head(&top.join(name), 50_000, 50_000, &[(0, &bytes)])?;
     }
     Ok(())
 }
@@ -143,9 +141,26 @@ fn of_names() {
         names_are_right(bricks)?;
         sh_in(
             &top,
-            "test links/l -ef links/m; cmp links/m c; rm -r d links",
+            "test links/l -ef links/m; cmp links/m c; rm -r d h links",
         )?;
-        Ok(())
+        // Without a place to put it meanwhile, AFR takes an image's last name before it gives it the
+        // new one, while a program has it open.
+        bricks.volume.set("cluster.use-anonymous-inode", "no")?;
+        let held = open(&bricks.at("c"))?;
+        held.write_all_at(b"first", 0)?;
+        bricks.misses(rig, 2, "mv c e; mv y f")?;
+        held.write_all_at(b"later", 100)?;
+        held.sync_all()?;
+        bricks.healed(rig)?;
+        drop(held);
+        let logs = sh_in(&top, "cat /var/log/glusterfs/bricks/*.log")?.stdout;
+        ensure!(logs.contains("has a name again"), "it never lost its name");
+        bricks.agree(3)?;
+        let mut bytes = pattern(0, 50_000);
+        bytes[..5].copy_from_slice(b"first");
+        bytes[100..105].copy_from_slice(b"later");
+        expect_head(&bricks.at("e"), 50_000, 50_000, &[(0, &bytes)])?;
+        bricks.check()
     });
 }
 
@@ -168,7 +183,7 @@ fn of_dispersed_names() {
         rig.unmount(&mount)?;
         bricks.volume.start()?;
         bricks.healed(rig)?;
-        sh_in(&bricks.mount.join(TOP), "rm -r d")?;
+        sh_in(&bricks.mount.join(TOP), "rm -r d h")?;
         Ok(())
     });
 }
@@ -232,6 +247,81 @@ fn of_link_files() {
     );
 }
 
+/// A brick loses the file system of its names, but not its volumes, and gets the cure that the messages
+/// name.
+fn lose_names(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<()> {
+    let dir = bricks.volume.bricks()[brick].display().to_string();
+    let store = bricks.stores[brick].display().to_string();
+    let place = format!("{}:{dir}", rig.host()?);
+    let volume = bricks.volume.name();
+    let reset = ["volume", "reset-brick", volume, &place];
+    rig.gluster(&[&reset[..], &["start"]].concat())?.ok()?;
+    fs::remove_dir_all(&dir)?;
+    fs::create_dir(&dir)?;
+    let init = ["brick", "init", &dir, "--engine", "file", "--store", &store];
+    let refused = gluster_bd(&init)?.fails()?;
+    let cure = refused.stderr.split("run: ").nth(1).context("no cure")?;
+    sh_in(&bricks.mount, cure.trim())?;
+    gluster_bd(&init)?.ok()?;
+    let commit = [place.as_str(), "commit", "force"];
+    rig.gluster(&[&reset[..], &commit].concat())?.ok()?;
+    bricks.volume.start()?;
+    rig.gluster(&["volume", "heal", volume, "full"])?.ok()?;
+    Ok(())
+}
+
+/// A brick loses its names while it is away, and gets all back that the others have.
+fn lost_names(rig: &Rig, bricks: &Bricks) -> Result<()> {
+    let (top, root) = (bricks.mount.join(TOP), &bricks.mount);
+    sh_in(
+        &top,
+        "mkdir d; echo image >d/x; echo gone >gone; echo same >same; echo short >old",
+    )?;
+    fs::write(root.join("mapped"), pattern(2, 60_000))?;
+    sh_in(root, "setfattr -n user.glusterfs.bd -v thin mapped")?;
+    rig.kill9(bricks.volume.brick_pids()?[2])?;
+    sh_in(
+        &top,
+        "rm gone; echo longer >>old; echo later >d/x; echo later >late",
+    )?;
+    lose_names(rig, bricks, 2)?;
+    nothing_is_lost(&bricks.mount)?;
+    let seen = RefCell::new(String::new());
+    wait_for("all but the removed image to have their names", || {
+        let mut names = bricks.names_of(2)?;
+        let all = names.len();
+        names.retain(|name| name != "gone");
+        seen.replace(format!("{names:?}"));
+        Ok(names.len() < all && names == bricks.names_of(0)?)
+    })
+    .with_context(|| seen.take())?;
+    bricks.healed(rig)?;
+    nothing_is_lost(&bricks.mount)?;
+    let told = bricks.findings(2)?;
+    ensure!(
+        told.contains("waits for heal") && told.contains("user.bd.lost-names show"),
+        "{told}"
+    );
+    Ok(())
+}
+
+fn nothing_is_lost(root: &Path) -> Result<()> {
+    let wanted = [
+        ("d/x", "later\n"),
+        ("old", "short\nlonger\n"),
+        ("same", "same\n"),
+        ("late", "later\n"),
+    ];
+    for (name, bytes) in wanted {
+        let read = fs::read_to_string(root.join(TOP).join(name))?;
+        ensure!(read == bytes, "{name} holds {read:.80?}");
+    }
+    let gone = root.join(TOP).join("gone");
+    ensure!(!gone.exists(), "a removed image is back");
+    let bytes = pattern(2, 60_000);
+    expect_head(&root.join("mapped"), 60_000, 60_000, &[(0, &bytes)])
+}
+
 #[test]
 fn of_lost_names() {
     on(
@@ -239,98 +329,42 @@ fn of_lost_names() {
         &["replica", "3"],
         3,
         |rig, bricks| {
-            let (top, root) = (bricks.mount.join(TOP), &bricks.mount);
-            sh_in(
-                &top,
-                "mkdir d; echo image >d/x; echo gone >gone; echo same >same; echo short >old",
-            )?;
-            fs::write(root.join("mapped"), pattern(2, 60_000))?;
-            sh_in(root, "setfattr -n user.glusterfs.bd -v thin mapped")?;
-            rig.kill9(bricks.volume.brick_pids()?[2])?;
-            sh_in(
-                &top,
-                "rm gone; echo longer >>old; echo later >d/x; echo later >late",
-            )?;
-            // The names are lost, the volumes are not; this is the cure that the messages name.
-            let dir = bricks.volume.bricks()[2].display().to_string();
-            let store = bricks.stores[2].display().to_string();
-            let brick = format!("{}:{dir}", rig.host()?);
-            let volume = bricks.volume.name();
-            rig.gluster(&["volume", "reset-brick", volume, &brick, "start"])?
-                .ok()?;
-            fs::remove_dir_all(&dir)?;
-            fs::create_dir(&dir)?;
-            let init = ["brick", "init", &dir, "--engine", "file", "--store", &store];
-            let refused = gluster_bd(&init)?.fails()?;
-            ensure!(
-                refused.stderr.contains("setfattr -x user.gluster_bd.brick"),
-                "{refused}"
-            );
-            sh_in(root, &format!("setfattr -x user.gluster_bd.brick {store}"))?;
-            gluster_bd(&init)?.ok()?;
-            rig.gluster(&[
-                "volume",
-                "reset-brick",
-                volume,
-                &brick,
-                &brick,
-                "commit",
-                "force",
-            ])?
-            .ok()?;
-            bricks.volume.start()?;
-            rig.gluster(&["volume", "heal", volume, "full"])?.ok()?;
-            let right = || -> Result<()> {
-                let wanted = [
-                    ("d/x", "later\n"),
-                    ("old", "short\nlonger\n"),
-                    ("same", "same\n"),
-                    ("late", "later\n"),
-                ];
-                for (name, bytes) in wanted {
-                    let read = fs::read_to_string(bricks.at(name))?;
-                    ensure!(read == bytes, "{name} holds {read:.80?}");
-                }
-                ensure!(!bricks.at("gone").exists(), "a removed image is back");
-                expect_head(
-                    &root.join("mapped"),
-                    60_000,
-                    60_000,
-                    &[(0, &pattern(2, 60_000))],
-                )
-            };
-            right()?;
-            let seen = RefCell::new(String::new());
-            wait_for("all but the removed image to be healed", || {
-                let mut held = bricks.held_by(2)?;
-                let waits = held.remove("gone").is_some();
-                seen.replace(format!("{:?}", held.keys()));
-                Ok(waits && held == bricks.held_by(0)?)
-            })
-            .with_context(|| seen.take())?;
-            bricks.healed(rig)?;
-            right()?;
-            let told = bricks.findings(2)?;
-            ensure!(
-                told.contains("waits for heal") && told.contains("user.bd.lost-names show"),
-                "{told}"
-            );
-            // An admin who wants to see it does.
+            lost_names(rig, bricks)?;
+            let mut held = bricks.held_by(2)?;
+            held.remove("gone");
+            ensure!(held == bricks.held_by(0)?);
+            // An admin who wants to see what is left does.
             bricks.volume.set("user.bd.lost-names", "show")?;
             rig.kill9(bricks.volume.brick_pids()?[2])?;
             bricks.volume.start()?;
             wait_for("the removed image to be shown", || {
-                Ok(
-                    fs::read_to_string(bricks.at("gone"))
-                        .is_ok_and(|read| read.starts_with("gone")),
-                )
+                let read = fs::read_to_string(bricks.at("gone"));
+                Ok(read.is_ok_and(|read| read.starts_with("gone")))
             })?;
             bricks.healed(rig)?;
-            right().err().context("it is not seen")?;
-            sh_in(root, "rm -r mapped images/d")?;
+            bricks.agree(3)?;
+            sh_in(&bricks.mount, "rm -r mapped images/d")?;
             Ok(())
         },
     );
+}
+
+#[test]
+fn of_lost_fragments() {
+    let words = ["disperse", "3", "redundancy", "1"];
+    on("heals::of_lost_fragments", &words, 3, |rig, bricks| {
+        lost_names(rig, bricks)?;
+        // What was healed is enough, together with any one of the others.
+        rig.kill9(bricks.volume.brick_pids()?[0])?;
+        let mount = rig.mount(&bricks.volume, &[])?;
+        nothing_is_lost(&mount)?;
+        rig.unmount(&mount)?;
+        bricks.volume.start()?;
+        bricks.healed(rig)?;
+        fs::remove_file(bricks.stores[2].join("gone"))?;
+        sh_in(&bricks.mount, "rm -r mapped images/d")?;
+        Ok(())
+    });
 }
 
 #[test]
