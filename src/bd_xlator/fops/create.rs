@@ -273,7 +273,13 @@ pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
 
 /// Makes a directory, an image directory if the one above it is.
 pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
+    let asked = call.args.xdata.as_ref();
+    let gfid = asked.and_then(|xdata| xdata.get_gfid(names::GFID_REQ));
     let policy = match brick.policy_at(&call.frame, &call.args.loc) {
+        // Heal makes the top one anew, and its files may come before its attributes.
+        Ok(None) if gfid == Some(*brick.top().as_bytes()) => {
+            Some(DirPolicy::new(brick.link.brick().kind))
+        }
         Ok(policy) => policy,
         Err(errno) => return call.fail(errno),
     };

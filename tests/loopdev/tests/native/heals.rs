@@ -143,23 +143,33 @@ fn of_names() {
             &top,
             "test links/l -ef links/m; cmp links/m c; rm -r d h links",
         )?;
-        // Without a place to put it meanwhile, AFR takes an image's last name before it gives it the
-        // new one, while a program has it open.
+        // Without a place to put it meanwhile, AFR takes an image's last name where it heals the old
+        // directory before the new one, and a program may have the image open.
         bricks.volume.set("cluster.use-anonymous-inode", "no")?;
-        let held = open(&bricks.at("c"))?;
-        held.write_all_at(b"first", 0)?;
-        bricks.misses(rig, 2, "mv c e; mv y f")?;
-        held.write_all_at(b"later", 100)?;
-        held.sync_all()?;
+        sh_in(&top, "mkdir p; mv y p/y")?;
+        let held = [open(&bricks.at("c"))?, open(&bricks.at("p/y"))?];
+        let write = |bytes: &[u8], at: u64| -> Result<()> {
+            for file in &held {
+                file.write_all_at(bytes, at)?;
+                file.sync_all()?;
+            }
+            Ok(())
+        };
+        write(b"first", 0)?;
+        bricks.misses(rig, 2, "mv c p/c; mv p/y y")?;
+        write(b"later", 100)?;
         bricks.healed(rig)?;
         drop(held);
         let logs = sh_in(&top, "cat /var/log/glusterfs/bricks/*.log")?.stdout;
-        ensure!(logs.contains("has a name again"), "it never lost its name");
+        ensure!(logs.contains("has a name again"), "none has lost its name");
         bricks.agree(3)?;
-        let mut bytes = pattern(0, 50_000);
-        bytes[..5].copy_from_slice(b"first");
-        bytes[100..105].copy_from_slice(b"later");
-        expect_head(&bricks.at("e"), 50_000, 50_000, &[(0, &bytes)])?;
+        for (seed, name) in [(0, "p/c"), (4, "y")] {
+            let mut bytes = pattern(seed, 50_000);
+            bytes[..5].copy_from_slice(b"first");
+            bytes[100..105].copy_from_slice(b"later");
+            expect_head(&bricks.at(name), 50_000, 50_000, &[(0, &bytes)])?;
+        }
+        sh_in(&top, "rm -r p")?;
         bricks.check()
     });
 }
@@ -265,13 +275,14 @@ fn lose_names(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<()> {
     gluster_bd(&init)?.ok()?;
     let commit = [place.as_str(), "commit", "force"];
     rig.gluster(&[&reset[..], &commit].concat())?.ok()?;
-    bricks.volume.start()?;
-    rig.gluster(&["volume", "heal", volume, "full"])?.ok()?;
-    Ok(())
+    bricks.volume.start()
 }
 
 /// A brick loses its names while it is away, and gets all back that the others have.
-fn lost_names(rig: &Rig, bricks: &Bricks) -> Result<()> {
+fn lost_names(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    // Heal comes when it is asked for.
+    let volume = bricks.volume.name();
+    rig.gluster(&["volume", "heal", volume, "disable"])?.ok()?;
     let (top, root) = (bricks.mount.join(TOP), &bricks.mount);
     sh_in(
         &top,
@@ -285,7 +296,12 @@ fn lost_names(rig: &Rig, bricks: &Bricks) -> Result<()> {
         "rm gone; echo longer >>old; echo later >d/x; echo later >late",
     )?;
     lose_names(rig, bricks, 2)?;
-    nothing_is_lost(&bricks.mount)?;
+    // A new mount that meets the brick as it is.
+    let mount = rig.mount(&bricks.volume, &[])?;
+    nothing_is_lost(&mount)?;
+    rig.unmount(&mount)?;
+    rig.gluster(&["volume", "heal", volume, "enable"])?.ok()?;
+    rig.gluster(&["volume", "heal", volume, "full"])?.ok()?;
     let seen = RefCell::new(String::new());
     wait_for("all but the removed image to have their names", || {
         let mut names = bricks.names_of(2)?;
@@ -316,8 +332,11 @@ fn nothing_is_lost(root: &Path) -> Result<()> {
         let read = fs::read_to_string(root.join(TOP).join(name))?;
         ensure!(read == bytes, "{name} holds {read:.80?}");
     }
-    let gone = root.join(TOP).join("gone");
-    ensure!(!gone.exists(), "a removed image is back");
+    let mut listed = fs::read_dir(root.join(TOP))?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<Result<Vec<_>>>()?;
+    listed.sort();
+    ensure!(listed == ["d", "late", "old", "same"], "{listed:?}");
     let bytes = pattern(2, 60_000);
     expect_head(&root.join("mapped"), 60_000, 60_000, &[(0, &bytes)])
 }
@@ -329,6 +348,9 @@ fn of_lost_names() {
         &["replica", "3"],
         3,
         |rig, bricks| {
+            // Directories are read from the brick in question, if it is thought to be good.
+            bricks.volume.set("cluster.read-subvolume-index", "2")?;
+            bricks.volume.set("cluster.choose-local", "off")?;
             lost_names(rig, bricks)?;
             let mut held = bricks.held_by(2)?;
             held.remove("gone");

@@ -116,7 +116,11 @@ pub(crate) fn on(
         };
         body(rig, &bricks)?;
         sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
-        wait_for("the stores to be empty", || Ok(bricks.count()? == 0))?;
+        wait_for("the stores to be empty", || {
+            // The mount may not have found a brick again that was away.
+            rig.gluster(&["volume", "heal", bricks.volume.name()])?;
+            Ok(bricks.count()? == 0)
+        })?;
         bricks.check()
     });
 }
