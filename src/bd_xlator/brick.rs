@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
-use bd_proto::Request;
+use bd_proto::{Reply, Request};
 use bd_uring::Ring;
 use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
 use glusterfs::{
@@ -28,6 +29,10 @@ const DATA_THREADS: usize = 256;
 /// The most threads for what waits for gluster-bdd.
 const CONTROL_THREADS: usize = 256;
 
+/// How long a brick that has lost its names leaves the top image directory to heal, which makes it as
+/// one that must be healed. One that the brick makes would be taken for a good one that is empty.
+const TOP_BY_HEAL: Duration = Duration::from_secs(60);
+
 /// The brick translator: one brick of one volume.
 #[derive(Debug)]
 pub struct Brick {
@@ -37,6 +42,8 @@ pub struct Brick {
     /// The top image directory, the same on every brick of the volume.
     top: Gfid,
     top_is_there: AtomicBool,
+    /// Until then heal makes the top image directory, and not the brick.
+    top_by_heal: Option<Instant>,
     /// Destinations of clones and snapshots that are under way.
     pending: Pending,
     making: Making,
@@ -86,8 +93,13 @@ impl Brick {
         let volume: Uuid = volume
             .parse()
             .map_err(|error| InitError(format!("volume-id {volume:?}: {error}")))?;
+        let heals = match xl.option("heals").as_deref() {
+            Some("on") => true,
+            Some("off") | None => false,
+            Some(word) => return Err(InitError(format!("heals is {word:?}; set it to on or off"))),
+        };
         let socket = bd_proto::socket_path();
-        let link = Link::attach(&socket, Path::new(&dir), volume)
+        let link = Link::attach(&socket, Path::new(&dir), volume, heals)
             .map_err(|error| InitError(format!("cannot attach brick {dir}: {error}")))?;
         let brick = link.brick();
         gf_info!(
@@ -95,6 +107,15 @@ impl Brick {
             brick.engine,
             brick.top
         );
+        let lost_names = heals && has_lost_names(&link, Path::new(&dir));
+        if lost_names {
+            gf_warn!(
+                "brick {dir} has images in {:?} and no directory /{}: it has lost its names; heal \
+                 them with gluster volume heal VOL full, and see gluster-bd check {dir}",
+                brick.engine,
+                brick.top
+            );
+        }
         let threads = |name, count| {
             Workers::start(name, count)
                 .map_err(|error| InitError(format!("cannot start threads: {error}")))
@@ -110,6 +131,7 @@ impl Brick {
             link,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
+            top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
             pending: Pending::default(),
             making: Making::default(),
             unsaved: Mutex::default(),
@@ -322,6 +344,11 @@ impl Brick {
         self.top
     }
 
+    /// Whether the top image directory is left to heal for now.
+    pub(crate) fn top_comes_by_heal(&self) -> bool {
+        self.top_by_heal.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Whether the top image directory is known to exist.
     pub(crate) fn top_is_known(&self) -> bool {
         self.top_is_there.load(Ordering::Acquire)
@@ -449,6 +476,13 @@ impl Brick {
     pub(crate) fn note_top(&self) {
         self.top_is_there.store(true, Ordering::Release);
     }
+}
+
+/// Whether a brick has volumes of images, but not the directory that its first start has made.
+fn has_lost_names(link: &Link, dir: &Path) -> bool {
+    let list = Request::List { brick: link.id() };
+    !dir.join(&link.brick().top).exists()
+        && matches!(link.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
 }
 
 /// What the stub of a gfid says: the image, or whether it waits for its LV.

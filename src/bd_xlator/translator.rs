@@ -49,7 +49,7 @@ impl Translator for Brick {
         flush: Flush by sync, fsync: Fsync by sync,
         truncate: Truncate by truncate, ftruncate: Ftruncate by truncate,
         link: Link by link, symlink: Symlink by link,
-        unlink: Unlink by unlink, rename: Rename by rename,
+        unlink: Unlink by unlink, rmdir: Rmdir by rmdir, rename: Rename by rename,
         statfs: Statfs by space,
         setxattr: Setxattr by xattrs, fsetxattr: Fsetxattr by xattrs,
         getxattr: Getxattr by xattrs, fgetxattr: Fgetxattr by xattrs,

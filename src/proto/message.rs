@@ -59,6 +59,10 @@ pub enum Request {
         /// operations that were under way stay as they are until the brick commits, aborts,
         /// spares or removes them.
         fresh: bool,
+        /// Other bricks have the same files, and heal brings back what this one has lost: an LV
+        /// without a stub waits for it, and is not shown as a file.
+        #[serde(default, skip_serializing_if = "is_not")]
+        heals: bool,
     },
     /// Makes an LV for a new image, under an intent that [`Request::Commit`] or
     /// [`Request::Abort`] ends.
@@ -76,6 +80,16 @@ pub enum Request {
         /// The stub exists and holds bytes which will be copied into the LV: after a crash the
         /// stub's bytes count, not the LV's.
         import: bool,
+    },
+    /// Takes the LV of an image again whose stub heal makes anew, with the bytes it has, and gives
+    /// it the file's name. Answers [`crate::FaultKind::NotFound`] if there is none.
+    Retake {
+        /// The brick.
+        brick: BrickId,
+        /// The image.
+        gfid: Gfid,
+        /// The file's name, where the LV should bear it.
+        name: Option<String>,
     },
     /// Makes an LV as clone or snapshot of an image, under an intent as for a create.
     Copy {
@@ -173,13 +187,14 @@ pub enum Request {
         /// Bytes the LV must hold; rounded up to whole extents, at least one.
         size: Bytes,
     },
-    /// The file was renamed: the LV follows.
+    /// The file has got or lost a name: the LV follows. It keeps its own as long as the file has
+    /// it in the top image directory, and bears its gfid if the file has no name there.
     Rename {
         /// The brick.
         brick: BrickId,
         /// The image.
         gfid: Gfid,
-        /// The file's new name, where the LV should bear it; else it is named by its gfid.
+        /// The file's new name in the top image directory, if it has got one.
         name: Option<String>,
     },
     /// What is known of one image.
@@ -267,6 +282,15 @@ pub enum Request {
         /// What is wanted of it.
         order: JobOrder,
     },
+}
+
+/// For serde: whether a switch is off.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_not(switch: &bool) -> bool {
+    !*switch
 }
 
 /// What a new brick shall be.
@@ -402,7 +426,7 @@ pub struct Finding {
 impl Finding {
     /// Whether it is out of order but harms nobody.
     pub fn is_advice(&self) -> bool {
-        self.kind == FindingKind::Name
+        matches!(self.kind, FindingKind::Name | FindingKind::NotShown)
     }
 }
 
@@ -414,6 +438,8 @@ pub enum FindingKind {
     NoVolume,
     /// A volume has a gfid, but there is no stub of it.
     NoStub,
+    /// A volume has no gfid and is not shown as a file, because other bricks have the same files.
+    NotShown,
     /// A stub that says it is an image has no name, or a name has no handle.
     NoName,
     /// The volume cannot hold the bytes that the stub's size promises.

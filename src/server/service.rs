@@ -314,12 +314,18 @@ impl Service {
             Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
             Request::ReleaseBrick { dir, keep } => Reply::Released(self.release(&dir, keep)?),
             Request::Check { dir, repair } => Reply::Findings(self.check(&dir, repair)?),
-            Request::AttachBrick { dir, volume, fresh } => {
+            Request::AttachBrick {
+                dir,
+                volume,
+                fresh,
+                heals,
+            } => {
                 let _alone = self.enter_doorway();
                 let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
                 let how = Attach {
                     volume,
                     fresh,
+                    heals,
                     epoch,
                 };
                 let brick = self.attach(&dir, how)?;
@@ -337,6 +343,9 @@ impl Service {
             } => Reply::Image(self.create_zeroed(caller, brick, gfid, |b| {
                 b.create(gfid, name.as_deref(), kind, size, import)
             })?),
+            Request::Retake { brick, gfid, name } => {
+                self.image(caller, brick, |b| b.retake(gfid, name.as_deref()))?
+            }
             Request::Copy {
                 brick,
                 source,

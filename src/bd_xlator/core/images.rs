@@ -39,7 +39,7 @@ impl Images {
             .shard(gfid)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(image) = shard.get(&gfid).and_then(Weak::upgrade) {
+        if let Some(image) = alive(shard.get(&gfid)) {
             return Ok(Some(image));
         }
         let image = read()?.map(Arc::new);
@@ -67,7 +67,7 @@ impl Images {
             .shard(gfid)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        shard.get(&gfid).and_then(Weak::upgrade)
+        alive(shard.get(&gfid))
     }
 
     /// Forgets the images that nobody holds any more.
@@ -81,6 +81,13 @@ impl Images {
     fn shard(&self, gfid: Gfid) -> &Shard {
         &self.shards[usize::from(gfid.as_bytes()[15]) % SHARDS]
     }
+}
+
+/// The image, if somebody holds it and it has its LV.
+fn alive(image: Option<&Weak<Image>>) -> Option<Arc<Image>> {
+    image
+        .and_then(Weak::upgrade)
+        .filter(|image| !image.is_gone())
 }
 
 #[cfg(test)]
@@ -104,5 +111,20 @@ mod tests {
             images.find_or_read(gfid, make(3)).unwrap().unwrap().size(),
             3
         );
+    }
+
+    #[test]
+    fn an_image_that_is_gone_is_not_that_of_a_new_file() {
+        let images = Images::default();
+        let gfid = Gfid::random();
+        let make = |size| move || Ok::<_, ()>(Some(Image::new(gfid, ImageKind::Thin, size)));
+        let held = images.find_or_read(gfid, make(1)).unwrap().unwrap();
+        held.doom();
+        assert!(images.find(gfid).is_some() && held.revive() && !held.take_doom());
+        held.doom();
+        assert!(held.take_doom() && !held.revive());
+        assert!(images.find(gfid).is_none());
+        let new = images.find_or_read(gfid, make(2)).unwrap().unwrap();
+        assert_eq!((held.size(), new.size()), (1, 2));
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Link {
     socket: PathBuf,
     dir: PathBuf,
     volume: Uuid,
+    /// Whether heal brings back what the brick has lost.
+    heals: bool,
     brick: BrickInfo,
     idle: Mutex<Vec<Client>>,
     /// What gluster-bdd has to be told once it is back, in order. Held while it is told.
@@ -75,13 +77,19 @@ pub(crate) struct Link {
 
 impl Link {
     /// Attaches the brick whose directory is `dir`; gluster-bdd repairs what a crash left.
-    pub(crate) fn attach(socket: &Path, dir: &Path, volume: Uuid) -> Result<Link, LinkError> {
+    pub(crate) fn attach(
+        socket: &Path,
+        dir: &Path,
+        volume: Uuid,
+        heals: bool,
+    ) -> Result<Link, LinkError> {
         let mut client = Client::connect(socket, "brick")?;
-        let brick = attach(&mut client, dir, volume, true)?;
+        let brick = attach(&mut client, dir, volume, true, heals)?;
         Ok(Link {
             socket: socket.to_owned(),
             dir: dir.to_owned(),
             volume,
+            heals,
             brick,
             idle: Mutex::new(vec![client]),
             unsettled: Mutex::default(),
@@ -212,7 +220,7 @@ impl Link {
     /// A new connection, with the brick attached and nothing left unsettled.
     fn connect(&self) -> Result<Client, LinkError> {
         let mut client = Client::connect(&self.socket, "brick")?;
-        attach(&mut client, &self.dir, self.volume, false)?;
+        attach(&mut client, &self.dir, self.volume, false, self.heals)?;
         let mut unsettled = lock(&self.unsettled);
         while let Some(request) = unsettled.front() {
             match client.call(request) {
@@ -231,11 +239,13 @@ fn attach(
     dir: &Path,
     volume: Uuid,
     fresh: bool,
+    heals: bool,
 ) -> Result<BrickInfo, LinkError> {
     let request = Request::AttachBrick {
         dir: dir.to_owned(),
         volume,
         fresh,
+        heals,
     };
     match client.call(&request)? {
         Reply::Brick(info) => Ok(info),

@@ -33,13 +33,13 @@ pub(crate) enum Kind {
 impl Node {
     /// What the file is, as far as known.
     pub(crate) fn kind(&self) -> Kind {
-        lock(&self.kind).clone()
+        known(&lock(&self.kind))
     }
 
     /// The image, if the file is known to be one.
     pub(crate) fn image(&self) -> Option<Arc<Image>> {
-        match &*lock(&self.kind) {
-            Kind::Image(image) => Some(Arc::clone(image)),
+        match self.kind() {
+            Kind::Image(image) => Some(image),
             Kind::Unknown | Kind::Plain | Kind::Pending => None,
         }
     }
@@ -48,10 +48,10 @@ impl Node {
     /// the same time must share one [`Image`]. Answers what it is from now on.
     pub(crate) fn learn(&self, found: Kind) -> Kind {
         let mut kind = lock(&self.kind);
-        if !matches!(*kind, Kind::Image(_)) {
+        if !matches!(known(&kind), Kind::Image(_)) {
             *kind = found;
         }
-        kind.clone()
+        known(&kind)
     }
 
     /// The lock between I/O on a plain file and its becoming an image.
@@ -67,6 +67,15 @@ impl Node {
     /// Notes the policy of a directory; `None` where it has to be looked up again.
     pub(crate) fn set_policy(&self, policy: Option<Option<DirPolicy>>) {
         *lock(&self.policy) = policy;
+    }
+}
+
+/// What a file is by what was noted: one whose LV is gone must be looked at anew, as heal may have
+/// made another file with its gfid.
+fn known(kind: &Kind) -> Kind {
+    match kind {
+        Kind::Image(image) if image.is_gone() => Kind::Unknown,
+        kind => kind.clone(),
     }
 }
 

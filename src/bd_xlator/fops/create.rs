@@ -3,10 +3,10 @@ use std::time::Instant;
 
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
-use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod};
+use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
 use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
-use super::{open, truncate};
+use super::{healed, open, truncate};
 use crate::core::{Image, Kind};
 use crate::{Brick, names, stub};
 
@@ -87,17 +87,18 @@ fn create_stub(
 ) -> (Frame<Create>, Answer<'static, Create>) {
     call.args.flags |= libc::O_EXCL;
     let place = call.args.loc.duplicate();
-    ask_for_stub(brick, call, &place, gfid, |made| made.buf.gfid())
+    ask_for_stub(brick, call, &place, gfid, None, |made| made.buf.gfid())
 }
 
-/// Has posix make a stub.
+/// Has posix make a stub, of some size if it has one from the start.
 fn mknod_stub(
     brick: &Brick,
     call: Call<'static, Mknod>,
     gfid: Gfid,
+    size: Option<u64>,
 ) -> (Frame<Mknod>, Answer<'static, Mknod>) {
     let place = call.args.loc.duplicate();
-    ask_for_stub(brick, call, &place, gfid, |made| made.buf.gfid())
+    ask_for_stub(brick, call, &place, gfid, size, |made| made.buf.gfid())
 }
 
 fn ask_for_stub<F: Fop>(
@@ -105,12 +106,22 @@ fn ask_for_stub<F: Fop>(
     call: Call<'static, F>,
     place: &Loc<'_>,
     gfid: Gfid,
+    size: Option<u64>,
     gfid_of: impl FnOnce(&F::Reply<'static>) -> [u8; 16],
 ) -> (Frame<F>, Answer<'static, F>) {
     let Call { frame, args } = call;
     let make = || frame.ask::<F>(args);
     let answer = brick.images.while_marked(gfid, || {
-        brick.make_stub::<F>(&frame, place, gfid, make, gfid_of)
+        let answer = brick.make_stub::<F>(&frame, place, gfid, make, gfid_of);
+        if answer.is_ok()
+            && let (Some(size), Some(inode)) = (size, place.inode())
+        {
+            let loc = Loc::by_gfid(&inode.fresh(), *gfid.as_bytes());
+            if let Err(errno) = stub::set_size(&frame, loc, size) {
+                gf_warn!("stub of <gfid:{gfid}> is empty at first: {errno}");
+            }
+        }
+        answer
     });
     (frame, answer)
 }
@@ -181,25 +192,37 @@ fn unmark_linkfile(xdata: &mut Option<Dict<'_>>) {
 }
 
 /// Makes a file, an image where the directory says so.
-pub(crate) fn mknod(brick: &Arc<Brick>, mut call: Call<'_, Mknod>) {
-    let (frame, args) = (&call.frame, &call.args);
-    if !matches!(args.mode & libc::S_IFMT, 0 | libc::S_IFREG) {
+pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
+    if !matches!(call.args.mode & libc::S_IFMT, 0 | libc::S_IFREG) {
         return call.pass();
     }
-    let new = new_file(brick, frame, &args.loc, args.xdata.as_ref());
-    match (new, exists(frame, &args.loc)) {
-        (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
-        (Ok(_), Ok(true)) => call.fail(Errno::EEXIST),
-        (Ok(NewFile::Plain), Ok(false)) => {
+    let Some(mut call) = healed::give_name(brick, call) else {
+        return;
+    };
+    let (frame, args) = (&call.frame, &call.args);
+    let new = if is_link_file(frame, args) {
+        Ok(NewFile::Plain)
+    } else {
+        new_file(brick, frame, &args.loc, args.xdata.as_ref())
+    };
+    let new = match new {
+        Ok(NewFile::Plain) => {
             unmark_linkfile(&mut call.args.xdata);
-            call.pass();
+            return call.pass();
         }
-        (Ok(NewFile::Pending(gfid)), Ok(false)) => {
+        Ok(new) => new,
+        Err(errno) => return call.fail(errno),
+    };
+    match (new, exists(frame, &args.loc)) {
+        (_, Err(errno)) => call.fail(errno),
+        (_, Ok(true)) => call.fail(Errno::EEXIST),
+        (NewFile::Plain, Ok(false)) => call.pass(),
+        (NewFile::Pending(gfid), Ok(false)) => {
             remember_pending(brick, gfid, &call.args.loc);
-            let (frame, answer) = mknod_stub(brick, call.detach(), gfid);
+            let (frame, answer) = mknod_stub(brick, call.detach(), gfid, None);
             frame.answer(answer);
         }
-        (Ok(NewFile::Image(gfid, kind)), Ok(false)) => {
+        (NewFile::Image(gfid, kind), Ok(false)) => {
             let call = call.detach();
             brick.on_control(move |brick| mknod_image(brick, call, gfid, kind));
         }
@@ -208,12 +231,35 @@ pub(crate) fn mknod(brick: &Arc<Brick>, mut call: Call<'_, Mknod>) {
 
 fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, kind: ImageKind) {
     let name = brick.lv_name_at(&call.args.loc);
+    if healed::is_asked(&call.frame, call.args.xdata.as_ref()) {
+        match healed::retake(brick, gfid, name.clone()) {
+            Ok(Some(known)) => {
+                if let Err(errno) = put_mark(&mut call.args.xdata, known.kind) {
+                    return call.fail(errno);
+                }
+                // As large as its LV: heal, which has noted that all of it may be wrong, compares
+                // what is there. It needs no end: with or without its stub the LV stays.
+                let size = Some(known.lv_size.0);
+                let (frame, answer) = mknod_stub(brick, call, gfid, size);
+                return frame.answer(answer);
+            }
+            Ok(None) => {}
+            Err(errno) => return call.fail(errno),
+        }
+    }
     if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
-    let (frame, answer) = mknod_stub(brick, call, gfid);
+    let (frame, answer) = mknod_stub(brick, call, gfid, None);
     settle(brick, gfid, answer.is_ok());
     frame.answer(answer);
+}
+
+/// Whether heal makes one of DHT's link files. It has nothing but its mode yet; the attribute that
+/// says where it leads comes later. If it is another file of this mode after all, its mark comes
+/// later too, and makes it an image.
+fn is_link_file(frame: &Frame<Mknod>, args: &MknodArgs<'_>) -> bool {
+    args.mode & 0o7777 == libc::S_ISVTX && healed::is_asked(frame, args.xdata.as_ref())
 }
 
 /// Remembers a stub that waits for its LV, so that it can be removed if nobody asks for one.
@@ -227,7 +273,13 @@ pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
 
 /// Makes a directory, an image directory if the one above it is.
 pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
+    let asked = call.args.xdata.as_ref();
+    let gfid = asked.and_then(|xdata| xdata.get_gfid(names::GFID_REQ));
     let policy = match brick.policy_at(&call.frame, &call.args.loc) {
+        // Heal makes the top one anew, and its files may come before its attributes.
+        Ok(None) if gfid == Some(*brick.top().as_bytes()) => {
+            Some(DirPolicy::new(brick.link.brick().kind))
+        }
         Ok(policy) => policy,
         Err(errno) => return call.fail(errno),
     };
@@ -304,6 +356,16 @@ fn found<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>, inode: &Inode<'_>) -> Option<[
     reply.ok().map(|reply| reply.buf.gfid())
 }
 
+/// Puts an image's mark into the request for its stub.
+fn put_mark(xdata: &mut Option<Dict<'static>>, kind: ImageKind) -> Result<(), Errno> {
+    let marked = xdata
+        .take()
+        .map_or_else(Dict::new, |xdata| xdata.duplicate());
+    stub::put_mark(&marked, kind)?;
+    *xdata = Some(marked);
+    Ok(())
+}
+
 /// Makes the LV of a new image, and puts the image's mark into the request for its stub.
 fn make_lv(
     brick: &Brick,
@@ -312,11 +374,7 @@ fn make_lv(
     name: Option<String>,
     xdata: &mut Option<Dict<'static>>,
 ) -> Result<(), Errno> {
-    let marked = xdata
-        .take()
-        .map_or_else(Dict::new, |xdata| xdata.duplicate());
-    stub::put_mark(&marked, kind)?;
-    *xdata = Some(marked);
+    put_mark(xdata, kind)?;
     let request = Request::Create {
         brick: brick.link.id(),
         gfid,

@@ -29,12 +29,10 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
             let name = brick.lv_name_at(&call.args.newloc);
             let call = call.detach();
             brick.on_control(move |brick| {
-                let internal = is_internal(&call.frame, call.args.xdata.as_ref());
                 let change = image.changing();
                 let (frame, answer) = call.ask();
                 drop(change);
-                // DHT renames by a link and an unlink.
-                if answer.is_ok() && internal && name.is_some() {
+                if answer.is_ok() && name.is_some() {
                     rename::rename_lv(brick, &image, name);
                 }
                 frame.answer(answer);

@@ -20,7 +20,8 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
         // The first client has come, and with it the inode table: nobody can have looked for
         // the directory before.
         match make_top(brick, &root) {
-            Ok(()) => brick.note_top(),
+            Ok(true) => brick.note_top(),
+            Ok(false) => {}
             Err(errno) => {
                 gf_warn!(
                     "cannot make the image directory /{}: {errno}",
@@ -121,8 +122,8 @@ fn answer_image(
     frame.unwind(reply);
 }
 
-/// Makes the top image directory, or sees that it is there.
-fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
+/// Makes the top image directory, or sees that it is there; says whether it is.
+fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
     let own = brick.link.brick();
     let policy = DirPolicy::new(own.kind).to_string();
     let name = std::ffi::CString::new(own.top.as_str()).map_err(|_| Errno::EINVAL)?;
@@ -133,7 +134,7 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
         loc: place(),
         xdata: None,
     }) {
-        Ok(found) if found.buf.gfid() == *brick.top().as_bytes() => Ok(()),
+        Ok(found) if found.buf.gfid() == *brick.top().as_bytes() => Ok(true),
         Ok(found) if found.buf.file_type() == FileType::Directory => {
             let loc = Loc::by_gfid(&fresh, found.buf.gfid());
             adopt_top(&stack, loc, &policy)?;
@@ -141,9 +142,10 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
                 "/{} was there before; its new files are images from now on",
                 own.top
             );
-            Ok(())
+            Ok(true)
         }
         Ok(_) => Err(Errno::ENOTDIR),
+        Err(failure) if failure.errno == Errno::ENOENT && brick.top_comes_by_heal() => Ok(false),
         Err(failure) if failure.errno == Errno::ENOENT => {
             let xdata = Dict::new();
             xdata.set_gfid(names::GFID_REQ, *brick.top().as_bytes())?;
@@ -155,7 +157,7 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<(), Errno> {
                 xdata: Some(xdata),
             };
             stack.ask::<Mkdir>(args)?;
-            Ok(())
+            Ok(true)
         }
         Err(failure) => Err(failure.errno),
     }

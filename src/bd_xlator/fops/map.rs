@@ -1,11 +1,12 @@
 use std::sync::{Arc, PoisonError};
 
 use bd_model::{Bytes, Gfid, ImageKind};
-use bd_proto::Request;
+use bd_proto::{ImageInfo, Request};
+use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Stat, StatArgs};
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::{create, truncate};
+use super::{create, healed, truncate};
 use crate::core::{Image, Kind, WriteAt};
 use crate::{Brick, stub};
 
@@ -61,6 +62,12 @@ fn import<F: Fop>(
         xdata: None,
     };
     let size = frame.ask::<Stat>(asked)?.buf.size();
+    // Only heal and rebalance mean the file that an LV was of; a user may not know of that.
+    let again = match frame.pid() < 0 {
+        true => healed::retake(brick, gfid, name.clone())?,
+        false => None,
+    };
+    let kind = again.as_ref().map_or(kind, |known| known.kind);
     let request = Request::Create {
         brick: brick.link.id(),
         gfid,
@@ -69,15 +76,23 @@ fn import<F: Fop>(
         size: Bytes(size),
         import: true,
     };
-    brick
-        .link
-        .make(gfid, &request)
-        .map_err(|error| brick.told("make", gfid, &error))?;
+    if again.is_none() {
+        brick
+            .link
+            .make(gfid, &request)
+            .map_err(|error| brick.told("make", gfid, &error))?;
+    }
     let fd = Fd::anonymous(inode);
-    let marked = copy_bytes(brick, frame, &fd, gfid, kind, size)
+    let emptied = again
+        .as_ref()
+        .map_or(Ok(()), |known| empty(brick, gfid, known, size));
+    let marked = emptied
+        .and_then(|()| copy_bytes(brick, frame, &fd, gfid, kind, size))
         .and_then(|()| stub::mark(frame, loc(), kind, Dict::new()));
     if let Err(errno) = marked {
-        create::settle(brick, gfid, false);
+        if again.is_none() {
+            create::settle(brick, gfid, false);
+        }
         return Err(errno);
     }
     if size > 0 {
@@ -95,11 +110,38 @@ fn import<F: Fop>(
             );
         }
     }
-    create::settle(brick, gfid, true);
+    if again.is_none() {
+        create::settle(brick, gfid, true);
+    }
     let image = brick
         .images
         .find_or_read(gfid, || Ok::<_, Errno>(Some(Image::new(gfid, kind, size))))?;
     image.ok_or(Errno::EIO)
+}
+
+/// Makes the first `size` bytes of an LV that is used again read as zeros.
+fn empty(brick: &Brick, gfid: Gfid, known: &ImageInfo, size: u64) -> Result<(), Errno> {
+    if known.lv_size.0 < size {
+        let request = Request::Resize {
+            brick: brick.link.id(),
+            gfid,
+            size: Bytes(size),
+        };
+        brick
+            .link
+            .ask(&request)
+            .map_err(|error| brick.told("grow", gfid, &error))?;
+    }
+    let span = Span {
+        start: 0,
+        end: size,
+    };
+    Image::new(gfid, known.kind, size)
+        .zero(&brick.link, span)
+        .map_err(|failure| {
+            gf_error!("cannot empty the LV of <gfid:{gfid}>: {failure}");
+            Errno::new(failure.errno())
+        })
 }
 
 /// Copies the bytes of a file into its LV, which reads as zeros, and flushes them.

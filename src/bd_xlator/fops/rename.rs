@@ -70,7 +70,8 @@ fn rename_image(
     frame.answer(answer);
 }
 
-/// Lets an LV bear its file's name. It may fail: the name is for people only.
+/// Lets an LV bear its file's name; `name` is the one that the file has just got in the top image
+/// directory, if it has. It may fail: the name is for people only.
 pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
     let gfid = image.gfid();
     let request = Request::Rename {
@@ -78,7 +79,9 @@ pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
         gfid,
         name,
     };
-    if let Err(error) = brick.link.tell_in_the_end(request) {
+    if let Err(error) = brick.link.tell_in_the_end(request)
+        && !error.is_not_found()
+    {
         gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name for now: {error}");
     }
 }

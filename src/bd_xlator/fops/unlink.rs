@@ -1,11 +1,12 @@
+use std::ffi::CStr;
 use std::sync::Arc;
 
-use bd_proto::Request;
-use glusterfs::fops::{Stat, StatArgs, Unlink};
-use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc, gf_warn};
+use glusterfs::fops::{Stat, StatArgs, Unlink, UnlinkArgs};
+use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
 
+use super::{healed, rename};
 use crate::Brick;
-use crate::core::Image;
+use crate::core::{Image, Kind};
 
 /// Removes a name; with an image's last name its LV goes, after the last close.
 pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
@@ -32,6 +33,7 @@ fn unlink_image(
         Ok(condemned) => condemned,
         Err(errno) => return call.fail(errno),
     };
+    let in_top = brick.lv_name_at(&call.args.loc).is_some();
     let change = image.changing();
     let (frame, answer) = call.ask();
     drop(change);
@@ -46,8 +48,51 @@ fn unlink_image(
             condemned.spare();
             frame.answer(Err(failure));
         }
-        (None, answer) => frame.answer(answer),
+        (None, answer) => {
+            if answer.is_ok() && in_top {
+                // It may have borne the name that is gone.
+                rename::rename_lv(brick, image, None);
+            }
+            frame.answer(answer);
+        }
     }
+}
+
+/// Removes a name that is below a directory which goes as a whole; done if there is no such image.
+///
+/// Only for threads that may wait.
+pub(super) fn below<F: Fop>(
+    brick: &Arc<Brick>,
+    frame: &Frame<F>,
+    dir: &Inode<'_>,
+    name: &CStr,
+    gfid: [u8; 16],
+) -> Result<(), Errno> {
+    let inode = dir.find(gfid).unwrap_or_else(|| dir.fresh());
+    let Kind::Image(image) = brick.kind_of(frame, &inode, gfid)? else {
+        return Ok(());
+    };
+    let condemned = Condemned::if_last(brick, frame, &inode, &image)?;
+    let change = image.changing();
+    let answer = frame.ask::<Unlink>(UnlinkArgs {
+        loc: Loc::by_name(dir, name, &inode),
+        xflags: 0,
+        xdata: None,
+    });
+    drop(change);
+    match (condemned, answer) {
+        (Some(condemned), Ok(_)) => condemned.execute(),
+        (Some(condemned), Err(failure)) => {
+            condemned.spare();
+            return Err(failure.errno);
+        }
+        (None, answer) => {
+            answer?;
+        }
+    }
+    inode.unlink(dir, name);
+    brick.on_control(move |brick| brick.remove_if_doomed(&image));
+    Ok(())
 }
 
 /// An image whose last name is about to go, as gluster-bdd knows too.
@@ -84,13 +129,6 @@ impl<'a> Condemned<'a> {
 
     /// The name is still there.
     pub(crate) fn spare(self) {
-        let gfid = self.image.gfid();
-        let request = Request::Spare {
-            brick: self.brick.link.id(),
-            gfid,
-        };
-        if let Err(error) = self.brick.link.tell_in_the_end(request) {
-            gf_warn!("image <gfid:{gfid}> stays marked for removal for now: {error}");
-        }
+        healed::spare(self.brick, self.image.gfid());
     }
 }

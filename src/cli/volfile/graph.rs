@@ -49,6 +49,9 @@ impl Volfile {
                 if let Some(engine) = &info.io_engine {
                     bd.options.push(("io-engine".to_owned(), engine.clone()));
                 }
+                if info.heals {
+                    bd.options.push(("heals".to_owned(), "on".to_owned()));
+                }
                 self.redirect(&posix, &bd.name, index + 1);
                 self.blocks.insert(index + 1, bd);
                 index += 1;

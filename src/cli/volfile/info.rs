@@ -9,6 +9,8 @@ const SWITCH: &str = "user.bd";
 const IO_ENGINE: &str = "user.bd.io-engine";
 /// The option that says whether reads and writes of images go past io-threads.
 const BYPASS: &str = "user.bd.bypass";
+/// The option that says what becomes of images whose names a brick has lost.
+const LOST_NAMES: &str = "user.bd.lost-names";
 
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct VolumeInfo {
     pub io_engine: Option<String>,
     /// Whether reads and writes of images go past io-threads: unless `user.bd.bypass` is off.
     pub bypass: bool,
+    /// Whether heal brings back what a brick has lost: others have the same files, and
+    /// `user.bd.lost-names` is not `show` (on a dispersed volume it makes no difference).
+    pub heals: bool,
 }
 
 /// Why an info file cannot be used.
@@ -35,6 +40,9 @@ pub enum InfoError {
     /// The engine has an unknown value.
     #[error("user.bd.io-engine is {0:?}; set it to uring or threads")]
     IoEngine(String),
+    /// The option has an unknown value.
+    #[error("user.bd.lost-names is {0:?}; set it to heal or show")]
+    LostNames(String),
 }
 
 impl FromStr for VolumeInfo {
@@ -58,11 +66,20 @@ impl FromStr for VolumeInfo {
         {
             return Err(InfoError::IoEngine(engine.clone()));
         }
+        let count = |key| values.get(key).and_then(|value| value.parse::<u32>().ok());
+        let is_dispersed = count("disperse_count") > Some(0);
+        let heals = match values.get(LOST_NAMES) {
+            None | Some(&"heal") => is_dispersed || count("replica_count") > Some(1),
+            // A fragment shows nothing, and EC would remove it.
+            Some(&"show") => is_dispersed,
+            Some(word) => return Err(InfoError::LostNames((*word).to_owned())),
+        };
         Ok(VolumeInfo {
             id,
             is_ours,
             io_engine,
             bypass,
+            heals,
         })
     }
 }
@@ -94,6 +111,18 @@ mod tests {
         assert!(info.bypass);
         let through = format!("{text}user.bd.bypass=off\n");
         assert!(!through.parse::<VolumeInfo>().unwrap().bypass);
+        assert!(!info.heals);
+        let replicated = text.replace("replica_count=1", "replica_count=3");
+        assert!(replicated.parse::<VolumeInfo>().unwrap().heals);
+        let dispersed = text.replace("disperse_count=0", "disperse_count=3");
+        assert!(dispersed.parse::<VolumeInfo>().unwrap().heals);
+        let shown = format!("{replicated}user.bd.lost-names=show\n");
+        assert!(!shown.parse::<VolumeInfo>().unwrap().heals);
+        let fragments = format!("{dispersed}user.bd.lost-names=show\n");
+        assert!(fragments.parse::<VolumeInfo>().unwrap().heals);
+        let unknown = format!("{text}user.bd.lost-names=hide\n");
+        let unknown = unknown.parse::<VolumeInfo>();
+        assert_eq!(unknown, Err(InfoError::LostNames("hide".into())));
         let threads = format!("{text}user.bd.io-engine=threads\n");
         let threads: VolumeInfo = threads.parse().unwrap();
         assert_eq!(threads.io_engine.as_deref(), Some("threads"));

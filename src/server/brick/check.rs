@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use bd_model::{Bytes, Gfid, LvName};
 use bd_proto::{Fault, Finding, FindingKind};
@@ -30,7 +31,13 @@ impl Brick {
             .quiet
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Inspection::new(&self.dir, &self.config, &*self.engine, repair)?.findings()
+        let inspection = Inspection::new(&self.dir, &self.config, &*self.engine, repair)?;
+        let heals = self.heals.load(Ordering::Relaxed);
+        Inspection {
+            heals: Some(heals),
+            ..inspection
+        }
+        .findings()
     }
 }
 
@@ -77,6 +84,8 @@ struct Inspection<'a> {
     engine: &'a dyn Engine,
     namespace: Namespace,
     repair: bool,
+    /// Whether other bricks have the same files, where that is known.
+    heals: Option<bool>,
     found: Vec<Finding>,
 }
 
@@ -93,6 +102,7 @@ impl<'a> Inspection<'a> {
             engine,
             namespace: Namespace::new(dir),
             repair,
+            heals: None,
             found: Vec::new(),
         })
     }
@@ -101,6 +111,7 @@ impl<'a> Inspection<'a> {
         let intents = Intents::peek(self.dir)?;
         let volumes = self.engine.volumes()?;
         let taken: Vec<LvName> = volumes.iter().map(|volume| volume.name.clone()).collect();
+        self.tell_of_foreign(&volumes);
         let mut volumes: HashMap<Gfid, Volume> = volumes
             .into_iter()
             .filter_map(|volume| volume.gfid.map(|gfid| (gfid, volume)))
@@ -124,9 +135,9 @@ impl<'a> Inspection<'a> {
         for (gfid, volume) in volumes {
             if !intents.contains_key(&gfid) {
                 let message = format!(
-                    "volume {} of image {gfid} has no stub; it appears as a file again when its \
-                     directory is listed",
-                    volume.name
+                    "volume {} of image {gfid} has no stub; {}",
+                    volume.name,
+                    self.fate()
                 );
                 let fact = Fact::new(FindingKind::NoStub, message);
                 self.tell(gfid, None, Some(&volume), fact);
@@ -153,6 +164,44 @@ impl<'a> Inspection<'a> {
         }
         self.found.sort_by(|a, b| a.message.cmp(&b.message));
         Ok(self.found)
+    }
+
+    /// What becomes of a volume without a stub.
+    fn fate(&self) -> &'static str {
+        let waits = "it waits for heal, which takes it again: gluster volume heal VOL full; if it \
+                     stays when heal info tells of nothing, no other brick has the image any more: \
+                     remove it with lvremove, or, on a replicated volume, let it be shown as a \
+                     file: gluster volume set VOL user.bd.lost-names show, and restart the brick";
+        match self.heals {
+            Some(true) => waits,
+            Some(false) => "it appears as a file again within some seconds",
+            None => {
+                "when the brick runs, it waits for heal if other bricks have the same files, and \
+                 else appears as a file again"
+            }
+        }
+    }
+
+    /// Notes volumes that were made by other means, where they are not shown as files.
+    fn tell_of_foreign(&mut self, volumes: &[Volume]) {
+        if self.heals != Some(true) || !self.config.adopt {
+            return;
+        }
+        for volume in volumes.iter().filter(|volume| volume.gfid.is_none()) {
+            let message = format!(
+                "volume {0} was made by other means and is not shown as a file: other bricks of the \
+                 volume have the same files, and may have another volume of this name; copy its \
+                 bytes to a file of the mounted volume, then remove it with lvremove, or hide it \
+                 with lvchange --addtag gluster_bd.hidden",
+                volume.name
+            );
+            self.found.push(Finding {
+                kind: FindingKind::NotShown,
+                gfid: None,
+                message,
+                repaired: false,
+            });
+        }
     }
 
     fn tell(&mut self, gfid: Gfid, stub: Option<&Stub>, volume: Option<&Volume>, fact: Fact) {

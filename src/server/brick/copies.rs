@@ -39,7 +39,7 @@ impl Brick {
         self.volume(source)?;
         self.intents.put(dest, intent)?;
         failpoint::reach("copy.intended");
-        let name = self.name_for(name, dest);
+        let name = self.name_for(name, dest)?;
         let outcome = match how {
             CopyHow::Clone => self.engine.clone_image(source, dest, &name),
             CopyHow::Snapshot => self.engine.snapshot(source, dest, &name, cow_size),

@@ -1,5 +1,7 @@
 //! Volumes that should appear as files.
 
+use std::sync::atomic::Ordering;
+
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
@@ -11,8 +13,14 @@ use crate::failpoint;
 
 impl Brick {
     /// Volumes without a gfid (unless the brick takes none), and those with one but no stub.
+    ///
+    /// None where other bricks have the same files: each would choose a gfid of its own, and one
+    /// that has lost its names would show again what was removed, as large as its volume.
     pub fn foreign(&self) -> Result<Vec<Foreign>, Fault> {
         let mut foreign = Vec::new();
+        if self.heals.load(Ordering::Relaxed) {
+            return Ok(foreign);
+        }
         for volume in self.engine.volumes_lately()? {
             let Volume {
                 name: lv,

@@ -23,6 +23,7 @@ impl Brick {
         import: bool,
     ) -> Result<ImageInfo, Fault> {
         let _hold = self.busy.hold(&[gfid]);
+        self.finish_removal_of_nameless(gfid)?;
         match self.intents.get(gfid) {
             None => self.must_be_new(gfid)?,
             Some(Intent::Create { .. }) => {
@@ -35,7 +36,7 @@ impl Brick {
         }
         self.intents.put(gfid, Intent::Create { import })?;
         failpoint::reach("create.intended");
-        let name = self.name_for(name, gfid);
+        let name = self.name_for(name, gfid)?;
         let volume = self.made(gfid, self.engine.create(gfid, &name, kind, size))?;
         failpoint::reach("create.made");
         Ok(image(gfid, volume))
@@ -62,6 +63,29 @@ impl Brick {
             false => volume,
         };
         Ok(image(gfid, volume))
+    }
+
+    /// Gives an image, whose stub heal makes anew, the volume that it had: the brick has lost its
+    /// name, and the volume has stayed, with bytes that are out of date.
+    ///
+    /// No intent is needed: with or without its stub, the volume is left alone.
+    pub fn retake(&self, gfid: Gfid, name: Option<&str>) -> Result<ImageInfo, Fault> {
+        let _hold = self.busy.hold(&[gfid]);
+        self.finish_removal_of_nameless(gfid)?;
+        match self.intents.get(gfid) {
+            // Made a moment ago, and not committed yet.
+            Some(Intent::Create { .. }) => Err(Fault::new(
+                FaultKind::NotFound,
+                format!("image {gfid} has no volume of earlier times"),
+            )),
+            Some(other) => Err(under_way(gfid, other)),
+            None => {
+                let volume = self.volume(gfid)?;
+                tracing::info!("image {gfid} has its volume {} again", volume.name);
+                let name = self.name_for(name, gfid)?;
+                Ok(image(gfid, self.engine.rename(gfid, &name)?))
+            }
+        }
     }
 
     /// Refuses a new image whose gfid has a volume.
@@ -162,14 +186,6 @@ impl Brick {
         let _hold = self.busy.hold(&[gfid]);
         let volume = self.engine.resize(gfid, size)?;
         failpoint::reach("resize.done");
-        Ok(image(gfid, volume))
-    }
-
-    /// Lets the name of an image's volume follow the file's.
-    pub fn rename(&self, gfid: Gfid, name: Option<&str>) -> Result<ImageInfo, Fault> {
-        let _hold = self.busy.hold(&[gfid]);
-        let volume = self.engine.rename(gfid, &self.name_for(name, gfid))?;
-        failpoint::reach("rename.done");
         Ok(image(gfid, volume))
     }
 

@@ -13,13 +13,14 @@ mod init;
 mod intent;
 mod mapping;
 mod merge;
+mod names;
 mod namespace;
 mod reconcile;
 mod release;
 mod removal;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
@@ -54,6 +55,8 @@ pub struct Brick {
     quiet: RwLock<()>,
     /// When it was attached freshly the last time, as a number of [`Attach::epoch`].
     attached_at: AtomicU64,
+    /// Whether volumes without a stub wait for heal.
+    heals: AtomicBool,
     _lock: LockFile,
 }
 
@@ -64,6 +67,8 @@ pub struct Attach {
     pub volume: Uuid,
     /// Whether the brick starts, so that what a crash left is repaired.
     pub fresh: bool,
+    /// Whether heal brings back what the brick has lost, from others that have the same files.
+    pub heals: bool,
     /// Counts up with each attach. Connections older than the last fresh one belong to an
     /// earlier process of the brick.
     pub epoch: u64,
@@ -103,6 +108,7 @@ impl Brick {
             mapping: Mutex::default(),
             quiet: RwLock::new(()),
             attached_at: AtomicU64::new(0),
+            heals: AtomicBool::new(how.heals),
             config,
             dir,
             engine,
@@ -122,6 +128,7 @@ impl Brick {
         if self.config.volume != Some(how.volume) {
             return Err(of_another_volume(&self.dir, self.config.volume));
         }
+        self.heals.store(how.heals, Ordering::Relaxed);
         if how.fresh {
             let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
             self.attached_at.store(how.epoch, Ordering::SeqCst);
@@ -187,11 +194,6 @@ impl Brick {
             ));
         }
         Ok(entered)
-    }
-
-    /// The name that an image's volume should bear.
-    fn name_for(&self, file: Option<&str>, gfid: Gfid) -> LvName {
-        lv_name(&self.config.engine, file, gfid)
     }
 
     /// The volume of an image that must have one.

@@ -94,22 +94,34 @@ impl Namespace {
     /// The path of a file in its volume, by what the posix translator notes of its parent; `None`
     /// where it notes none (option gfid2path), or the file has no name any more.
     pub(crate) fn path_of(&self, gfid: Gfid) -> Option<PathBuf> {
-        let handle = self.handle(gfid);
-        let mut keys = vec![0_u8; 4096];
-        let len = llistxattr(&handle, keys.as_mut_slice()).ok()?;
-        let keys = keys.get(..len)?.split(|byte| *byte == 0);
-        let key = keys
-            .filter_map(|key| std::str::from_utf8(key).ok())
-            .find(|key| key.starts_with(PARENT_PREFIX))?;
-        let mut value = vec![0_u8; 512];
-        let len = lgetxattr(&handle, key, value.as_mut_slice()).ok()?;
-        let value = std::str::from_utf8(value.get(..len)?).ok()?;
-        let (parent, name) = value.trim_end_matches('\0').split_once('/')?;
+        let (parent, name) = places_of(&self.handle(gfid)).into_iter().next()?;
         // The handle of a directory is a link that ends in the directory itself.
-        let parent = self.handle(parent.parse().ok()?).canonicalize().ok()?;
+        let parent = self.handle(parent).canonicalize().ok()?;
         let dir = self.dir.canonicalize().ok()?;
         let inside = parent.strip_prefix(&dir).ok()?;
         Some(Path::new("/").join(inside).join(name))
+    }
+
+    /// The names that a file has right in the directory `folder` of the brick, by what the posix
+    /// translator notes; `None` where it notes nothing.
+    pub(crate) fn names_in(&self, folder: &str, gfid: Gfid) -> Option<Vec<String>> {
+        let handle = self.handle(gfid);
+        let identity = |path: &Path| fs::symlink_metadata(path).map(|at| (at.dev(), at.ino()));
+        let file = identity(&handle).ok()?;
+        let places = places_of(&handle);
+        let folder = self.dir.join(folder);
+        let names = places.iter().map(|(_, name)| name.clone());
+        let are_here = names.filter(|name| identity(&folder.join(name)).is_ok_and(|it| it == file));
+        (!places.is_empty()).then(|| are_here.collect())
+    }
+
+    /// The gfid of a regular file right in the directory `folder` of the brick.
+    pub(crate) fn file_in(&self, folder: &str, name: &str) -> Result<Option<Gfid>, Fault> {
+        let path = self.dir.join(folder).join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(about) if about.is_file() => gfid_of(&path),
+            Ok(_) | Err(_) => Ok(None),
+        }
     }
 
     /// Marks a stub as an image.
@@ -277,6 +289,26 @@ impl Namespace {
         }
         Ok(())
     }
+}
+
+/// The directories and names under which the posix translator has noted a file.
+fn places_of(handle: &Path) -> Vec<(Gfid, String)> {
+    let mut keys = vec![0_u8; 65536];
+    let Ok(len) = llistxattr(handle, keys.as_mut_slice()) else {
+        return Vec::new();
+    };
+    let keys = keys[..len].split(|byte| *byte == 0);
+    let keys = keys.filter_map(|key| std::str::from_utf8(key).ok());
+    let place = |key: &str| {
+        let mut value = vec![0_u8; 512];
+        let len = lgetxattr(handle, key, value.as_mut_slice()).ok()?;
+        let value = std::str::from_utf8(value.get(..len)?).ok()?;
+        let (parent, name) = value.trim_end_matches('\0').split_once('/')?;
+        Some((parent.parse().ok()?, name.to_owned()))
+    };
+    keys.filter(|key| key.starts_with(PARENT_PREFIX))
+        .filter_map(place)
+        .collect()
 }
 
 /// Whether a file has so few links that its handle may be missing: one for the last name, and

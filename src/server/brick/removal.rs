@@ -87,12 +87,25 @@ impl Brick {
         }
     }
 
+    /// Removes the volume of an image whose name is gone at once: it is about to be made anew.
+    pub(super) fn finish_removal_of_nameless(&self, gfid: Gfid) -> Result<(), Fault> {
+        match self.has_lost_its_name(gfid) {
+            true => self.finish_removal(gfid),
+            false => Ok(()),
+        }
+    }
+
     /// Removes a volume nobody wants any more and ends its intent, or leaves it for later.
     pub(super) fn finish_removal(&self, gfid: Gfid) -> Result<(), Fault> {
+        let name = self.engine.find(gfid)?.map(|volume| volume.name);
         match self.engine.remove(gfid)? {
             Removed::Gone | Removed::Identity => {
                 failpoint::reach("remove.removed");
-                self.intents.end(gfid)
+                self.intents.end(gfid)?;
+                if let Some(name) = name {
+                    self.name_is_free(&name);
+                }
+                Ok(())
             }
             Removed::Deferred(why) => {
                 tracing::debug!("the volume of image {gfid} will be removed later: {why}");

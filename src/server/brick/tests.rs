@@ -11,6 +11,8 @@ use super::intent::Intent;
 use super::*;
 use crate::engines::Installed;
 
+mod healed;
+
 const VOLUME: Uuid = Uuid::from_u128(0x1234);
 
 /// A brick directory and a store, without a posix translator.
@@ -51,6 +53,7 @@ impl Bed {
         let how = Attach {
             volume: VOLUME,
             fresh,
+            heals: false,
             epoch: 1,
         };
         Brick::attach(&self.dir(), how, &Installed::default()).unwrap()
@@ -372,6 +375,7 @@ fn requests_of_an_earlier_process_are_refused() {
     let how = Attach {
         volume: VOLUME,
         fresh: true,
+        heals: false,
         epoch: 5,
     };
     brick.attach_again(how, &|_, _| ()).unwrap();
@@ -379,6 +383,7 @@ fn requests_of_an_earlier_process_are_refused() {
     drop(brick.enter(5).unwrap());
     let how = Attach {
         fresh: false,
+        heals: false,
         epoch: 6,
         ..how
     };
@@ -459,6 +464,7 @@ fn a_brick_belongs_to_one_volume_and_one_server() {
     let how = Attach {
         volume: VOLUME,
         fresh: true,
+        heals: false,
         epoch: 1,
     };
     let second = Brick::attach(&bed.dir(), how, &Installed::default());

@@ -53,6 +53,7 @@ impl Bed {
             dir: self.path(name),
             volume: Uuid::from_u128(1),
             fresh: true,
+            heals: false,
         }
     }
 
@@ -128,6 +129,7 @@ fn queued_requests_of_a_dead_brick_process_are_refused() {
             dir,
             volume,
             fresh: false,
+            heals: false,
         },
         other => panic!("{other:?}"),
     };

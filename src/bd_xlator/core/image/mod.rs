@@ -65,6 +65,8 @@ pub(crate) struct Image {
     opens: AtomicU32,
     /// The last name is gone; the LV goes with the last close.
     doomed: AtomicBool,
+    /// The LV is gone, or goes: a file of this gfid is another one from now on.
+    gone: AtomicBool,
     /// The LV was grown in steps and may be larger than it has to be.
     untrimmed: AtomicBool,
     /// Its device must not be opened: a merge may have given its LV to another image. Changed with
@@ -96,6 +98,7 @@ impl Image {
             map_reader: Mutex::default(),
             opens: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             untrimmed: AtomicBool::new(false),
             barred: AtomicBool::new(false),
         }
@@ -107,7 +110,7 @@ impl Image {
     }
 
     /// Thin or thick.
-    pub(in crate::core) fn kind(&self) -> ImageKind {
+    pub(crate) fn kind(&self) -> ImageKind {
         self.kind
     }
 
@@ -149,7 +152,21 @@ impl Image {
 
     /// Says once whether the LV can go: the last name is gone and nobody has it open.
     pub(crate) fn take_doom(&self) -> bool {
-        !self.is_open() && self.doomed.swap(false, Ordering::AcqRel)
+        let goes = !self.is_open() && self.doomed.swap(false, Ordering::AcqRel);
+        if goes {
+            self.gone.store(true, Ordering::Release);
+        }
+        goes
+    }
+
+    /// The file gets a name again; says whether the last one was gone, and the LV was to go.
+    pub(crate) fn revive(&self) -> bool {
+        self.doomed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the LV is gone, or goes. A file that has the gfid is another one.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     fn growth(&self) -> MutexGuard<'_, Option<u64>> {

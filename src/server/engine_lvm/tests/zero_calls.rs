@@ -79,6 +79,7 @@ impl Server {
             dir: server.dir(),
             volume: Uuid::from_u128(1),
             fresh: false,
+            heals: false,
         };
         let attached = server.service.answer(&server.caller, attach).reply;
         assert!(matches!(attached, Reply::Brick(_)), "{attached:?}");

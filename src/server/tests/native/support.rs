@@ -53,6 +53,7 @@ impl Bed {
             dir: self.path("brick"),
             volume: uuid::Uuid::from_u128(1),
             fresh,
+            heals: false,
         }
     }
 

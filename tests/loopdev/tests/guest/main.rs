@@ -3,6 +3,7 @@
 mod commands;
 mod engine_lvm;
 mod evacuation;
+mod heals;
 mod hydration;
 #[path = "../images/mod.rs"]
 mod images;

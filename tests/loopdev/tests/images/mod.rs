@@ -115,6 +115,7 @@ fn hold_bytes() {
 fn have_names_and_copies() {
     let steps = steps![
         names::work_as_files,
+        names::come_to_their_volumes,
         life::every_name_of_a_clone_has_its_own_bytes,
         files::live_until_the_last_close,
         files::are_one_while_others_look,

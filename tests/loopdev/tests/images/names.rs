@@ -1,11 +1,12 @@
 //! Names that LVM cannot hold, and names that mean something to somebody.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, ensure};
 use loopdev::{Bed, POOL};
 
-use super::tools::{expect_at, pattern, size_of};
+use super::tools::{expect_at, open, pattern, sh_in, size_of};
 
 /// All of them are good names of files.
 fn odd() -> Vec<String> {
@@ -86,4 +87,38 @@ pub(crate) fn work_as_files(bed: &mut Bed<'_>) -> Result<()> {
         fs::remove_file(bed.at(name)).with_context(|| format!("removing {name:?}"))?;
     }
     bed.expect_names(&[])
+}
+
+/// A volume gets the name of its file when that is free, and keeps one that the file has.
+pub(crate) fn come_to_their_volumes(bed: &mut Bed<'_>) -> Result<()> {
+    fs::write(bed.at("old"), "old")?;
+    fs::write(bed.at("new"), "new")?;
+    let held = open(&bed.at("old"))?;
+    held.write_all_at(b"OLD", 0)?;
+    held.sync_all()?;
+    fs::rename(bed.at("new"), bed.at("old"))?;
+    let names = bed.store.names()?;
+    ensure!(
+        names.len() == 2 && names.contains(&"old".to_owned()),
+        "{names:?}"
+    );
+    drop(held);
+    bed.expect_names(&["old"])?;
+
+    // With several names.
+    let policy = "policy=$(getfattr --only-values -n user.glusterfs.bd.dir .)";
+    let set = "setfattr -n user.glusterfs.bd.dir -v";
+    sh_in(
+        &bed.images(),
+        &format!("{policy}; {set} $policy,link=hardlink .; ln old b; ln b c; {set} $policy ."),
+    )?;
+    bed.expect_names(&["old"])?;
+    fs::remove_file(bed.at("old"))?;
+    let names = bed.store.names()?;
+    ensure!(names == ["b"] || names == ["c"], "{names:?}");
+    fs::create_dir(bed.at("d"))?;
+    fs::rename(bed.at(&names[0]), bed.at("d/x"))?;
+    let other = if names == ["b"] { "c" } else { "b" };
+    bed.expect_names(&[other])?;
+    expect_at(&bed.at(other), 0, b"new")
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::Bed;
+use loopdev::{Bed, wait_for};
 
 use super::tools::{errno, expect_at, meta, open, pattern, put, sh_in, size_of};
 
@@ -57,7 +57,8 @@ pub(crate) fn of_every_server(bed: &mut Bed<'_>) -> Result<()> {
     // The brick finds the new server by itself.
     fs::write(bed.at("later"), "x")?;
     fs::remove_file(bed.at("later"))?;
-    bed.check()?;
+    // The removal goes on after `rm` has ended.
+    wait_for("a clean check", || Ok(bed.check().is_ok()))?;
 
     bed.restart_glusterd()?;
     expect(bed)?;

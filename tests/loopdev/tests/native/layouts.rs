@@ -7,22 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Output, Place, Rig, Volume, cmd, gluster_bd, run, wait_for};
+use loopdev::{Daemon, Output, Place, Rig, Volume, cmd, gluster_bd, run, wait_for};
 
 use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
 /// The image directory, whose name is that of each brick's store.
-const TOP: &str = "images";
+pub(crate) const TOP: &str = "images";
 
 /// A mounted volume of several bricks, all served by one gluster-bdd.
-struct Bricks {
-    volume: Volume,
-    mount: PathBuf,
-    stores: Vec<PathBuf>,
+pub(crate) struct Bricks {
+    pub(crate) volume: Volume,
+    pub(crate) mount: PathBuf,
+    pub(crate) stores: Vec<PathBuf>,
+    pub(crate) server: RefCell<Daemon>,
 }
 
 impl Bricks {
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.mount.join(TOP).join(name)
     }
 
@@ -53,7 +54,7 @@ impl Bricks {
         cmd("setfattr", &["-n", "merge", "-v", "1", &snapshot])
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         for brick in self.volume.bricks() {
             gluster_bd(&["check", &brick.display().to_string()])?.ok()?;
         }
@@ -61,7 +62,7 @@ impl Bricks {
     }
 
     /// Waits until every brick has all that the others have.
-    fn healed(&self, rig: &Rig) -> Result<()> {
+    pub(crate) fn healed(&self, rig: &Rig) -> Result<()> {
         let info = RefCell::default();
         wait_for("the bricks to heal", || {
             // By itself it begins within ten minutes. It refuses where a brick is not back yet.
@@ -80,7 +81,7 @@ impl Bricks {
     }
 }
 
-fn on(
+pub(crate) fn on(
     name: &str,
     words: &[&str],
     bricks: usize,
@@ -94,7 +95,7 @@ fn on(
             dirs.push(disk.join("b"));
             stores.push(disk.join(TOP));
         }
-        let _server = rig.bdd()?;
+        let server = RefCell::new(rig.bdd()?);
         let _glusterd = rig.glusterd()?;
         for (dir, store) in dirs.iter().zip(&stores) {
             fs::create_dir(dir)?;
@@ -111,10 +112,15 @@ fn on(
             volume,
             mount,
             stores,
+            server,
         };
         body(rig, &bricks)?;
         sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
-        wait_for("the stores to be empty", || Ok(bricks.count()? == 0))?;
+        wait_for("the stores to be empty", || {
+            // The mount may not have found a brick again that was away.
+            rig.gluster(&["volume", "heal", bricks.volume.name()])?;
+            Ok(bricks.count()? == 0)
+        })?;
         bricks.check()
     });
 }

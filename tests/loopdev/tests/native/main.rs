@@ -8,6 +8,7 @@ mod images;
 mod commands;
 mod completions;
 mod front;
+mod heals;
 mod interrupts;
 mod io_engine;
 mod layouts;
