@@ -17,6 +17,13 @@ pub(crate) const INTERNAL_FOP: &str = "glusterfs-internal-fop";
 pub(crate) const OPEN_FD_COUNT: &str = "glusterfs.open-fd-count";
 /// `GLUSTERFS_WRITE_IS_APPEND`: AFR wants to know whether a write started at the end.
 pub(crate) const WRITE_IS_APPEND: &str = "glusterfs.write-is-append";
+/// `GF_PROTECT_FROM_EXTERNAL_WRITES`: DHT's note that a client has written to a file that is just
+/// being moved to this brick; with a write, the wish to leave it.
+pub(crate) const PROTECT_WRITES: &str = "trusted.glusterfs.protect.writes";
+/// [`PROTECT_WRITES`].
+pub(crate) const PROTECT_WRITES_C: &CStr = c"trusted.glusterfs.protect.writes";
+/// `GF_AVOID_OVERWRITE`: a write of DHT's rebalance, which must not be done after such a note.
+pub(crate) const AVOID_OVERWRITE: &str = "glusterfs.avoid.overwrite";
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
 
@@ -33,5 +40,6 @@ mod tests {
     #[test]
     fn the_c_form_is_the_rust_form() {
         assert_eq!(super::DIR.to_str(), Ok(bd_model::xattr::DIR));
+        assert_eq!(super::PROTECT_WRITES_C.to_str(), Ok(super::PROTECT_WRITES));
     }
 }

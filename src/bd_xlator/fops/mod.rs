@@ -10,6 +10,7 @@ pub(crate) mod link;
 pub(crate) mod lookup;
 pub(crate) mod map;
 pub(crate) mod merge;
+mod migration;
 pub(crate) mod open;
 pub(crate) mod plain;
 pub(crate) mod read;

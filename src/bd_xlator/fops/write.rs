@@ -7,8 +7,9 @@ use glusterfs::fops::Xdata;
 use glusterfs::fops::{Writev, WritevArgs, WritevReply};
 use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, gf_error};
 
+use super::migration::{self, Part};
 use super::{attributes, plain, sync, truncate};
-use crate::core::{Image, WriteAt};
+use crate::core::{Failure, Image, WriteAt};
 use crate::{Brick, names};
 
 /// Writes to an image's device; a write past the end grows the image.
@@ -23,7 +24,7 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
         let Call { frame, args } = call.detach();
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
         let order = Order { frame, args, image };
-        match brick.ring().filter(|_| !grows && !order.is_sync()) {
+        match brick.ring().filter(|_| !grows && order.is_simple()) {
             Some(ring) => by_ring(brick, ring, order),
             None => by_thread(brick, order, grows),
         }
@@ -38,12 +39,13 @@ struct Order {
 }
 
 impl Order {
-    /// Whether it must be on stable storage before it is answered.
-    fn is_sync(&self) -> bool {
-        is_sync(&self.args)
+    /// Whether nothing is to be done before it or after it.
+    fn is_simple(&self) -> bool {
+        !is_sync(&self.args) && migration::part_of(&self.args.xdata).is_none()
     }
 }
 
+/// Whether it must be on stable storage before it is answered.
 fn is_sync(args: &WritevArgs<'_>) -> bool {
     (args.fd.flags() | args.flags.cast_signed()) & (libc::O_SYNC | libc::O_DSYNC) != 0
 }
@@ -173,17 +175,29 @@ fn write(
     let prebuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     let pieces: Vec<&[u8]> = args.data.slices().collect();
     let mut set_stub_size = |size| truncate::stub_of(frame, &args.fd, image, size);
-    let offset = image
-        .write(&brick.link, at, &pieces, &mut set_stub_size)
-        .map_err(|failure| {
-            gf_error!(
-                "cannot write {} bytes to image <gfid:{}> at {}: {failure}",
-                args.data.len(),
-                image.gfid(),
-                args.offset
-            );
-            Errno::new(failure.errno())
-        })?;
+    let failed = |failure: Failure| {
+        gf_error!(
+            "cannot write {} bytes to image <gfid:{}> at {}: {failure}",
+            args.data.len(),
+            image.gfid(),
+            args.offset
+        );
+        Errno::new(failure.errno())
+    };
+    if let WriteAt::Offset(offset) = at
+        && migration::part_of(&args.xdata) == Some(Part::Mover)
+    {
+        // Growing asks gluster-bdd, for which clients' writes must not wait.
+        let end = offset.saturating_add(args.data.len() as u64);
+        image
+            .grow(&brick.link, end, &mut set_stub_size)
+            .map_err(failed)?;
+    }
+    let offset = migration::guard(brick, frame, args, image, || {
+        image
+            .write(&brick.link, at, &pieces, &mut set_stub_size)
+            .map_err(failed)
+    })?;
     answer(brick, frame, args, image, offset, prebuf)
 }
 

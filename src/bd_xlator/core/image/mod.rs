@@ -4,6 +4,7 @@ mod allocated;
 mod device;
 mod failure;
 mod hydrate;
+mod migration;
 mod read;
 mod size;
 mod standstill;
@@ -46,6 +47,9 @@ pub(crate) struct Image {
     /// The device's bytes as far as known. Held by whatever changes size or device.
     growth: Mutex<Option<u64>>,
     device: RwLock<Slot>,
+    /// Held shared by writes of a process that moves the file here, and alone while it is noted
+    /// that there must be no more of them.
+    moving: RwLock<()>,
     /// Held while the device is opened.
     opening: Mutex<()>,
     /// Bytes were written since the last flush.
@@ -85,6 +89,7 @@ impl Image {
             gate: Arc::default(),
             growth: Mutex::default(),
             device: RwLock::default(),
+            moving: RwLock::default(),
             opening: Mutex::default(),
             unflushed: AtomicBool::new(false),
             flushing: Mutex::default(),

@@ -12,12 +12,12 @@ use loopdev::{Output, Place, Rig, Volume, cmd, gluster_bd, run, wait_for};
 use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
 /// The image directory, whose name is that of each brick's store.
-const TOP: &str = "images";
+pub(super) const TOP: &str = "images";
 
 /// A mounted volume of several bricks, all served by one gluster-bdd.
-struct Bricks {
-    volume: Volume,
-    mount: PathBuf,
+pub(super) struct Bricks {
+    pub(super) volume: Volume,
+    pub(super) mount: PathBuf,
     stores: Vec<PathBuf>,
 }
 
@@ -80,7 +80,7 @@ impl Bricks {
     }
 }
 
-fn on(
+pub(super) fn on(
     name: &str,
     words: &[&str],
     bricks: usize,
