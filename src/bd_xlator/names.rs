@@ -15,6 +15,9 @@ pub(crate) const CONTENT: &str = "glusterfs.content";
 pub(crate) const INTERNAL_FOP: &str = "glusterfs-internal-fop";
 /// `GLUSTERFS_OPEN_FD_COUNT`: AFR wants the number of open descriptors with the answer.
 pub(crate) const OPEN_FD_COUNT: &str = "glusterfs.open-fd-count";
+/// `GLUSTERFS_ACTIVE_FD_COUNT`: the number of those that are still in use. Where there are several, AFR
+/// keeps no lock on attributes between changes.
+pub(crate) const ACTIVE_FD_COUNT: &str = "glusterfs.open-active-fd-count";
 /// `GLUSTERFS_WRITE_IS_APPEND`: AFR wants to know whether a write started at the end.
 pub(crate) const WRITE_IS_APPEND: &str = "glusterfs.write-is-append";
 /// `GF_PROTECT_FROM_EXTERNAL_WRITES`: DHT's note that a client has written to a file that is just

@@ -94,6 +94,16 @@ impl<F: Fop> Frame<F> {
         self.root().flags
     }
 
+    /// Whether what the fop does to a file's bytes counts as a change that its times tell. What
+    /// GlusterFS does for itself, as heal and rebalance do, does not: it sets the times afterwards.
+    pub fn leaves_time(&self) -> bool {
+        match self.time_flags() {
+            // A volume that lets its bricks keep the times.
+            0 => self.pid() >= 0,
+            flags => flags & sys::MDATA_MTIME != 0,
+        }
+    }
+
     /// Lets the first translator below handle the fop, and answer the caller itself.
     pub fn pass(self, args: F::Args<'_>) {
         let Some(to) = self.node().first_child() else {

@@ -123,7 +123,7 @@ fn change<F: Fop>(
         );
         Errno::new(failure.errno())
     })?;
-    brick.note_write(&fd.inode(), image, frame.ctime());
+    brick.note_change(frame, &fd.inode(), image);
     image.refresh_allocated(&brick.link);
     Ok((before, attributes::of_fd(brick, frame, fd, image)?))
 }

@@ -210,7 +210,7 @@ fn answer(
     offset: u64,
     prebuf: Iatt,
 ) -> Result<WritevReply<'static>, Errno> {
-    brick.note_write(&args.fd.inode(), image, frame.ctime());
+    brick.note_change(frame, &args.fd.inode(), image);
     if is_sync(args) {
         sync::to_disk(brick, frame, &args.fd, image, true)?;
     }
@@ -233,6 +233,9 @@ fn answers_for_afr(args: &WritevArgs<'_>, is_append: bool) -> Result<Xdata<'stat
     let answer = Dict::new();
     if asked.contains(names::OPEN_FD_COUNT) {
         answer.set_u32(names::OPEN_FD_COUNT, args.fd.inode().open_count())?;
+    }
+    if asked.contains(names::ACTIVE_FD_COUNT) {
+        answer.set_u32(names::ACTIVE_FD_COUNT, args.fd.inode().active_count())?;
     }
     if asked.contains(names::WRITE_IS_APPEND) {
         answer.set_u32(names::WRITE_IS_APPEND, u32::from(is_append))?;

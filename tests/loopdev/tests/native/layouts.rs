@@ -262,6 +262,35 @@ fn brick_misses_changes(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     all(bricks)
 }
 
+/// The times that bricks keep of their files are the same on all of them.
+fn times_agree(bricks: &Bricks) -> Result<()> {
+    for entry in fs::read_dir(bricks.mount.join(TOP))? {
+        let name = entry?.file_name();
+        let kept = RefCell::default();
+        wait_for("the times to be saved", || {
+            let mut times = Vec::new();
+            for brick in bricks.volume.bricks() {
+                let path = brick.join(TOP).join(&name);
+                let args = [
+                    "-e",
+                    "hex",
+                    "-n",
+                    "trusted.glusterfs.mdata",
+                    "--absolute-names",
+                ];
+                let path = path.display().to_string();
+                let told = cmd("getfattr", &[&args[..], &[&path]].concat())?.ok()?;
+                times.push(told.lines().last().map(|line| (*line).to_owned()));
+            }
+            let agree = times.iter().all(|time| *time == times[0]);
+            kept.replace(times);
+            Ok(agree)
+        })
+        .with_context(|| format!("{}: {:?}", name.display(), kept.take()))?;
+    }
+    Ok(())
+}
+
 /// A copy is made while one brick has not yet got what it missed: its copy misses the same.
 /// AFR lets such a brick copy, too; EC as it comes.
 fn copy_of_a_stale_source(rig: &mut Rig, bricks: &Bricks, all_copy: bool) -> Result<()> {
@@ -374,6 +403,7 @@ fn replicated() {
         replicas_agree(bricks, 3)?;
         brick_misses_changes(rig, bricks)?;
         replicas_agree(bricks, 3)?;
+        times_agree(bricks)?;
         merges(bricks)?;
         merges_need_all(rig, bricks)?;
         replicas_agree(bricks, 3)?;
@@ -408,6 +438,7 @@ fn dispersed() {
             copies_under_load(rig, bricks)?;
             merges_are_refused(bricks)?;
             brick_misses_changes(rig, bricks)?;
+            times_agree(bricks)?;
             copy_of_a_stale_source(rig, bricks, false)
         },
     );
