@@ -13,6 +13,20 @@ use crate::memory::Locked;
 use crate::this::Entered;
 use crate::{Answer, Credentials, Errno, Failure, Fop, Moment, Node, gf_error};
 
+/// A service of GlusterFS that changes the bytes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Brings a brick that was away in line with the others: AFR and EC.
+    Heal,
+    /// Moves files from brick to brick: DHT.
+    Rebalance,
+}
+
+/// `GF_CLIENT_PID_DEFRAG`.
+const DEFRAG: i32 = -3;
+/// `GF_CLIENT_PID_SELF_HEALD`.
+const SELF_HEALD: i32 = -6;
+
 /// The duty to answer one fop: exactly once, from any thread.
 ///
 /// A frame that is dropped without an answer answers `EIO`, so that no client waits for ever.
@@ -72,6 +86,15 @@ impl<F: Fop> Frame<F> {
     /// The process that asks, on its client; negative for GlusterFS's own (heal, rebalance).
     pub fn pid(&self) -> i32 {
         self.root().pid
+    }
+
+    /// Which of GlusterFS's own services asks, if one does that changes files' bytes.
+    pub fn service(&self) -> Option<Service> {
+        match self.pid() {
+            SELF_HEALD => Some(Service::Heal),
+            DEFRAG => Some(Service::Rebalance),
+            _ => None,
+        }
     }
 
     /// Who owns the locks of this fop.

@@ -5,6 +5,7 @@ pub(crate) mod attributes;
 pub(crate) mod checksum;
 pub(crate) mod clone;
 pub(crate) mod create;
+mod early;
 mod health;
 pub(crate) mod link;
 pub(crate) mod lookup;

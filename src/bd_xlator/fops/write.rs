@@ -5,10 +5,10 @@ use bd_uring::{Outcome, Ring};
 use blockdev::{Pages, WholeWrite};
 use glusterfs::fops::Xdata;
 use glusterfs::fops::{Writev, WritevArgs, WritevReply};
-use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, gf_error};
+use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
 use super::migration::{self, Part};
-use super::{attributes, plain, sync, truncate};
+use super::{attributes, early, plain, sync, truncate};
 use crate::core::{Failure, Image, WriteAt};
 use crate::{Brick, names};
 
@@ -19,7 +19,7 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
     let end = u64::try_from(call.args.offset)
         .unwrap_or(0)
         .saturating_add(call.args.data.len() as u64);
-    plain::or_image_from(brick, call, &fd.inode(), end, writev, |call, image| {
+    let on_image = |call: Call<'_, Writev>, image: Arc<Image>| {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
@@ -28,7 +28,12 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
             Some(ring) => by_ring(brick, ring, order),
             None => by_thread(brick, order, grows),
         }
-    });
+    };
+    let on_plain = |call: Call<'_, Writev>| match early::write(&call) {
+        Ok(()) => call.pass(),
+        Err(errno) => call.fail(errno),
+    };
+    plain::or_image_from(brick, call, &fd.inode(), end, writev, on_image, on_plain);
 }
 
 /// A write that is to be done and answered.
@@ -41,7 +46,9 @@ struct Order {
 impl Order {
     /// Whether nothing is to be done before it or after it.
     fn is_simple(&self) -> bool {
-        !is_sync(&self.args) && migration::part_of(&self.args.xdata).is_none()
+        !is_sync(&self.args)
+            && migration::part_of(&self.args.xdata).is_none()
+            && self.frame.service() != Some(Service::Heal)
     }
 }
 
@@ -184,20 +191,27 @@ fn write(
         );
         Errno::new(failure.errno())
     };
-    if let WriteAt::Offset(offset) = at
-        && migration::part_of(&args.xdata) == Some(Part::Mover)
-    {
-        // Growing asks gluster-bdd, for which clients' writes must not wait.
-        let end = offset.saturating_add(args.data.len() as u64);
-        image
-            .grow(&brick.link, end, &mut set_stub_size)
-            .map_err(failed)?;
-    }
-    let offset = migration::guard(brick, frame, args, image, || {
-        image
-            .write(&brick.link, at, &pieces, &mut set_stub_size)
-            .map_err(failed)
-    })?;
+    let offset = match at {
+        WriteAt::Offset(offset) if frame.service() == Some(Service::Heal) => image
+            .write_sparse(&brick.link, offset, &args.data.to_vec(), &mut set_stub_size)
+            .map_err(failed)?,
+        _ => {
+            if let WriteAt::Offset(offset) = at
+                && migration::part_of(&args.xdata) == Some(Part::Mover)
+            {
+                // Growing asks gluster-bdd, for which clients' writes must not wait.
+                let end = offset.saturating_add(args.data.len() as u64);
+                image
+                    .grow(&brick.link, end, &mut set_stub_size)
+                    .map_err(failed)?;
+            }
+            migration::guard(brick, frame, args, image, || {
+                image
+                    .write(&brick.link, at, &pieces, &mut set_stub_size)
+                    .map_err(failed)
+            })?
+        }
+    };
     answer(brick, frame, args, image, offset, prebuf)
 }
 

@@ -7,6 +7,7 @@ mod hydrate;
 mod migration;
 mod read;
 mod size;
+mod sparse;
 mod standstill;
 mod stub;
 mod write;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,16 +19,16 @@ pub(super) const TOP: &str = "images";
 pub(super) struct Bricks {
     pub(super) volume: Volume,
     pub(super) mount: PathBuf,
-    stores: Vec<PathBuf>,
+    pub(super) stores: Vec<PathBuf>,
 }
 
 impl Bricks {
-    fn at(&self, name: &str) -> PathBuf {
+    pub(super) fn at(&self, name: &str) -> PathBuf {
         self.mount.join(TOP).join(name)
     }
 
     /// What the bricks hold of an image, in the order of the bricks that have it.
-    fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
         let files = self.stores.iter().map(|store| store.join(name));
         files
             .filter(|file| file.exists())
@@ -61,7 +62,7 @@ impl Bricks {
     }
 
     /// Waits until every brick has all that the others have.
-    fn healed(&self, rig: &Rig) -> Result<()> {
+    pub(super) fn healed(&self, rig: &Rig) -> Result<()> {
         let info = RefCell::default();
         wait_for("the bricks to heal", || {
             // By itself it begins within ten minutes. It refuses where a brick is not back yet.
@@ -86,13 +87,28 @@ pub(super) fn on(
     bricks: usize,
     body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
 ) {
+    let disks = |rig: &mut Rig, number| {
+        let disk = rig.filesystem(&format!("disk{number}"), 512)?;
+        Ok((disk.clone(), disk))
+    };
+    on_disks(name, words, bricks, disks, body);
+}
+
+/// As [`on`], with `disks` for the names and for the images of each brick.
+pub(super) fn on_disks(
+    name: &str,
+    words: &[&str],
+    bricks: usize,
+    disks: impl Fn(&mut Rig, usize) -> Result<(PathBuf, PathBuf)>,
+    body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
+) {
     run(&format!("native::{name}"), Place::Native, |rig| {
         let mut dirs = Vec::new();
         let mut stores = Vec::new();
         for number in 0..bricks {
-            let disk = rig.filesystem(&format!("disk{number}"), 512)?;
-            dirs.push(disk.join("b"));
-            stores.push(disk.join(TOP));
+            let (names, images) = disks(rig, number)?;
+            dirs.push(names.join("b"));
+            stores.push(images.join(TOP));
         }
         let _server = rig.bdd()?;
         let _glusterd = rig.glusterd()?;
@@ -262,6 +278,18 @@ fn brick_misses_changes(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     all(bricks)
 }
 
+/// Where an image has holes, the brick that got it by heal has them, too.
+fn stays_sparse(bricks: &Bricks, name: &str) -> Result<()> {
+    let mut blocks = Vec::new();
+    for store in &bricks.stores {
+        blocks.push(fs::metadata(store.join(name))?.blocks());
+    }
+    let healed = blocks.last().context("no brick")?;
+    let most = blocks.iter().min().context("no brick")? + 256;
+    ensure!(*healed <= most, "{name} has {blocks:?} blocks");
+    Ok(())
+}
+
 /// The times that bricks keep of their files are the same on all of them.
 fn times_agree(bricks: &Bricks) -> Result<()> {
     for entry in fs::read_dir(bricks.mount.join(TOP))? {
@@ -404,6 +432,7 @@ fn replicated() {
         brick_misses_changes(rig, bricks)?;
         replicas_agree(bricks, 3)?;
         times_agree(bricks)?;
+        stays_sparse(bricks, "new")?;
         merges(bricks)?;
         merges_need_all(rig, bricks)?;
         replicas_agree(bricks, 3)?;
@@ -439,6 +468,7 @@ fn dispersed() {
             merges_are_refused(bricks)?;
             brick_misses_changes(rig, bricks)?;
             times_agree(bricks)?;
+            stays_sparse(bricks, "new")?;
             copy_of_a_stale_source(rig, bricks, false)
         },
     );

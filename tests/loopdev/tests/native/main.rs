@@ -13,6 +13,7 @@ mod operations;
 mod plain;
 mod rebalance;
 mod rig;
+mod room;
 #[path = "../commands/typed.rs"]
 mod typed;
 

@@ -94,7 +94,7 @@ fn mover(volume: &Volume) -> Result<Option<Pid>> {
 }
 
 /// Gives a file names until one of them belongs on the other brick; says which.
-fn misplace(volume: &Volume, folder: &Path, name: &str) -> Result<String> {
+pub(super) fn misplace(volume: &Volume, folder: &Path, name: &str) -> Result<String> {
     let mut name = name.to_owned();
     for turn in 0..64 {
         let at = |brick: &PathBuf| brick.join(TOP).join(&name);
@@ -147,11 +147,7 @@ fn round(rig: &mut Rig, volume: &Volume, folder: &Path, number: usize) -> Result
                     }
                 });
             }
-            wait_for("the rebalance", || {
-                let told = rig.gluster(&[&words[..], &["status"]].concat())?;
-                ensure!(!told.stdout.contains("failed"), "{told}");
-                Ok(told.stdout.contains("completed"))
-            })
+            ended(rig, volume)
         })();
         stop.store(true, Ordering::Release);
         for writer in writers {
@@ -183,6 +179,15 @@ fn round(rig: &mut Rig, volume: &Volume, folder: &Path, number: usize) -> Result
         == 1;
     fs::remove_file(folder.join(name))?;
     Ok((writes, moved))
+}
+
+/// Waits until a rebalance has ended.
+pub(super) fn ended(rig: &Rig, volume: &Volume) -> Result<()> {
+    wait_for("the rebalance", || {
+        let told = rig.gluster(&["volume", "rebalance", volume.name(), "status"])?;
+        ensure!(!told.stdout.contains("failed"), "{told}");
+        Ok(told.stdout.contains("completed"))
+    })
 }
 
 fn rounds_on(rig: &mut Rig, volume: &Volume, folder: &Path, what: &str) -> Result<()> {
