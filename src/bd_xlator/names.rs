@@ -20,6 +20,15 @@ pub(crate) const OPEN_FD_COUNT: &str = "glusterfs.open-fd-count";
 pub(crate) const ACTIVE_FD_COUNT: &str = "glusterfs.open-active-fd-count";
 /// `GLUSTERFS_WRITE_IS_APPEND`: AFR wants to know whether a write started at the end.
 pub(crate) const WRITE_IS_APPEND: &str = "glusterfs.write-is-append";
+/// `GLUSTERFS_WRITE_UPDATE_ATOMIC`: sharding wants the attributes before and after to differ by the write
+/// alone.
+pub(crate) const UPDATE_ATOMIC: &str = "glusterfs.write-update-atomic";
+/// `GF_PRESTAT`: attributes before a change of extended ones, with its answer.
+pub(crate) const PRESTAT: &str = "virt-gf-prestat";
+/// `GF_POSTSTAT`: those after it; md-cache keeps them.
+pub(crate) const POSTSTAT: &str = "virt-gf-poststat";
+/// `GF_GET_FILE_BLOCK_COUNT`: how many blocks a removed file had.
+pub(crate) const BLOCK_COUNT: &str = "gf_get_file_block_count";
 /// `GF_PROTECT_FROM_EXTERNAL_WRITES`: DHT's note that a client has written to a file that is just
 /// being moved to this brick; with a write, the wish to leave it.
 pub(crate) const PROTECT_WRITES: &str = "trusted.glusterfs.protect.writes";

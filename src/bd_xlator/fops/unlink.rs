@@ -4,6 +4,7 @@ use bd_proto::Request;
 use glusterfs::fops::{Stat, StatArgs, Unlink};
 use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
+use super::attributes;
 use crate::Brick;
 use crate::core::Image;
 
@@ -35,6 +36,11 @@ fn unlink_image(
     let change = image.changing();
     let (frame, answer) = call.ask();
     drop(change);
+    if let Ok(reply) = &answer
+        && let Some(told) = &reply.xdata
+    {
+        attributes::dress_told(brick, image, told);
+    }
     match (condemned, answer) {
         (Some(condemned), Ok(reply)) => {
             condemned.execute();

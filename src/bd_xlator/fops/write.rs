@@ -9,7 +9,7 @@ use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
 use super::migration::{self, Part};
 use super::{attributes, early, plain, sync, truncate};
-use crate::core::{Failure, Image, WriteAt};
+use crate::core::{Failure, Image, WriteAt, Written};
 use crate::{Brick, names};
 
 /// Writes to an image's device; a write past the end grows the image.
@@ -156,7 +156,8 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, mut order: Order) {
                 }
             }
             let Order { frame, args, image } = order;
-            match answer(&brick, &frame, &args, &image, start, prebuf) {
+            let written = Written::within(start, image.size());
+            match answer(&brick, &frame, &args, &image, written, prebuf) {
                 Ok(reply) => frame.unwind(reply),
                 Err(errno) => frame.fail(errno),
             }
@@ -191,7 +192,7 @@ fn write(
         );
         Errno::new(failure.errno())
     };
-    let offset = match at {
+    let written = match at {
         WriteAt::Offset(offset) if frame.service() == Some(Service::Heal) => image
             .write_sparse(&brick.link, offset, &args.data.to_vec(), &mut set_stub_size)
             .map_err(failed)?,
@@ -212,27 +213,36 @@ fn write(
             })?
         }
     };
-    answer(brick, frame, args, image, offset, prebuf)
+    answer(brick, frame, args, image, written, prebuf)
 }
 
-/// The answer to a write that was done at `offset`.
+/// The answer to a write that was done.
 fn answer(
     brick: &Arc<Brick>,
     frame: &Frame<Writev>,
     args: &WritevArgs<'_>,
     image: &Arc<Image>,
-    offset: u64,
-    prebuf: Iatt,
+    written: Written,
+    mut prebuf: Iatt,
 ) -> Result<WritevReply<'static>, Errno> {
     brick.note_change(frame, &args.fd.inode(), image);
     if is_sync(args) {
         sync::to_disk(brick, frame, &args.fd, image, true)?;
     }
-    let postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
-    let written = u32::try_from(args.data.len()).map_err(|_| Errno::EINVAL)?;
-    let xdata = answers_for_afr(args, offset >= prebuf.size())?;
+    let mut postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
+    if args
+        .xdata
+        .as_ref()
+        .is_some_and(|asked| asked.contains(names::UPDATE_ATOMIC))
+    {
+        // Sharding adds the difference to its own count: what others did meanwhile must not be in it.
+        prebuf.set_size(written.before);
+        postbuf.set_size(written.after);
+        postbuf.set_blocks(prebuf.blocks());
+    }
+    let xdata = answers_for_afr(args, written.is_append())?;
     Ok(WritevReply {
-        written,
+        written: u32::try_from(args.data.len()).map_err(|_| Errno::EINVAL)?,
         prebuf,
         postbuf,
         xdata,

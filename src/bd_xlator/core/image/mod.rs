@@ -32,7 +32,7 @@ pub(crate) use self::hydrate::Hydrated;
 pub(crate) use self::read::ReadPlan;
 pub(crate) use self::standstill::Standstill;
 pub(crate) use self::stub::Changing;
-pub(crate) use self::write::WriteAt;
+pub(crate) use self::write::{WriteAt, Written};
 
 /// An image: a file whose bytes live on a device, and whose size is that of its stub.
 ///

@@ -1,6 +1,6 @@
 use blockdev::Span;
 
-use super::{Failure, Image, SetStubSize, WriteAt};
+use super::{Failure, Image, SetStubSize, WriteAt, Written};
 use crate::core::link::Link;
 
 /// Bytes that are looked at together: a small chunk of a thin pool.
@@ -15,7 +15,7 @@ impl Image {
         offset: u64,
         bytes: &[u8],
         set_stub_size: SetStubSize<'_>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Written, Failure> {
         let end = offset.checked_add(bytes.len() as u64);
         self.grow(link, end.ok_or(Failure::Errno(libc::EFBIG))?, set_stub_size)?;
         for (run, data) in runs(offset, bytes) {
@@ -26,7 +26,7 @@ impl Image {
                 None => self.zero(link, run)?,
             }
         }
-        Ok(offset)
+        Ok(Written::within(offset, self.size()))
     }
 }
 
