@@ -88,6 +88,7 @@ mod memory;
 mod node;
 mod schedule;
 mod stack;
+mod stack_room;
 mod this;
 #[doc(hidden)]
 pub mod translator;

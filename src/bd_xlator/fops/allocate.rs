@@ -4,12 +4,15 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{attributes, early, plain, truncate};
+use super::{attributes, early, plain, quota, truncate};
 use crate::Brick;
 use crate::core::{Failure, Image};
 
 /// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
 pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
+    if quota::is_ours(&call) {
+        return quota::answer(call);
+    }
     let fd = call.args.fd.share();
     let on_image = |call: Call<'_, Fallocate>, image| {
         let Call { frame, args } = call.detach();

@@ -14,6 +14,7 @@ pub(crate) mod merge;
 mod migration;
 pub(crate) mod open;
 pub(crate) mod plain;
+mod quota;
 pub(crate) mod read;
 pub(crate) mod readdir;
 pub(crate) mod refuse;

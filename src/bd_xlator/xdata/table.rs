@@ -71,6 +71,12 @@ const TABLE: &[Row] = &[
         why: "a write of DHT's rebalance: EBUSY after such a note",
     },
     Row {
+        fops: &["fallocate"],
+        key: "glusterfs.bd.counted",
+        how: How::Answered,
+        why: "the brick's own, for quota: allocates nothing",
+    },
+    Row {
         fops: &["fsync"],
         key: "batch-fsync",
         how: How::Meaningless,

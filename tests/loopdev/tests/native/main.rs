@@ -11,6 +11,7 @@ mod manual;
 mod many;
 mod operations;
 mod plain;
+mod quota;
 mod rebalance;
 mod rig;
 mod room;
