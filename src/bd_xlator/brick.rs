@@ -395,6 +395,18 @@ impl Brick {
         lock(&self.merges)
     }
 
+    /// Notes what a fop has written, so that the stub's mtime follows.
+    pub(crate) fn note_change<F: Fop>(
+        &self,
+        frame: &Frame<F>,
+        inode: &Inode<'_>,
+        image: &Arc<Image>,
+    ) {
+        if frame.leaves_time() {
+            self.note_write(inode, image, frame.ctime());
+        }
+    }
+
     /// Notes a write, so that the stub's mtime follows.
     pub(crate) fn note_write(&self, inode: &Inode<'_>, image: &Arc<Image>, at: Option<Moment>) {
         let at = at.unwrap_or_else(Moment::now);

@@ -18,6 +18,7 @@ mod names;
 mod pending;
 mod stub;
 mod translator;
+mod xdata;
 
 pub use crate::core::Node;
 pub use brick::{Brick, OpenImage};

@@ -15,8 +15,27 @@ pub(crate) const CONTENT: &str = "glusterfs.content";
 pub(crate) const INTERNAL_FOP: &str = "glusterfs-internal-fop";
 /// `GLUSTERFS_OPEN_FD_COUNT`: AFR wants the number of open descriptors with the answer.
 pub(crate) const OPEN_FD_COUNT: &str = "glusterfs.open-fd-count";
+/// `GLUSTERFS_ACTIVE_FD_COUNT`: the number of those that are still in use. Where there are several, AFR
+/// keeps no lock on attributes between changes.
+pub(crate) const ACTIVE_FD_COUNT: &str = "glusterfs.open-active-fd-count";
 /// `GLUSTERFS_WRITE_IS_APPEND`: AFR wants to know whether a write started at the end.
 pub(crate) const WRITE_IS_APPEND: &str = "glusterfs.write-is-append";
+/// `GLUSTERFS_WRITE_UPDATE_ATOMIC`: sharding wants the attributes before and after to differ by the write
+/// alone.
+pub(crate) const UPDATE_ATOMIC: &str = "glusterfs.write-update-atomic";
+/// `GF_PRESTAT`: attributes before a change of extended ones, with its answer.
+pub(crate) const PRESTAT: &str = "virt-gf-prestat";
+/// `GF_POSTSTAT`: those after it; md-cache keeps them.
+pub(crate) const POSTSTAT: &str = "virt-gf-poststat";
+/// `GF_GET_FILE_BLOCK_COUNT`: how many blocks a removed file had.
+pub(crate) const BLOCK_COUNT: &str = "gf_get_file_block_count";
+/// `GF_PROTECT_FROM_EXTERNAL_WRITES`: DHT's note that a client has written to a file that is just
+/// being moved to this brick; with a write, the wish to leave it.
+pub(crate) const PROTECT_WRITES: &str = "trusted.glusterfs.protect.writes";
+/// [`PROTECT_WRITES`].
+pub(crate) const PROTECT_WRITES_C: &CStr = c"trusted.glusterfs.protect.writes";
+/// `GF_AVOID_OVERWRITE`: a write of DHT's rebalance, which must not be done after such a note.
+pub(crate) const AVOID_OVERWRITE: &str = "glusterfs.avoid.overwrite";
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
 
@@ -33,5 +52,6 @@ mod tests {
     #[test]
     fn the_c_form_is_the_rust_form() {
         assert_eq!(super::DIR.to_str(), Ok(bd_model::xattr::DIR));
+        assert_eq!(super::PROTECT_WRITES_C.to_str(), Ok(super::PROTECT_WRITES));
     }
 }

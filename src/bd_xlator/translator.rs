@@ -5,11 +5,12 @@ use glusterfs::{Call, Event, Fd, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
 use crate::core::Node;
-use crate::{Brick, fops};
+use crate::{Brick, fops, xdata};
 
 macro_rules! served {
     ($($method:ident: $Fop:ident by $module:ident),* $(,)?) => {$(
         fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            xdata::look_at(stringify!($method), call.args.xdata.as_ref());
             fops::$module::$method(self, call);
         }
     )*};

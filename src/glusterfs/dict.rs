@@ -241,6 +241,33 @@ impl<'a> Dict<'a> {
         done(ret)
     }
 
+    /// Sets attributes of a file, in the form that C code reads with `dict_get_iatt`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name with a NUL in it, `ENOMEM`.
+    pub fn set_iatt(&self, name: &str, iatt: &crate::Iatt) -> Result<(), Errno> {
+        let name = key(name)?;
+        let len = std::mem::size_of::<sys::iatt>();
+        // SAFETY: the bytes of a live structure, which are only copied.
+        let bytes = unsafe { std::slice::from_raw_parts((&raw const iatt.0).cast::<u8>(), len) };
+        let copy = memory::copy(bytes);
+        // SAFETY: not static, so the dictionary takes the copy, which is from its allocator and as
+        // aligned as all of its memory.
+        let ret = unsafe {
+            sys::dict_set_iatt(
+                self.as_ptr(),
+                name.as_ptr().cast_mut(),
+                copy.cast::<sys::iatt>(),
+                false,
+            )
+        };
+        if ret != 0 {
+            // SAFETY: not taken after all.
+            unsafe { memory::free(copy) };
+        }
+        done(ret)
+    }
+
     /// Removes an entry; false if there was none.
     pub fn remove(&self, name: &str) -> bool {
         let Ok(name) = key(name) else { return false };

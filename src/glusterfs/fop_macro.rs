@@ -117,10 +117,13 @@ macro_rules! fop {
                 this: *mut sys::xlator_t,
                 $($c: $ct),*
             ) -> i32 {
-                // SAFETY: the caller lends live arguments for the time of the call.
-                let args: Option<$Args<'a>> = (|| unsafe { $from })();
-                // SAFETY: the caller gives a frame of this fop, for this translator.
-                unsafe { serve::<T, $Fop>(frame, this, args, T::$method) }
+                with_room(&mut || {
+                    // SAFETY: the caller lends live arguments for the time of the call.
+                    let args: Option<$Args<'a>> = (|| unsafe { $from })();
+                    // SAFETY: the caller gives a frame of this fop, for this translator.
+                    unsafe { serve::<T, $Fop>(frame, this, args, T::$method) };
+                });
+                0
             }
 
             #[allow(clippy::extra_unused_lifetimes, reason = "some replies borrow nothing")]

@@ -11,6 +11,7 @@ use crate::arg::Arg;
 use crate::export::serve;
 use crate::fop::{Answer, Failure, Fop};
 use crate::frame::{deliver, table};
+use crate::stack_room::with_room;
 use crate::{Dict, Entries, Errno, Fd, Flock, Iatt, Inode, Loc, Payload, StatFs, Translator};
 
 /// Extra data of a fop or its answer.

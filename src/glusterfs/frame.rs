@@ -13,6 +13,20 @@ use crate::memory::Locked;
 use crate::this::Entered;
 use crate::{Answer, Credentials, Errno, Failure, Fop, Moment, Node, gf_error};
 
+/// A service of GlusterFS that changes the bytes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Brings a brick that was away in line with the others: AFR and EC.
+    Heal,
+    /// Moves files from brick to brick: DHT.
+    Rebalance,
+}
+
+/// `GF_CLIENT_PID_DEFRAG`.
+const DEFRAG: i32 = -3;
+/// `GF_CLIENT_PID_SELF_HEALD`.
+const SELF_HEALD: i32 = -6;
+
 /// The duty to answer one fop: exactly once, from any thread.
 ///
 /// A frame that is dropped without an answer answers `EIO`, so that no client waits for ever.
@@ -74,6 +88,15 @@ impl<F: Fop> Frame<F> {
         self.root().pid
     }
 
+    /// Which of GlusterFS's own services asks, if one does that changes files' bytes.
+    pub fn service(&self) -> Option<Service> {
+        match self.pid() {
+            SELF_HEALD => Some(Service::Heal),
+            DEFRAG => Some(Service::Rebalance),
+            _ => None,
+        }
+    }
+
     /// Who owns the locks of this fop.
     pub fn lock_owner(&self) -> Vec<u8> {
         crate::credentials::lock_owner(self.root())
@@ -92,6 +115,16 @@ impl<F: Fop> Frame<F> {
     /// Which times of the file and its parent the fop sets (`MDATA_*` of C).
     pub fn time_flags(&self) -> u32 {
         self.root().flags
+    }
+
+    /// Whether what the fop does to a file's bytes counts as a change that its times tell. What
+    /// GlusterFS does for itself, as heal and rebalance do, does not: it sets the times afterwards.
+    pub fn leaves_time(&self) -> bool {
+        match self.time_flags() {
+            // A volume that lets its bricks keep the times.
+            0 => self.pid() >= 0,
+            flags => flags & sys::MDATA_MTIME != 0,
+        }
     }
 
     /// Lets the first translator below handle the fop, and answer the caller itself.

@@ -98,6 +98,13 @@ impl<'a> Inode<'a> {
         self.get().fd_count
     }
 
+    /// The number of open files on it, of this process, that are still in use.
+    pub fn active_count(&self) -> u32 {
+        // SAFETY: live inode with an initialised lock.
+        let _locked = unsafe { Locked::take(&raw mut (*self.as_ptr()).lock) };
+        self.get().active_fd_count
+    }
+
     /// True if both are the same inode object.
     pub fn is(&self, other: &Inode<'_>) -> bool {
         self.raw == other.raw

@@ -88,6 +88,7 @@ mod memory;
 mod node;
 mod schedule;
 mod stack;
+mod stack_room;
 mod this;
 #[doc(hidden)]
 pub mod translator;
@@ -102,7 +103,7 @@ pub use dirent::{Entries, Entry};
 pub use errno::Errno;
 pub use fd::Fd;
 pub use fop::{Answer, Failure, Fop};
-pub use frame::Frame;
+pub use frame::{Frame, Service};
 pub use gfid::GfidText;
 pub use iatt::{FileType, Flock, Iatt, Moment, StatFs, set_attr};
 pub use inode::Inode;

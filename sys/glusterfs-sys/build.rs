@@ -39,6 +39,7 @@ const FUNCTIONS: &[&str] = &[
     "mem_get_calloc",
     "mem_pool_new_fn",
     "mem_put_pool",
+    "synctask_get",
     "xlator_mem_acct_init",
 ];
 

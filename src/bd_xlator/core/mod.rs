@@ -13,7 +13,9 @@ mod seek;
 mod times;
 mod workers;
 
-pub(crate) use image::{Changing, Failure, Hydrated, Image, ReadPlan, Standstill, WriteAt};
+pub(crate) use image::{
+    Changing, Failure, Hydrated, Image, ReadPlan, Standstill, WriteAt, Written,
+};
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
 pub(crate) use node::Kind;

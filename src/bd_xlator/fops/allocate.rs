@@ -4,14 +4,17 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{attributes, plain, truncate};
+use super::{attributes, early, plain, quota, truncate};
 use crate::Brick;
 use crate::core::{Failure, Image};
 
 /// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
 pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
+    if quota::is_ours(&call) {
+        return quota::answer(call);
+    }
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), fallocate, |call, image| {
+    let on_image = |call: Call<'_, Fallocate>, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let done = span_of(args.offset, args.len as u64).and_then(|span| {
@@ -40,7 +43,17 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
                 Err(errno) => frame.fail(errno),
             }
         });
-    });
+    };
+    let on_plain = |call: Call<'_, Fallocate>| match early::allocation(&call) {
+        Ok(Some((preop, postop))) => call.unwind(FallocateReply {
+            preop,
+            postop,
+            xdata: None,
+        }),
+        Ok(None) => call.pass(),
+        Err(errno) => call.fail(errno),
+    };
+    plain::either(brick, call, &fd.inode(), fallocate, on_image, on_plain);
 }
 
 /// Frees a range of an image, which then reads as zeros.
@@ -123,7 +136,7 @@ fn change<F: Fop>(
         );
         Errno::new(failure.errno())
     })?;
-    brick.note_write(&fd.inode(), image, frame.ctime());
+    brick.note_change(frame, &fd.inode(), image);
     image.refresh_allocated(&brick.link);
     Ok((before, attributes::of_fd(brick, frame, fd, image)?))
 }

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use glusterfs::fops::{Fsetattr, Fstat, FstatArgs, Setattr, Stat};
-use glusterfs::{Call, Errno, Failure, Fd, Fop, Frame, Iatt, Inode, set_attr};
+use glusterfs::{Call, Dict, Errno, Failure, Fd, Fop, Frame, Iatt, Inode, set_attr};
 
-use crate::Brick;
 use crate::core::Image;
+use crate::{Brick, names};
 
 /// Answers an image's attributes instead of its stub's.
 pub(crate) fn stat(brick: &Arc<Brick>, call: Call<'_, Stat>) {
@@ -100,6 +100,24 @@ fn set<F: Fop>(
             reply
         }));
     });
+}
+
+/// Replaces the attributes of a stub that posix has told along with another answer.
+pub(super) fn dress_told(brick: &Brick, image: &Image, told: &Dict<'_>) {
+    for name in [names::PRESTAT, names::POSTSTAT] {
+        if let Some(mut iatt) = told.get_iatt(name) {
+            brick.dress(image, &mut iatt);
+            if told.set_iatt(name, &iatt).is_err() {
+                told.remove(name);
+            }
+        }
+    }
+    if told.contains(names::BLOCK_COUNT) {
+        let blocks = image.allocated_lately().div_ceil(bd_model::SECTOR);
+        if told.set_u64(names::BLOCK_COUNT, blocks).is_err() {
+            told.remove(names::BLOCK_COUNT);
+        }
+    }
 }
 
 /// The attributes of an open image, for answers of other fops.

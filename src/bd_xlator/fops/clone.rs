@@ -3,9 +3,9 @@ use std::sync::{Arc, PoisonError};
 use bd_model::{Bytes, Gfid, ImageMark, xattr};
 use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs};
-use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
+use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::{create, health};
+use super::{create, health, quota};
 use crate::core::{Image, Kind};
 use crate::{Brick, stub};
 
@@ -21,9 +21,12 @@ pub(crate) fn copy<F: Fop>(
     how: CopyHow,
     cow_size: Option<Bytes>,
 ) -> Result<(), Errno> {
-    let fresh = inode
-        .find(*dest.as_bytes())
-        .unwrap_or_else(|| inode.fresh());
+    let linked = inode.find(*dest.as_bytes());
+    if let Some(linked) = &linked {
+        source.refresh_allocated(&brick.link);
+        quota::check(frame, linked, source.allocated_lately())?;
+    }
+    let fresh = linked.unwrap_or_else(|| inode.fresh());
     let loc = || Loc::by_gfid(&fresh, *dest.as_bytes());
     let node = brick.node(&fresh);
     // A plain file may be in use: its I/O waits, and then finds an image.
@@ -74,6 +77,11 @@ pub(crate) fn copy<F: Fop>(
     // The inode may have been looked at while it was pending.
     if let Ok(Kind::Image(image)) = brick.kind_of(frame, &fresh, *dest.as_bytes()) {
         image.refresh_allocated(&brick.link);
+    }
+    if inode.find(*dest.as_bytes()).is_some()
+        && let Err(errno) = quota::count(frame, &fresh)
+    {
+        gf_warn!("clone or snapshot <gfid:{dest}> is not counted for quotas yet: {errno}");
     }
     Ok(())
 }

@@ -7,13 +7,14 @@ use super::map;
 use crate::Brick;
 use crate::core::{Image, Kind, Node};
 
-/// Passes a fop on a plain file's data to posix, unless the file is just becoming an image: then
-/// it waits, and `again` takes it from the start.
-pub(crate) fn pass<F: Fop>(
+/// Does to a plain file what a fop on data does, which `on_plain` ends before it returns, unless the
+/// file is just becoming an image: then it waits, and `again` takes it from the start.
+fn while_plain<'a, F: Fop>(
     brick: &Arc<Brick>,
-    call: Call<'_, F>,
+    call: Call<'a, F>,
     node: &Arc<Node>,
     again: fn(&Arc<Brick>, Call<'_, F>),
+    on_plain: impl FnOnce(Call<'a, F>),
 ) {
     let guard = match node.plain_io().try_read() {
         Ok(guard) => guard,
@@ -32,7 +33,7 @@ pub(crate) fn pass<F: Fop>(
     };
     if node.image().is_none() {
         // Posix answers before this returns, and so before the guard goes.
-        return call.pass();
+        return on_plain(call);
     }
     drop(guard);
     again(brick, call);
@@ -47,23 +48,38 @@ pub(crate) fn or_image<F: Fop>(
     again: fn(&Arc<Brick>, Call<'_, F>),
     on_image: impl FnOnce(Call<'_, F>, Arc<Image>),
 ) {
+    either(brick, call, inode, again, on_image, Call::pass);
+}
+
+/// As [`or_image`], where `on_plain` is done to anything else, and must have ended when it returns.
+pub(crate) fn either<'a, F: Fop>(
+    brick: &Arc<Brick>,
+    call: Call<'a, F>,
+    inode: &Inode<'_>,
+    again: fn(&Arc<Brick>, Call<'_, F>),
+    on_image: impl FnOnce(Call<'a, F>, Arc<Image>),
+    on_plain: impl FnOnce(Call<'a, F>),
+) {
     match brick.kind_of(&call.frame, inode, inode.gfid()) {
         Ok(Kind::Image(image)) => on_image(call, image),
         Ok(Kind::Pending) => call.fail(Errno::EBUSY),
-        Ok(Kind::Unknown | Kind::Plain) => pass(brick, call, &brick.node(inode), again),
+        Ok(Kind::Unknown | Kind::Plain) => {
+            while_plain(brick, call, &brick.node(inode), again, on_plain);
+        }
         Err(errno) => call.fail(errno),
     }
 }
 
 /// As [`or_image`] for a fop that makes a file at least `size` bytes long: where the directory
 /// says that files become images at some size, it becomes one first.
-pub(crate) fn or_image_from<F: Fop>(
+pub(crate) fn or_image_from<'a, F: Fop>(
     brick: &Arc<Brick>,
-    call: Call<'_, F>,
+    call: Call<'a, F>,
     inode: &Inode<'_>,
     size: u64,
     again: fn(&Arc<Brick>, Call<'_, F>),
-    on_image: impl FnOnce(Call<'_, F>, Arc<Image>),
+    on_image: impl FnOnce(Call<'a, F>, Arc<Image>),
+    on_plain: impl FnOnce(Call<'a, F>),
 ) {
     let (image, kind) = match becomes(brick, &call.frame, inode, size) {
         Ok(found) => found,
@@ -71,7 +87,7 @@ pub(crate) fn or_image_from<F: Fop>(
     };
     match (image, kind) {
         (Some(image), _) => on_image(call, image),
-        (None, None) => pass(brick, call, &brick.node(inode), again),
+        (None, None) => while_plain(brick, call, &brick.node(inode), again, on_plain),
         (None, Some(kind)) => {
             let (call, inode) = (call.detach(), inode.share());
             brick.on_control(move |brick| {

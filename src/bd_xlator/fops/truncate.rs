@@ -55,7 +55,7 @@ struct How<F: Fop> {
 
 fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: How<F>) {
     let size = u64::try_from(how.size).unwrap_or(0);
-    plain::or_image_from(brick, call, inode, size, how.again, move |call, image| {
+    let on_image = move |call: Call<'_, F>, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let Ok(size) = u64::try_from(how.size) else {
@@ -69,7 +69,8 @@ fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: 
                 Err(errno) => frame.fail(errno),
             }
         });
-    });
+    };
+    plain::or_image_from(brick, call, inode, size, how.again, on_image, Call::pass);
 }
 
 /// Sets the size of an image whose stub `set_stub` truncates.
@@ -126,7 +127,7 @@ pub(crate) fn stub_of<F: Fop>(
     Ok(())
 }
 
-fn set_open<F: Fop>(frame: &Frame<F>, fd: &Fd<'_>, size: u64) -> Attributes {
+pub(super) fn set_open<F: Fop>(frame: &Frame<F>, fd: &Fd<'_>, size: u64) -> Attributes {
     let reply = frame.ask::<Ftruncate>(FtruncateArgs {
         fd: fd.share(),
         offset: i64::try_from(size).map_err(|_| Errno::EFBIG)?,

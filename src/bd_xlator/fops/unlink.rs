@@ -4,7 +4,7 @@ use std::sync::Arc;
 use glusterfs::fops::{Stat, StatArgs, Unlink, UnlinkArgs};
 use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
 
-use super::{healed, rename};
+use super::{attributes, healed, rename};
 use crate::Brick;
 use crate::core::{Image, Kind};
 
@@ -37,6 +37,11 @@ fn unlink_image(
     let change = image.changing();
     let (frame, answer) = call.ask();
     drop(change);
+    if let Ok(reply) = &answer
+        && let Some(told) = &reply.xdata
+    {
+        attributes::dress_told(brick, image, told);
+    }
     match (condemned, answer) {
         (Some(condemned), Ok(reply)) => {
             condemned.execute();

@@ -5,10 +5,11 @@ use bd_uring::{Outcome, Ring};
 use blockdev::{Pages, WholeWrite};
 use glusterfs::fops::Xdata;
 use glusterfs::fops::{Writev, WritevArgs, WritevReply};
-use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, gf_error};
+use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
-use super::{attributes, plain, sync, truncate};
-use crate::core::{Image, WriteAt};
+use super::migration::{self, Part};
+use super::{attributes, early, plain, sync, truncate};
+use crate::core::{Failure, Image, WriteAt, Written};
 use crate::{Brick, names};
 
 /// Writes to an image's device; a write past the end grows the image.
@@ -18,16 +19,21 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
     let end = u64::try_from(call.args.offset)
         .unwrap_or(0)
         .saturating_add(call.args.data.len() as u64);
-    plain::or_image_from(brick, call, &fd.inode(), end, writev, |call, image| {
+    let on_image = |call: Call<'_, Writev>, image: Arc<Image>| {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
         let order = Order { frame, args, image };
-        match brick.ring().filter(|_| !grows && !order.is_sync()) {
+        match brick.ring().filter(|_| !grows && order.is_simple()) {
             Some(ring) => by_ring(brick, ring, order),
             None => by_thread(brick, order, grows),
         }
-    });
+    };
+    let on_plain = |call: Call<'_, Writev>| match early::write(&call) {
+        Ok(()) => call.pass(),
+        Err(errno) => call.fail(errno),
+    };
+    plain::or_image_from(brick, call, &fd.inode(), end, writev, on_image, on_plain);
 }
 
 /// A write that is to be done and answered.
@@ -38,12 +44,15 @@ struct Order {
 }
 
 impl Order {
-    /// Whether it must be on stable storage before it is answered.
-    fn is_sync(&self) -> bool {
-        is_sync(&self.args)
+    /// Whether nothing is to be done before it or after it.
+    fn is_simple(&self) -> bool {
+        !is_sync(&self.args)
+            && migration::part_of(&self.args.xdata).is_none()
+            && self.frame.service() != Some(Service::Heal)
     }
 }
 
+/// Whether it must be on stable storage before it is answered.
 fn is_sync(args: &WritevArgs<'_>) -> bool {
     (args.fd.flags() | args.flags.cast_signed()) & (libc::O_SYNC | libc::O_DSYNC) != 0
 }
@@ -147,7 +156,8 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, mut order: Order) {
                 }
             }
             let Order { frame, args, image } = order;
-            match answer(&brick, &frame, &args, &image, start, prebuf) {
+            let written = Written::within(start, image.size());
+            match answer(&brick, &frame, &args, &image, written, prebuf) {
                 Ok(reply) => frame.unwind(reply),
                 Err(errno) => frame.fail(errno),
             }
@@ -173,38 +183,66 @@ fn write(
     let prebuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     let pieces: Vec<&[u8]> = args.data.slices().collect();
     let mut set_stub_size = |size| truncate::stub_of(frame, &args.fd, image, size);
-    let offset = image
-        .write(&brick.link, at, &pieces, &mut set_stub_size)
-        .map_err(|failure| {
-            gf_error!(
-                "cannot write {} bytes to image <gfid:{}> at {}: {failure}",
-                args.data.len(),
-                image.gfid(),
-                args.offset
-            );
-            Errno::new(failure.errno())
-        })?;
-    answer(brick, frame, args, image, offset, prebuf)
+    let failed = |failure: Failure| {
+        gf_error!(
+            "cannot write {} bytes to image <gfid:{}> at {}: {failure}",
+            args.data.len(),
+            image.gfid(),
+            args.offset
+        );
+        Errno::new(failure.errno())
+    };
+    let written = match at {
+        WriteAt::Offset(offset) if frame.service() == Some(Service::Heal) => image
+            .write_sparse(&brick.link, offset, &args.data.to_vec(), &mut set_stub_size)
+            .map_err(failed)?,
+        _ => {
+            if let WriteAt::Offset(offset) = at
+                && migration::part_of(&args.xdata) == Some(Part::Mover)
+            {
+                // Growing asks gluster-bdd, for which clients' writes must not wait.
+                let end = offset.saturating_add(args.data.len() as u64);
+                image
+                    .grow(&brick.link, end, &mut set_stub_size)
+                    .map_err(failed)?;
+            }
+            migration::guard(brick, frame, args, image, || {
+                image
+                    .write(&brick.link, at, &pieces, &mut set_stub_size)
+                    .map_err(failed)
+            })?
+        }
+    };
+    answer(brick, frame, args, image, written, prebuf)
 }
 
-/// The answer to a write that was done at `offset`.
+/// The answer to a write that was done.
 fn answer(
     brick: &Arc<Brick>,
     frame: &Frame<Writev>,
     args: &WritevArgs<'_>,
     image: &Arc<Image>,
-    offset: u64,
-    prebuf: Iatt,
+    written: Written,
+    mut prebuf: Iatt,
 ) -> Result<WritevReply<'static>, Errno> {
-    brick.note_write(&args.fd.inode(), image, frame.ctime());
+    brick.note_change(frame, &args.fd.inode(), image);
     if is_sync(args) {
         sync::to_disk(brick, frame, &args.fd, image, true)?;
     }
-    let postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
-    let written = u32::try_from(args.data.len()).map_err(|_| Errno::EINVAL)?;
-    let xdata = answers_for_afr(args, offset >= prebuf.size())?;
+    let mut postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
+    if args
+        .xdata
+        .as_ref()
+        .is_some_and(|asked| asked.contains(names::UPDATE_ATOMIC))
+    {
+        // Sharding adds the difference to its own count: what others did meanwhile must not be in it.
+        prebuf.set_size(written.before);
+        postbuf.set_size(written.after);
+        postbuf.set_blocks(prebuf.blocks());
+    }
+    let xdata = answers_for_afr(args, written.is_append())?;
     Ok(WritevReply {
-        written,
+        written: u32::try_from(args.data.len()).map_err(|_| Errno::EINVAL)?,
         prebuf,
         postbuf,
         xdata,
@@ -219,6 +257,9 @@ fn answers_for_afr(args: &WritevArgs<'_>, is_append: bool) -> Result<Xdata<'stat
     let answer = Dict::new();
     if asked.contains(names::OPEN_FD_COUNT) {
         answer.set_u32(names::OPEN_FD_COUNT, args.fd.inode().open_count())?;
+    }
+    if asked.contains(names::ACTIVE_FD_COUNT) {
+        answer.set_u32(names::ACTIVE_FD_COUNT, args.fd.inode().active_count())?;
     }
     if asked.contains(names::WRITE_IS_APPEND) {
         answer.set_u32(names::WRITE_IS_APPEND, u32::from(is_append))?;

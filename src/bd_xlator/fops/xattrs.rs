@@ -6,11 +6,11 @@ use bd_proto::{CopyHow, ImageInfo, Reply, Request};
 use glusterfs::fops::{
     Fgetxattr, FgetxattrReply, Fremovexattr, FremovexattrReply, Fsetxattr, FsetxattrReply,
     Fxattrop, Getxattr, GetxattrReply, Removexattr, RemovexattrReply, Setxattr, SetxattrReply,
-    Xattrop,
+    Xattrop, Xdata,
 };
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, gf_warn};
 
-use super::{clone, map, merge};
+use super::{attributes, clone, map, merge};
 use crate::Brick;
 use crate::core::Image;
 
@@ -79,7 +79,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
         Err(errno) => return call.fail(errno),
     };
     if matches!(wish, Wish::Keep) {
-        return pass_change(brick, call, &inode);
+        return pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
     }
     let name = brick.lv_name_at(&call.args.loc);
     let mut call = call.detach();
@@ -92,7 +92,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
         if call.args.dict.is_empty() {
             return call.unwind(SetxattrReply { xdata: None });
         }
-        pass_change(brick, call, &inode);
+        pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
         brick.node(&inode).set_policy(None);
     });
 }
@@ -105,7 +105,7 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
         Err(errno) => return call.fail(errno),
     };
     match wish {
-        Wish::Keep => return pass_change(brick, call, &inode),
+        Wish::Keep => return pass_dressed(brick, call, &inode, |reply| share(&reply.xdata)),
         // It has the snapshot open, which is to go.
         Wish::Merge(_) => return call.fail(Errno::EOPNOTSUPP),
         Wish::Map(_) | Wish::Copy(..) | Wish::Policy => {}
@@ -120,7 +120,7 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
         if call.args.dict.is_empty() {
             return call.unwind(FsetxattrReply { xdata: None });
         }
-        pass_change(brick, call, &inode);
+        pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
         brick.node(&inode).set_policy(None);
     });
 }
@@ -130,6 +130,34 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
 fn pass_change<F: Fop>(brick: &Brick, call: Call<'_, F>, inode: &Inode<'_>) {
     let _change = brick.changing(inode);
     call.pass();
+}
+
+/// As [`pass_change`] for a fop whose answer tells the attributes of the file, which `xdata` finds:
+/// those of an image must not be its stub's.
+fn pass_dressed<F: Fop>(
+    brick: &Arc<Brick>,
+    call: Call<'_, F>,
+    inode: &Inode<'_>,
+    xdata: impl for<'r> Fn(&F::Reply<'r>) -> Xdata<'static> + Send + 'static,
+) {
+    let Ok(Some(image)) = brick.image_of(&call.frame, inode) else {
+        return call.pass();
+    };
+    let change = image.changing();
+    let brick = Arc::clone(brick);
+    call.wind(move |frame, answer| {
+        drop(change);
+        if let Ok(reply) = &answer
+            && let Some(told) = xdata(reply)
+        {
+            attributes::dress_told(&brick, &image, &told);
+        }
+        frame.answer(answer);
+    });
+}
+
+fn share(xdata: &Xdata<'_>) -> Xdata<'static> {
+    xdata.as_ref().map(Dict::share)
 }
 
 /// Numbers inside attributes, as AFR and EC keep them: posix changes them.
@@ -407,7 +435,7 @@ pub(crate) fn removexattr(brick: &Arc<Brick>, call: Call<'_, Removexattr>) {
     let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
     match removal_of(brick, &call.frame, &inode, name, xdata) {
         Ok(Removal::Pass) => {
-            pass_change(brick, call, &inode);
+            pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
             brick.node(&inode).set_policy(None);
         }
         Ok(Removal::Pretend) => call.unwind(RemovexattrReply { xdata: None }),
@@ -422,7 +450,7 @@ pub(crate) fn fremovexattr(brick: &Arc<Brick>, call: Call<'_, Fremovexattr>) {
     let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
     match removal_of(brick, &call.frame, &inode, name, xdata) {
         Ok(Removal::Pass) => {
-            pass_change(brick, call, &inode);
+            pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
             brick.node(&inode).set_policy(None);
         }
         Ok(Removal::Pretend) => call.unwind(FremovexattrReply { xdata: None }),

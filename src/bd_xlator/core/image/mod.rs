@@ -4,8 +4,10 @@ mod allocated;
 mod device;
 mod failure;
 mod hydrate;
+mod migration;
 mod read;
 mod size;
+mod sparse;
 mod standstill;
 mod stub;
 mod write;
@@ -30,7 +32,7 @@ pub(crate) use self::hydrate::Hydrated;
 pub(crate) use self::read::ReadPlan;
 pub(crate) use self::standstill::Standstill;
 pub(crate) use self::stub::Changing;
-pub(crate) use self::write::WriteAt;
+pub(crate) use self::write::{WriteAt, Written};
 
 /// An image: a file whose bytes live on a device, and whose size is that of its stub.
 ///
@@ -46,6 +48,9 @@ pub(crate) struct Image {
     /// The device's bytes as far as known. Held by whatever changes size or device.
     growth: Mutex<Option<u64>>,
     device: RwLock<Slot>,
+    /// Held shared by writes of a process that moves the file here, and alone while it is noted
+    /// that there must be no more of them.
+    moving: RwLock<()>,
     /// Held while the device is opened.
     opening: Mutex<()>,
     /// Bytes were written since the last flush.
@@ -87,6 +92,7 @@ impl Image {
             gate: Arc::default(),
             growth: Mutex::default(),
             device: RwLock::default(),
+            moving: RwLock::default(),
             opening: Mutex::default(),
             unflushed: AtomicBool::new(false),
             flushing: Mutex::default(),

@@ -21,15 +21,42 @@ pub(crate) enum WriteAt {
     End,
 }
 
+/// What a write was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Where it began.
+    pub(crate) offset: u64,
+    /// The file's bytes when its turn came.
+    pub(crate) before: u64,
+    /// The file's bytes after it.
+    pub(crate) after: u64,
+}
+
+impl Written {
+    /// A write that left the size as it is.
+    pub(crate) fn within(offset: u64, size: u64) -> Written {
+        Written {
+            offset,
+            before: size,
+            after: size,
+        }
+    }
+
+    /// Whether it began at the end of the file.
+    pub(crate) fn is_append(&self) -> bool {
+        self.offset == self.before
+    }
+}
+
 impl Image {
-    /// Writes, growing the file if the write ends past its end. Answers the offset written to.
+    /// Writes, growing the file if the write ends past its end.
     pub(crate) fn write(
         &self,
         link: &Link,
         at: WriteAt,
         pieces: &[&[u8]],
         set_stub_size: SetStubSize<'_>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Written, Failure> {
         let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         if let WriteAt::Offset(offset) = at {
             let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
@@ -37,7 +64,7 @@ impl Image {
             if end <= self.size() {
                 let device = self.device(link)?;
                 self.write_within(&device, offset, pieces)?;
-                return Ok(offset);
+                return Ok(Written::within(offset, self.size()));
             }
         }
         let mut growth = self.growth();
@@ -68,7 +95,11 @@ impl Image {
             self.take_back_growth(old, end, set_stub_size);
             return Err(error);
         }
-        Ok(offset)
+        Ok(Written {
+            offset,
+            before: old,
+            after: end.max(old),
+        })
     }
 
     fn write_within(&self, device: &Device, offset: u64, pieces: &[&[u8]]) -> Result<(), Failure> {

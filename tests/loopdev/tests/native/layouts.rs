@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -28,7 +29,7 @@ impl Bricks {
     }
 
     /// What the bricks hold of an image, in the order of the bricks that have it.
-    fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
         let files = self.stores.iter().map(|store| store.join(name));
         files
             .filter(|file| file.exists())
@@ -87,13 +88,28 @@ pub(crate) fn on(
     bricks: usize,
     body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
 ) {
+    let disks = |rig: &mut Rig, number| {
+        let disk = rig.filesystem(&format!("disk{number}"), 512)?;
+        Ok((disk.clone(), disk))
+    };
+    on_disks(name, words, bricks, disks, body);
+}
+
+/// As [`on`], with `disks` for the names and for the images of each brick.
+pub(super) fn on_disks(
+    name: &str,
+    words: &[&str],
+    bricks: usize,
+    disks: impl Fn(&mut Rig, usize) -> Result<(PathBuf, PathBuf)>,
+    body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
+) {
     run(&format!("native::{name}"), Place::Native, |rig| {
         let mut dirs = Vec::new();
         let mut stores = Vec::new();
         for number in 0..bricks {
-            let disk = rig.filesystem(&format!("disk{number}"), 512)?;
-            dirs.push(disk.join("b"));
-            stores.push(disk.join(TOP));
+            let (names, images) = disks(rig, number)?;
+            dirs.push(names.join("b"));
+            stores.push(images.join(TOP));
         }
         let server = RefCell::new(rig.bdd()?);
         let _glusterd = rig.glusterd()?;
@@ -115,6 +131,7 @@ pub(crate) fn on(
             server,
         };
         body(rig, &bricks)?;
+        xdata_is_known()?;
         sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
         wait_for("the stores to be empty", || {
             // The mount may not have found a brick again that was away.
@@ -123,6 +140,25 @@ pub(crate) fn on(
         })?;
         bricks.check()
     });
+}
+
+/// Every key that came with a request which a brick answered itself is in the table of
+/// docs/xdata.md. Builds without debug assertions do not look at them.
+fn xdata_is_known() -> Result<()> {
+    let (mut known, mut unknown) = (0, Vec::new());
+    for log in fs::read_dir("/var/log/glusterfs/bricks")? {
+        let log = fs::read_to_string(log?.path())?;
+        for line in log.lines().filter(|line| line.contains("[xdata.rs:")) {
+            if line.contains("is not in the table") {
+                unknown.push(line.to_owned());
+            } else {
+                known += 1;
+            }
+        }
+    }
+    ensure!(unknown.is_empty(), "{}", unknown.join("\n"));
+    ensure!(known > 0 || !cfg!(debug_assertions), "no brick has looked");
+    Ok(())
 }
 
 /// Several images with several copies each: made, changed, renamed and removed.
@@ -268,6 +304,47 @@ fn brick_misses_changes(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     all(bricks)
 }
 
+/// Where an image has holes, the brick that got it by heal has them, too.
+fn stays_sparse(bricks: &Bricks, name: &str) -> Result<()> {
+    let mut blocks = Vec::new();
+    for store in &bricks.stores {
+        blocks.push(fs::metadata(store.join(name))?.blocks());
+    }
+    let healed = blocks.last().context("no brick")?;
+    let most = blocks.iter().min().context("no brick")? + 256;
+    ensure!(*healed <= most, "{name} has {blocks:?} blocks");
+    Ok(())
+}
+
+/// The times that bricks keep of their files are the same on all of them.
+fn times_agree(bricks: &Bricks) -> Result<()> {
+    for entry in fs::read_dir(bricks.mount.join(TOP))? {
+        let name = entry?.file_name();
+        let kept = RefCell::default();
+        wait_for("the times to be saved", || {
+            let mut times = Vec::new();
+            for brick in bricks.volume.bricks() {
+                let path = brick.join(TOP).join(&name);
+                let args = [
+                    "-e",
+                    "hex",
+                    "-n",
+                    "trusted.glusterfs.mdata",
+                    "--absolute-names",
+                ];
+                let path = path.display().to_string();
+                let told = cmd("getfattr", &[&args[..], &[&path]].concat())?.ok()?;
+                times.push(told.lines().last().map(|line| (*line).to_owned()));
+            }
+            let agree = times.iter().all(|time| *time == times[0]);
+            kept.replace(times);
+            Ok(agree)
+        })
+        .with_context(|| format!("{}: {:?}", name.display(), kept.take()))?;
+    }
+    Ok(())
+}
+
 /// A copy is made while one brick has not yet got what it missed: its copy misses the same.
 /// AFR lets such a brick copy, too; EC as it comes.
 fn copy_of_a_stale_source(rig: &mut Rig, bricks: &Bricks, all_copy: bool) -> Result<()> {
@@ -380,6 +457,8 @@ fn replicated() {
         replicas_agree(bricks, 3)?;
         brick_misses_changes(rig, bricks)?;
         replicas_agree(bricks, 3)?;
+        times_agree(bricks)?;
+        stays_sparse(bricks, "new")?;
         merges(bricks)?;
         merges_need_all(rig, bricks)?;
         replicas_agree(bricks, 3)?;
@@ -414,6 +493,8 @@ fn dispersed() {
             copies_under_load(rig, bricks)?;
             merges_are_refused(bricks)?;
             brick_misses_changes(rig, bricks)?;
+            times_agree(bricks)?;
+            stays_sparse(bricks, "new")?;
             copy_of_a_stale_source(rig, bricks, false)
         },
     );

@@ -19,7 +19,10 @@ mod multiplex;
 mod operations;
 mod plain;
 mod programs;
+mod quota;
+mod rebalance;
 mod rig;
+mod room;
 #[path = "../commands/typed.rs"]
 mod typed;
 

@@ -1,0 +1,115 @@
+//! Images that are larger than what the file systems of names have left.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use loopdev::{Rig, sh};
+
+use super::layouts::{TOP, on_disks};
+use super::rebalance;
+use crate::images::tools::{MIB, expect_head, meta, pattern, put, sh_in};
+
+/// Bytes of an image that the names' file systems have no room for.
+const LARGE: usize = 100 << 20;
+
+/// A disk for names that has about 60 MiB left, and one for images.
+fn disks(rig: &mut Rig, number: usize) -> Result<(PathBuf, PathBuf)> {
+    let names = rig.filesystem(&format!("names{number}"), 320)?;
+    let ballast = names.join("ballast");
+    sh(&format!(
+        "free=$(df --output=avail -B1 '{0}' | tail -1); fallocate -l $((free - {1})) '{2}'",
+        names.display(),
+        60 * MIB,
+        ballast.display()
+    ))?;
+    let images = rig.filesystem(&format!("images{number}"), 512)?;
+    Ok((names, images))
+}
+
+#[test]
+fn is_not_needed_to_rebalance() {
+    on_disks(
+        "room::is_not_needed_to_rebalance",
+        &[],
+        2,
+        disks,
+        |rig, bricks| {
+            const SPARSE: u64 = 1 << 30;
+            let (full, late) = (pattern(1, LARGE), pattern(2, 5000));
+            fs::write(bricks.at("full"), &full)?;
+            sh_in(
+                &bricks.mount.join(TOP),
+                &format!("truncate -s {SPARSE} sparse"),
+            )?;
+            put(&bricks.at("sparse"), SPARSE - 9000, &late)?;
+            let misplace =
+                |name| rebalance::misplace(&bricks.volume, &bricks.mount.join(TOP), name);
+            let (of_full, of_sparse) = (misplace("full")?, misplace("sparse")?);
+            let words = [
+                "volume",
+                "rebalance",
+                bricks.volume.name(),
+                "start",
+                "force",
+            ];
+            rig.gluster(&words)?.ok()?;
+            rebalance::ended(rig, &bricks.volume)?;
+            for name in [&of_full, &of_sparse] {
+                let bricks = bricks.volume.bricks().iter();
+                let there = bricks.filter(|brick| brick.join(TOP).join(name).exists());
+                ensure!(there.count() == 1, "{name} has not moved");
+            }
+            let pieces: [(u64, &[u8]); 1] = [(0, &full)];
+            expect_head(&bricks.at(&of_full), LARGE as u64, LARGE as u64, &pieces)?;
+            let sparse = bricks.at(&of_sparse);
+            expect_head(&sparse, SPARSE, SPARSE, &[(SPARSE - 9000, &late)])?;
+            let blocks = meta(&sparse)?.blocks();
+            ensure!(blocks * 512 < MIB, "{blocks} blocks of a sparse image");
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn is_not_needed_to_heal() {
+    let words = ["replica", "3"];
+    on_disks(
+        "room::is_not_needed_to_heal",
+        &words,
+        3,
+        disks,
+        |rig, bricks| {
+            let pids = bricks.volume.brick_pids()?;
+            let image = "user.glusterfs.bd -v thin";
+            sh_in(&bricks.mount, "mkdir other; touch other/old")?;
+            rig.kill9(*pids.last().context("no brick")?)?;
+            sh_in(
+                &bricks.mount,
+                &format!(
+                    "touch other/new; setfattr -n {image} other/old; setfattr -n {image} other/new"
+                ),
+            )?;
+            let full = pattern(1, LARGE);
+            for name in ["old", "new"] {
+                fs::write(bricks.mount.join("other").join(name), &full)?;
+            }
+            fs::write(bricks.mount.join("other/plain"), &full[..5000])?;
+            bricks.volume.start()?;
+            bricks.healed(rig)?;
+            for store in &bricks.stores {
+                let mut held = 0;
+                for file in fs::read_dir(store)? {
+                    let file = file?.path();
+                    if file.is_file() && fs::metadata(&file)?.size() >= LARGE as u64 {
+                        ensure!(fs::read(&file)?[..LARGE] == full, "{}", file.display());
+                        held += 1;
+                    }
+                }
+                ensure!(held == 2, "{} has {held} images", store.display());
+            }
+            sh_in(&bricks.mount, "rm -r other").map(drop)
+        },
+    );
+}
