@@ -199,6 +199,18 @@ impl Loc<'static> {
         Loc::from_box(new)
     }
 
+    /// The same place, at a path from the volume's root. Posix goes by the path where it has one.
+    pub fn with_path(mut self, path: &CStr) -> Loc<'static> {
+        let name = self.name().map(CStr::to_owned);
+        // SAFETY: owned by this loc alone.
+        let raw = unsafe { self.raw.as_mut() };
+        // SAFETY: our own copy, which nothing uses any more.
+        unsafe { memory::free(raw.path.cast_mut()) };
+        raw.name = std::ptr::null();
+        set_texts(raw, name.as_deref(), Some(path));
+        self
+    }
+
     /// The volume's root directory.
     pub fn root(root: &Inode<'_>) -> Loc<'static> {
         let mut loc = Loc::by_gfid(root, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);

@@ -101,6 +101,11 @@ impl Link {
         &self.brick
     }
 
+    /// The brick's directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The brick's identity, for requests.
     pub(crate) fn id(&self) -> BrickId {
         self.brick.id

@@ -38,7 +38,9 @@ pub(super) fn give_name<'a>(brick: &Arc<Brick>, call: Call<'a, Mknod>) -> Option
             let call = call.detach();
             brick.on_control(move |brick| name_image(brick, call, &inode, &image));
         }
-        Ok(Kind::Unknown | Kind::Plain | Kind::Pending) => call.pass(),
+        Ok(Kind::Plain | Kind::Pending) => call.pass(),
+        // Its LV goes just now: heal comes again.
+        Ok(Kind::Unknown) => call.fail(Errno::ESTALE),
     }
     None
 }
@@ -51,32 +53,39 @@ fn name_image(
 ) {
     // One without a name goes, unless somebody has it open: then it stays what it is.
     brick.remove_if_doomed(image);
+    let naming = image.naming();
+    let revived = image.revive();
     if image.is_gone() {
+        drop(naming);
         return create::mknod(brick, call);
     }
-    let revived = image.revive();
     let name = brick.lv_name_at(&call.args.loc);
     let change = image.changing();
     let (frame, answer) = call.ask();
     drop(change);
+    if revived && answer.is_err() {
+        image.doom();
+    }
+    if revived
+        && answer.is_ok()
+        && let Err(errno) = keep_stub(&frame, inode, image)
+    {
+        gf_error!("stub of <gfid:{}> lacks its mark: {errno}", image.gfid());
+    }
+    drop(naming);
     match (&answer, revived) {
         (Ok(_), true) => {
-            if let Err(errno) = keep_stub(&frame, inode, image) {
-                gf_error!("stub of <gfid:{}> lacks its mark: {errno}", image.gfid());
-            }
             spare(brick, image.gfid());
             gf_info!(
                 "image <gfid:{}> was open and has a name again",
                 image.gfid()
             );
         }
-        (Err(_), true) => {
-            image.doom();
-            brick.remove_if_doomed(image);
-        }
+        (Err(_), true) => brick.remove_if_doomed(image),
         (_, false) => {}
     }
-    if answer.is_ok() && name.is_some() {
+    // One that had lost its last name may bear that still.
+    if answer.is_ok() && (name.is_some() || revived) {
         rename::rename_lv(brick, image, name);
     }
     frame.answer(answer);

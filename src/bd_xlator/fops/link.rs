@@ -29,9 +29,11 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
             let name = brick.lv_name_at(&call.args.newloc);
             let call = call.detach();
             brick.on_control(move |brick| {
+                let naming = image.naming();
                 let change = image.changing();
                 let (frame, answer) = call.ask();
                 drop(change);
+                drop(naming);
                 if answer.is_ok() && name.is_some() {
                     rename::rename_lv(brick, &image, name);
                 }

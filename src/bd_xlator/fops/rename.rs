@@ -50,13 +50,19 @@ fn rename_image(
     };
     let was_in_top = brick.lv_name_at(&call.args.oldloc).is_some();
     let new_name = brick.lv_name_at(&call.args.newloc);
+    let naming = victim.map(|victim| victim.naming());
     let changes = [moved, replaced].map(|image| image.map(Image::changing));
     let (frame, answer) = call.ask();
     drop(changes);
+    let goes = match (&condemned, &target) {
+        (Some(condemned), Some(inode)) => answer.is_ok() && condemned.doom(&frame, inode),
+        _ => false,
+    };
+    drop(naming);
+    if let Some(condemned) = condemned.filter(|_| !goes) {
+        condemned.spare();
+    }
     if answer.is_ok() {
-        if let Some(condemned) = condemned {
-            condemned.execute();
-        }
         if let Some(victim) = victim {
             // First, as the LV's name becomes free by it.
             brick.remove_if_doomed(victim);
@@ -64,8 +70,6 @@ fn rename_image(
         if let Some(image) = moved.filter(|_| !same_file && (was_in_top || new_name.is_some())) {
             rename_lv(brick, image, new_name);
         }
-    } else if let Some(condemned) = condemned {
-        condemned.spare();
     }
     frame.answer(answer);
 }

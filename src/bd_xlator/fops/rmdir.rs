@@ -1,90 +1,140 @@
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use bd_model::xattr;
-use glusterfs::fops::{Readdirp, ReaddirpArgs, Rmdir};
-use glusterfs::{Call, Dict, Errno, Fd, FileType, Fop, Frame, Inode};
+use glusterfs::fops::{Lookup, LookupArgs, Opendir, OpendirArgs, Readdir, ReaddirArgs, Rmdir};
+use glusterfs::{Call, Errno, Fd, FileType, Fop, Frame, GfidText, Inode, Loc};
 
 use super::unlink;
 use crate::Brick;
+use crate::core::Kind;
 
-/// Bytes of names and attributes that are asked for at a time.
-const BATCH: usize = 128 << 10;
+/// Bytes of names that are asked for at a time.
+const BATCH: usize = 64 << 10;
 
 /// Removes a directory. Heal asks for one with all that is below it, which posix puts aside as it is
 /// and deletes later: the images go first, each as by an unlink.
 pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
-    let dir = call.args.loc.inode().map(|inode| inode.share());
-    match dir {
-        Some(dir) if call.args.xflags != 0 => {
-            let call = call.detach();
-            brick.on_control(move |brick| match remove_images(brick, &call.frame, dir) {
-                Ok(()) => call.pass(),
-                // What is left is still in its place, and heal comes again.
-                Err(errno) => call.fail(errno),
-            });
-        }
-        Some(_) | None => call.pass(),
+    if call.args.xflags == 0 {
+        return call.pass();
     }
+    let call = call.detach();
+    brick.on_control(
+        move |brick| match remove_images(brick, &call.frame, &call.args.loc) {
+            Ok(()) => call.pass(),
+            // What is left is still in its place, and heal comes again.
+            Err(errno) => call.fail(errno),
+        },
+    );
 }
 
-/// What may lie below a directory and matters here.
-enum Found {
-    Dir(Inode<'static>),
-    Image(CString, [u8; 16]),
+/// A directory by its path: by its gfid another one may be found. Heal gives a directory that was
+/// moved its new place while it has the old one still, and for a while two have one gfid.
+struct Dir {
+    path: CString,
+    inode: Inode<'static>,
 }
 
-fn remove_images<F: Fop>(
-    brick: &Arc<Brick>,
-    frame: &Frame<F>,
-    dir: Inode<'static>,
-) -> Result<(), Errno> {
-    let mut dirs = vec![dir];
+fn remove_images<F: Fop>(brick: &Arc<Brick>, frame: &Frame<F>, loc: &Loc<'_>) -> Result<(), Errno> {
+    let Some(inode) = loc.inode() else {
+        return Ok(());
+    };
+    let mut dirs = vec![Dir {
+        path: path_of(brick, loc)?,
+        inode: inode.share(),
+    }];
     while let Some(dir) = dirs.pop() {
-        for found in list(frame, &dir)? {
-            match found {
-                Found::Dir(below) => dirs.push(below),
-                Found::Image(name, gfid) => unlink::below(brick, frame, &dir, &name, gfid)?,
+        for name in names_in(frame, &dir)? {
+            let fresh = dir.inode.fresh();
+            let path = joined(dir.path.to_bytes(), &name)?;
+            let place = |inode: &Inode<'_>| Loc::by_name(&dir.inode, &name, inode).with_path(&path);
+            let asked = LookupArgs {
+                loc: place(&fresh),
+                xdata: None,
+            };
+            let found = match frame.ask::<Lookup>(asked) {
+                Ok(found) => found.buf,
+                Err(failure) if failure.errno == Errno::ENOENT => continue,
+                Err(failure) => return Err(failure.errno),
+            };
+            let gfid = found.gfid();
+            let known = fresh.find(gfid);
+            if found.file_type() == FileType::Directory {
+                dirs.push(Dir {
+                    path,
+                    inode: match known {
+                        Some(known) => known,
+                        None => fresh.link(None, &found)?,
+                    },
+                });
+            } else if found.file_type() == FileType::Regular {
+                let inode = known.unwrap_or(fresh);
+                if let Kind::Image(image) = brick.kind_of(frame, &inode, gfid)? {
+                    unlink::below(brick, frame, place(&inode), &inode, image)?;
+                }
             }
         }
     }
     Ok(())
 }
 
-/// The directories and images right in a directory.
-fn list<F: Fop>(frame: &Frame<F>, dir: &Inode<'_>) -> Result<Vec<Found>, Errno> {
-    let fd = Fd::anonymous(dir);
-    let mut all = Vec::new();
+/// The path from the volume's root of the directory that posix takes a loc for.
+fn path_of(brick: &Brick, loc: &Loc<'_>) -> Result<CString, Errno> {
+    if loc.path().to_bytes().starts_with(b"/") {
+        return Ok(loc.path().to_owned());
+    }
+    // Posix finds it by the handle of the directory above.
+    let gfid = GfidText(loc.parent_gfid()).to_string();
+    let handle = format!(".glusterfs/{}/{}/{gfid}", &gfid[..2], &gfid[2..4]);
+    let real = |path: &std::path::Path| path.canonicalize().map_err(|_| Errno::ESTALE);
+    let (dir, above) = (
+        real(brick.link.dir())?,
+        real(&brick.link.dir().join(handle))?,
+    );
+    let above = above.strip_prefix(&dir).map_err(|_| Errno::ESTALE)?;
+    let name = loc.name().ok_or(Errno::EINVAL)?;
+    let mut path = Vec::new();
+    if !above.as_os_str().is_empty() {
+        path = [b"/", above.as_os_str().as_bytes()].concat();
+    }
+    joined(&path, name)
+}
+
+fn joined(path: &[u8], name: &CStr) -> Result<CString, Errno> {
+    CString::new([path, b"/", name.to_bytes()].concat()).map_err(|_| Errno::EINVAL)
+}
+
+/// The names in a directory; none if it is not there.
+fn names_in<F: Fop>(frame: &Frame<F>, dir: &Dir) -> Result<Vec<CString>, Errno> {
+    let fd = Fd::new(&dir.inode, frame.pid());
+    let opened = frame.ask::<Opendir>(OpendirArgs {
+        loc: Loc::of_inode(&dir.inode).with_path(&dir.path),
+        fd: fd.share(),
+        xdata: None,
+    });
+    match opened {
+        Ok(_) => {}
+        Err(failure) if failure.errno == Errno::ENOENT => return Ok(Vec::new()),
+        Err(failure) => return Err(failure.errno),
+    }
+    let mut names = Vec::new();
     let mut offset = 0;
     loop {
-        let request = Dict::new();
-        request.set_u32(xattr::IMAGE, 0)?;
-        let mut reply = frame.ask::<Readdirp>(ReaddirpArgs {
+        let mut reply = frame.ask::<Readdir>(ReaddirArgs {
             fd: fd.share(),
             size: BATCH,
             offset,
-            xdata: Some(request),
+            xdata: None,
         })?;
         let before = offset;
         for entry in reply.entries.iter() {
             offset = i64::try_from(entry.offset()).map_err(|_| Errno::EOVERFLOW)?;
-            let (name, iatt) = (entry.name(), entry.iatt());
-            if [c".", c".."].contains(&name) {
-                continue;
-            }
-            let is_marked = entry.dict().is_some_and(|dict| dict.contains(xattr::IMAGE));
-            if iatt.file_type() == FileType::Directory {
-                let below = match dir.find(iatt.gfid()) {
-                    Some(known) => known,
-                    None => dir.fresh().link(Some((dir, name)), &iatt)?,
-                };
-                all.push(Found::Dir(below));
-            } else if is_marked {
-                all.push(Found::Image(name.to_owned(), iatt.gfid()));
+            if ![c".", c".."].contains(&entry.name()) {
+                names.push(entry.name().to_owned());
             }
         }
         if offset == before {
-            return Ok(all);
+            return Ok(names);
         }
     }
 }

@@ -1,4 +1,3 @@
-use std::ffi::CStr;
 use std::sync::Arc;
 
 use glusterfs::fops::{Stat, StatArgs, Unlink, UnlinkArgs};
@@ -6,7 +5,7 @@ use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
 
 use super::{attributes, healed, rename};
 use crate::Brick;
-use crate::core::{Image, Kind};
+use crate::core::Image;
 
 /// Removes a name; with an image's last name its LV goes, after the last close.
 pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
@@ -34,6 +33,7 @@ fn unlink_image(
         Err(errno) => return call.fail(errno),
     };
     let in_top = brick.lv_name_at(&call.args.loc).is_some();
+    let naming = image.naming();
     let change = image.changing();
     let (frame, answer) = call.ask();
     drop(change);
@@ -42,61 +42,52 @@ fn unlink_image(
     {
         attributes::dress_told(brick, image, told);
     }
-    match (condemned, answer) {
-        (Some(condemned), Ok(reply)) => {
-            condemned.execute();
-            frame.unwind(reply);
-            // The client need not wait for LVM.
-            brick.remove_if_doomed(image);
-        }
-        (Some(condemned), Err(failure)) => {
-            condemned.spare();
-            frame.answer(Err(failure));
-        }
-        (None, answer) => {
-            if answer.is_ok() && in_top {
-                // It may have borne the name that is gone.
-                rename::rename_lv(brick, image, None);
-            }
+    let is_gone = answer.is_ok();
+    let goes = is_gone && condemned.as_ref().is_some_and(|it| it.doom(&frame, inode));
+    drop(naming);
+    match condemned {
+        Some(_) if goes => {
             frame.answer(answer);
+            // The client need not wait for LVM.
+            return brick.remove_if_doomed(image);
         }
+        Some(condemned) => condemned.spare(),
+        None => {}
     }
+    if is_gone && in_top {
+        // It may have borne the name that is gone.
+        rename::rename_lv(brick, image, None);
+    }
+    frame.answer(answer);
 }
 
-/// Removes a name that is below a directory which goes as a whole; done if there is no such image.
+/// Removes the name of an image which is below a directory that goes as a whole.
 ///
 /// Only for threads that may wait.
 pub(super) fn below<F: Fop>(
     brick: &Arc<Brick>,
     frame: &Frame<F>,
-    dir: &Inode<'_>,
-    name: &CStr,
-    gfid: [u8; 16],
+    place: Loc<'static>,
+    inode: &Inode<'_>,
+    image: Arc<Image>,
 ) -> Result<(), Errno> {
-    let inode = dir.find(gfid).unwrap_or_else(|| dir.fresh());
-    let Kind::Image(image) = brick.kind_of(frame, &inode, gfid)? else {
-        return Ok(());
-    };
-    let condemned = Condemned::if_last(brick, frame, &inode, &image)?;
+    let condemned = Condemned::if_last(brick, frame, inode, &image)?;
+    let naming = image.naming();
     let change = image.changing();
     let answer = frame.ask::<Unlink>(UnlinkArgs {
-        loc: Loc::by_name(dir, name, &inode),
+        loc: place,
         xflags: 0,
         xdata: None,
     });
     drop(change);
-    match (condemned, answer) {
-        (Some(condemned), Ok(_)) => condemned.execute(),
-        (Some(condemned), Err(failure)) => {
-            condemned.spare();
-            return Err(failure.errno);
-        }
-        (None, answer) => {
-            answer?;
-        }
+    let goes = answer.is_ok() && condemned.as_ref().is_some_and(|it| it.doom(frame, inode));
+    drop(naming);
+    match condemned {
+        Some(_) if goes => brick.on_control(move |brick| brick.remove_if_doomed(&image)),
+        Some(condemned) => condemned.spare(),
+        None => {}
     }
-    inode.unlink(dir, name);
-    brick.on_control(move |brick| brick.remove_if_doomed(&image));
+    answer?;
     Ok(())
 }
 
@@ -127,12 +118,20 @@ impl<'a> Condemned<'a> {
         }
     }
 
-    /// The name is gone.
-    pub(crate) fn execute(self) {
-        self.image.doom();
+    /// The name is gone: the image goes, unless it has got another name meanwhile. Says whether it
+    /// does. Its turn must be held ([`Image::naming`]).
+    pub(crate) fn doom<F: Fop>(&self, frame: &Frame<F>, inode: &Inode<'_>) -> bool {
+        let loc = Loc::by_gfid(inode, *self.image.gfid().as_bytes());
+        let stub = frame.ask::<Stat>(StatArgs { loc, xdata: None });
+        // One that is open is found without a name.
+        let goes = stub.map_or(true, |stub| stub.buf.nlink() == 0);
+        if goes {
+            self.image.doom();
+        }
+        goes
     }
 
-    /// The name is still there.
+    /// It has a name still, or another.
     pub(crate) fn spare(self) {
         healed::spare(self.brick, self.image.gfid());
     }

@@ -70,6 +70,8 @@ pub(crate) struct Image {
     opens: AtomicU32,
     /// The last name is gone; the LV goes with the last close.
     doomed: AtomicBool,
+    /// Held while posix gives it a name or takes one away.
+    naming: Mutex<()>,
     /// The LV is gone, or goes: a file of this gfid is another one from now on.
     gone: AtomicBool,
     /// The LV was grown in steps and may be larger than it has to be.
@@ -104,6 +106,7 @@ impl Image {
             map_reader: Mutex::default(),
             opens: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
+            naming: Mutex::default(),
             gone: AtomicBool::new(false),
             untrimmed: AtomicBool::new(false),
             barred: AtomicBool::new(false),
@@ -144,6 +147,12 @@ impl Image {
     /// Whether any descriptor is open.
     pub(crate) fn is_open(&self) -> bool {
         self.opens.load(Ordering::Acquire) > 0
+    }
+
+    /// The turn to give it a name or to take one away: whoever has it knows whether that was the
+    /// last one. Never held while gluster-bdd is asked.
+    pub(crate) fn naming(&self) -> MutexGuard<'_, ()> {
+        lock(&self.naming)
     }
 
     /// The last name is gone.
