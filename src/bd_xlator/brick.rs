@@ -13,7 +13,7 @@ use glusterfs::{
 use uuid::Uuid;
 
 use crate::core::{Changing, Image, Images, Kind, Link, LinkError, Node, Timestamp, Workers};
-use crate::fops::merge::Merge;
+use crate::fops::merge::{Merge, Promise};
 use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::Keeper;
@@ -42,6 +42,8 @@ pub struct Brick {
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// One merge at a time: it holds two images.
     merging: Mutex<()>,
+    /// Merges that were announced. An image's lock may be held when it is locked.
+    promises: Mutex<Vec<Promise>>,
     /// Merges whose end is not known yet.
     merges: Mutex<Vec<Merge>>,
     control: Workers,
@@ -108,6 +110,7 @@ impl Brick {
             making: Making::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
+            promises: Mutex::default(),
             merges: Mutex::default(),
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
@@ -331,6 +334,11 @@ impl Brick {
     /// The turn to merge, which one thread has at a time.
     pub(crate) fn merging(&self) -> MutexGuard<'_, ()> {
         lock(&self.merging)
+    }
+
+    /// Merges that were announced.
+    pub(crate) fn promises(&self) -> MutexGuard<'_, Vec<Promise>> {
+        lock(&self.promises)
     }
 
     /// Merges whose end is not known yet.

@@ -4,6 +4,7 @@ use bd_proto::Request;
 use glusterfs::fops::{Stat, StatArgs, Unlink};
 use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
+use super::merge;
 use crate::Brick;
 use crate::core::Image;
 
@@ -15,7 +16,15 @@ pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
     match brick.image_of(&call.frame, &inode) {
         Ok(Some(image)) => {
             let call = call.detach();
-            brick.on_control(move |brick| unlink_image(brick, call, &inode, &image));
+            match merge::begin(brick, &call.args, &image) {
+                Ok(None) => {
+                    brick.on_control(move |brick| unlink_image(brick, call, &inode, &image));
+                }
+                Ok(Some(merge)) => {
+                    brick.on_control(move |brick| merge::unlink(brick, call, &image, merge));
+                }
+                Err(errno) => call.fail(errno),
+            }
         }
         Ok(None) => call.pass(),
         Err(errno) => call.fail(errno),

@@ -4,6 +4,7 @@ mod allocated;
 mod device;
 mod failure;
 mod hydrate;
+mod merging;
 mod read;
 mod size;
 mod standstill;
@@ -20,6 +21,7 @@ use parking_lot::RwLock as Gate;
 
 use self::allocated::Allocated;
 use self::device::Slot;
+use self::merging::Merging;
 use super::errno::Errno;
 use super::mapping::Mapping;
 use super::remembered::Remembered;
@@ -70,6 +72,7 @@ pub(crate) struct Image {
     /// Its device must not be opened: a merge may have given its LV to another image. Changed with
     /// `device` held.
     barred: AtomicBool,
+    merging: Merging,
 }
 
 /// Sets the stub's size; fails as the file system below does.
@@ -98,6 +101,7 @@ impl Image {
             doomed: AtomicBool::new(false),
             untrimmed: AtomicBool::new(false),
             barred: AtomicBool::new(false),
+            merging: Merging::default(),
         }
     }
 

@@ -7,36 +7,47 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Output, Place, Rig, Volume, cmd, gluster_bd, run, wait_for};
+use loopdev::{Daemon, Output, Place, Rig, Volume, cmd, gluster_bd, run, sh, wait_for};
 
 use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
 /// The image directory, whose name is that of each brick's store.
-const TOP: &str = "images";
+pub(crate) const TOP: &str = "images";
 
 /// A mounted volume of several bricks, all served by one gluster-bdd.
-struct Bricks {
-    volume: Volume,
-    mount: PathBuf,
-    stores: Vec<PathBuf>,
+pub(crate) struct Bricks {
+    pub(crate) volume: Volume,
+    pub(crate) mount: PathBuf,
+    pub(crate) stores: Vec<PathBuf>,
+    pub(crate) server: RefCell<Daemon>,
 }
 
 impl Bricks {
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.mount.join(TOP).join(name)
     }
 
     /// What the bricks hold of an image, in the order of the bricks that have it.
-    fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
-        let files = self.stores.iter().map(|store| store.join(name));
-        files
-            .filter(|file| file.exists())
-            .map(|file| fs::read(&file).with_context(|| format!("cannot read {}", file.display())))
-            .collect()
+    pub(crate) fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+        let mut held = Vec::new();
+        let asked = ["--only-values", "-n", "glusterfs.gfid.string"];
+        let path = self.at(name).display().to_string();
+        let told = cmd("getfattr", &[&asked[..], &[path.as_str()]].concat())?;
+        for store in &self.stores {
+            let file = match told.code {
+                // After a crash an LV may bear another name than its file.
+                0 => file_of(store, told.stdout.trim())?,
+                _ => Some(store.join(name)).filter(|file| file.exists()),
+            };
+            if let Some(file) = file {
+                held.push(fs::read(&file).with_context(|| format!("{}", file.display()))?);
+            }
+        }
+        Ok(held)
     }
 
     /// How many images the bricks hold together.
-    fn count(&self) -> Result<usize> {
+    pub(crate) fn count(&self) -> Result<usize> {
         let mut count = 0;
         for store in &self.stores {
             for entry in fs::read_dir(store)? {
@@ -48,20 +59,21 @@ impl Bricks {
     }
 
     /// Asks for a merge of a snapshot into its origin.
-    fn merge(&self, name: &str) -> Result<Output> {
+    pub(crate) fn merge(&self, name: &str) -> Result<Output> {
         let snapshot = self.at(name).display().to_string();
         cmd("setfattr", &["-n", "merge", "-v", "1", &snapshot])
     }
 
-    fn check(&self) -> Result<()> {
-        for brick in self.volume.bricks() {
+    pub(crate) fn check(&self) -> Result<()> {
+        let ours = |brick: &&PathBuf| brick.join(".glusterfs/gluster-bd").exists();
+        for brick in self.volume.bricks().iter().filter(ours) {
             gluster_bd(&["check", &brick.display().to_string()])?.ok()?;
         }
         Ok(())
     }
 
     /// Waits until every brick has all that the others have.
-    fn healed(&self, rig: &Rig) -> Result<()> {
+    pub(crate) fn healed(&self, rig: &Rig) -> Result<()> {
         let info = RefCell::default();
         wait_for("the bricks to heal", || {
             // By itself it begins within ten minutes. It refuses where a brick is not back yet.
@@ -80,7 +92,22 @@ impl Bricks {
     }
 }
 
-fn on(
+/// The file of a store that belongs to an image.
+fn file_of(store: &Path, gfid: &str) -> Result<Option<PathBuf>> {
+    let line = "getfattr --absolute-names -n user.gluster_bd.gfid";
+    let told = sh(&format!("{line} {}/* 2>/dev/null || true", store.display()))?.stdout;
+    let mut file = None;
+    for line in told.lines() {
+        match line.strip_prefix("# file: ") {
+            Some(path) => file = Some(PathBuf::from(path)),
+            None if line.contains(gfid) => return Ok(file),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn on(
     name: &str,
     words: &[&str],
     bricks: usize,
@@ -94,11 +121,15 @@ fn on(
             dirs.push(disk.join("b"));
             stores.push(disk.join(TOP));
         }
-        let _server = rig.bdd()?;
+        let server = rig.bdd()?;
         let _glusterd = rig.glusterd()?;
-        for (dir, store) in dirs.iter().zip(&stores) {
+        for (number, (dir, store)) in dirs.iter().zip(&stores).enumerate() {
             fs::create_dir(dir)?;
             fs::create_dir(store)?;
+            // An arbiter is a plain directory.
+            if words.contains(&"arbiter") && number == 2 {
+                continue;
+            }
             let (dir, store) = (dir.display().to_string(), store.display().to_string());
             let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
             gluster_bd(&args)?.ok()?;
@@ -111,6 +142,7 @@ fn on(
             volume,
             mount,
             stores,
+            server: RefCell::new(server),
         };
         body(rig, &bricks)?;
         sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
@@ -220,7 +252,7 @@ fn copies_under_load(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
 }
 
 /// Every brick of a replicated volume holds the same bytes of each image.
-fn replicas_agree(bricks: &Bricks, replicas: usize) -> Result<()> {
+pub(crate) fn replicas_agree(bricks: &Bricks, replicas: usize) -> Result<()> {
     for entry in fs::read_dir(bricks.mount.join(TOP))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let held = bricks.held(&name)?;
@@ -355,6 +387,86 @@ fn merges_need_all(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     expect_head(&bricks.at("m0"), 300_000, 300_000, &[(0, &first)])
 }
 
+/// An arbiter on a plain directory has the names and what AFR notes: with one of the others away all
+/// goes on, and what that one missed is never read from it.
+fn one_beside_the_arbiter(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    let arbiter = bricks.volume.bricks()[2].join(TOP);
+    ensure!(arbiter.is_dir(), "no {}", arbiter.display());
+    let (first, late) = (pattern(1, 100_000), pattern(2, 100_000));
+    fs::write(bricks.at("p"), &first)?;
+    bricks.healed(rig)?;
+    rig.kill9(bricks.volume.brick_pids()?[0])?;
+    put(&bricks.at("p"), 0, &late)?;
+    sh_in(
+        &bricks.mount.join(TOP),
+        "ln p p-b; ln -s p p-s; cp p p-n; truncate -s 50000 p-b",
+    )?;
+    bricks.volume.start()?;
+    bricks.healed(rig)?;
+    rig.kill9(bricks.volume.brick_pids()?[1])?;
+    let other = rig.mount(&bricks.volume, &[])?;
+    for (name, len) in [
+        ("p", 100_000),
+        ("p-b", 50_000),
+        ("p-s", 100_000),
+        ("p-n", 100_000),
+    ] {
+        let bytes = fs::read(other.join(TOP).join(name))?;
+        ensure!(bytes == late[..len], "{name} is not what was written");
+        ensure!(fs::metadata(arbiter.join(name))?.len() == 0, "{name}");
+    }
+    sh_in(&other.join(TOP), "ln p p-c; cmp p p-c; rm p-c")?;
+    rig.unmount(&other)?;
+    bricks.volume.start()?;
+    bricks.healed(rig)
+}
+
+/// Commands tell the size of the file, where each brick has a piece of it.
+fn commands_see_the_file(bricks: &Bricks) -> Result<()> {
+    let image = |name: &str| format!("{}:{name}", bricks.volume.name());
+    let bd = |words: &[&str]| gluster_bd(words)?.ok();
+    bd(&["create", &image("q"), "8M"])?;
+    bd(&["resize", &image("q"), "-1M", "--force"])?;
+    // The mount may remember for a second what it was.
+    let is = |size| wait_for("the size", || Ok(size_of(&bricks.at("q"))? == size));
+    is(7 * MIB)?;
+    bd(&["resize", &image("q"), "+2M"])?;
+    is(9 * MIB)?;
+    put(&bricks.at("q"), 0, &pattern(1, 3 << 20))?;
+    for words in [
+        ["info", &image("q")],
+        ["list", bricks.volume.name()],
+        ["tree", bricks.volume.name()],
+    ] {
+        let told = bd(&["--json", words[0], words[1]])?.stdout;
+        let told: serde_json::Value = serde_json::from_str(&told)?;
+        let image = match words[0] {
+            "info" => &told,
+            _ => &told["images"][0],
+        };
+        ensure!(image["size"] == 9 * MIB, "{words:?}: {told}");
+        let allocated = image["allocated"].as_u64().unwrap_or(0);
+        ensure!((3 * MIB..6 * MIB).contains(&allocated), "{words:?}: {told}");
+    }
+    bd(&["create", &image("t"), "6M", "--thick"])?;
+    ensure!(size_of(&bricks.at("t"))? == 6 * MIB);
+    // As much as the smallest brick can give, for each piece of two.
+    let mut free = u64::MAX;
+    for store in &bricks.stores {
+        let told = cmd(
+            "df",
+            &["--output=avail", "-B1", &store.display().to_string()],
+        )?
+        .ok()?;
+        let told = told.stdout.lines().nth(1).context("df tells nothing")?;
+        free = free.min(told.trim().parse()?);
+    }
+    bd(&["create", &image("f"), "10%FREE", "--thick"])?;
+    let size = size_of(&bricks.at("f"))?;
+    ensure!((free / 6..free / 5 + 1).contains(&size), "{size} of {free}");
+    Ok(())
+}
+
 /// Parts of a volume that cannot merge alike refuse it.
 fn merges_are_refused(bricks: &Bricks) -> Result<()> {
     fs::write(bricks.at("m"), pattern(7, 300_000))?;
@@ -389,6 +501,7 @@ fn with_an_arbiter() {
         &["replica", "3", "arbiter", "1"],
         3,
         |rig, bricks| {
+            one_beside_the_arbiter(rig, bricks)?;
             life(rig, bricks)?;
             copies_under_load(rig, bricks)?;
             merges(bricks)?;
@@ -404,6 +517,7 @@ fn dispersed() {
         &["disperse", "3", "redundancy", "1"],
         3,
         |rig, bricks| {
+            commands_see_the_file(bricks)?;
             life(rig, bricks)?;
             copies_under_load(rig, bricks)?;
             merges_are_refused(bricks)?;

@@ -11,6 +11,7 @@ mod manual;
 mod many;
 mod operations;
 mod plain;
+mod replica_merges;
 mod rig;
 #[path = "../commands/typed.rs"]
 mod typed;
