@@ -390,6 +390,7 @@ fn merges_need_all(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
 /// An arbiter on a plain directory has the names and what AFR notes: with one of the others away all
 /// goes on, and what that one missed is never read from it.
 fn one_beside_the_arbiter(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    gluster_bd(&["check", bricks.volume.name()])?.ok()?;
     let arbiter = bricks.volume.bricks()[2].join(TOP);
     ensure!(arbiter.is_dir(), "no {}", arbiter.display());
     let (first, late) = (pattern(1, 100_000), pattern(2, 100_000));
@@ -423,6 +424,9 @@ fn one_beside_the_arbiter(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
 
 /// Commands tell the size of the file, where each brick has a piece of it.
 fn commands_see_the_file(bricks: &Bricks) -> Result<()> {
+    fs::write(bricks.at("checked"), pattern(3, 100_000))?;
+    gluster_bd(&["check", bricks.volume.name()])?.ok()?;
+    fs::remove_file(bricks.at("checked"))?;
     let image = |name: &str| format!("{}:{name}", bricks.volume.name());
     let bd = |words: &[&str]| gluster_bd(words)?.ok();
     bd(&["create", &image("q"), "8M"])?;
@@ -478,9 +482,70 @@ fn merges_are_refused(bricks: &Bricks) -> Result<()> {
     expect_at(&bricks.at("m-s"), 0, &pattern(7, 300_000))
 }
 
+/// What `gluster-bd check VOL` finds: the kinds, and the text.
+pub(crate) fn findings(bricks: &Bricks) -> Result<(Vec<String>, String)> {
+    let volume = bricks.volume.name();
+    let told = gluster_bd(&["check", volume, "--json"])?.stdout;
+    let told: serde_json::Value = serde_json::from_str(&told)?;
+    let list = told["findings"].as_array().context("no findings")?;
+    let text = |finding: &serde_json::Value, key: &str| finding[key].to_string().replace('"', "");
+    let kinds = list.iter().map(|finding| text(finding, "kind")).collect();
+    let all: Vec<String> = list
+        .iter()
+        .map(|finding| text(finding, "message"))
+        .collect();
+    Ok((kinds, all.join("\n")))
+}
+
+/// A check of the volume sees what one brick alone has, whichever it is.
+fn check_sees_each_brick(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    let volume = bricks.volume.name();
+    for name in ["same", "short", "lost", "behind"] {
+        fs::write(bricks.at(name), pattern(3, 100_000))?;
+    }
+    sh_in(&bricks.mount.join(TOP), "mkdir d; ln same d/copy")?;
+    bricks.healed(rig)?;
+    gluster_bd(&["check", volume])?.ok()?;
+    for number in [0, 2] {
+        // Without AFR above it, a brick does what only it is told.
+        let one = rig.mount_brick(&bricks.volume, number)?.join(TOP);
+        sh_in(
+            &one,
+            "truncate -s 50000 short; mv lost /tmp/lost; cp short extra",
+        )?;
+        let (mut kinds, text) = findings(bricks)?;
+        kinds.sort();
+        ensure!(kinds == ["missing", "missing", "size"], "{text}");
+        let brick = bricks.volume.bricks()[number].display().to_string();
+        ensure!(text.matches(&brick).count() == 3, "{brick}: {text}");
+        sh_in(&one, "rm extra; truncate -s 100000 short")?;
+        rig.unmount(one.parent().context("no mount")?)?;
+        // The cure that it names.
+        wait_for("all to agree again", || {
+            rig.gluster(&["volume", "heal", volume, "full"])?;
+            bricks.healed(rig)?;
+            Ok(findings(bricks)?.0.is_empty())
+        })
+        .with_context(|| format!("{:?}", findings(bricks)))?;
+    }
+    rig.kill9(bricks.volume.brick_pids()?[1])?;
+    put(&bricks.at("behind"), 0, b"later")?;
+    wait_for("the notes on what is missed", || {
+        let (mut kinds, text) = findings(bricks)?;
+        kinds.sort();
+        Ok(kinds == ["brick_away", "to_heal"] && text.contains("behind"))
+    })?;
+    bricks.volume.start()?;
+    bricks.healed(rig)?;
+    gluster_bd(&["check", volume])?.ok()?;
+    sh_in(&bricks.mount.join(TOP), "rm -r ./*")?;
+    wait_for("the stores to be empty", || Ok(bricks.count()? == 0))
+}
+
 #[test]
 fn replicated() {
     on("replicated", &["replica", "3"], 3, |rig, bricks| {
+        check_sees_each_brick(rig, bricks)?;
         life(rig, bricks)?;
         copies_under_load(rig, bricks)?;
         replicas_agree(bricks, 3)?;
