@@ -14,11 +14,12 @@ use glusterfs::{
     Xlator, gf_warn,
 };
 
+use crate::arbiter::Tops;
 use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::target::Roots;
 use crate::workers::Workers;
-use crate::{copy, merge};
+use crate::{copy, merge, space};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct BdClient {
     guard: Mutex<Guard>,
     front: OnceLock<Front>,
     phantoms: AtomicUsize,
+    tops: Tops,
 }
 
 /// What the process is.
@@ -229,6 +231,7 @@ impl Translator for BdClient {
             guard: Mutex::new(Guard::new(quiet(xl.node()), GUARDED)),
             front: OnceLock::new(),
             phantoms: AtomicUsize::new(0),
+            tops: Tops::default(),
         }))
     }
 
@@ -244,12 +247,38 @@ impl Translator for BdClient {
 
     not_for_phantoms! {
         stat: Stat, access: Access, readlink: Readlink, open: Open, truncate: Truncate,
-        setattr: Setattr, getxattr: Getxattr, removexattr: Removexattr,
+        setattr: Setattr, removexattr: Removexattr,
+    }
+
+    fn getxattr(self: &Arc<Self>, call: Call<'_, Getxattr>) {
+        if self.is_phantom(&call.args.loc) {
+            return call.fail(Errno::ESTALE);
+        }
+        if BdClient::is_internal(&call) || !space::is_wish(&call.args) {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || space::getxattr(&this, call));
     }
 
     fn lookup(self: &Arc<Self>, call: Call<'_, Lookup>) {
         if self.is_phantom(&call.args.loc) || self.is_contradicted(&call.args.loc) {
             return call.fail(Errno::ESTALE);
+        }
+        // The first look at the root, or at a name in it.
+        let root = [call.args.loc.gfid(), call.args.loc.parent_gfid()]
+            .contains(Gfid::ROOT.as_bytes())
+            .then(|| self.node().root_inode())
+            .flatten();
+        if let Some(root) = root
+            && !BdClient::is_internal(&call)
+            && self.tops.want_a_look()
+        {
+            let (this, call) = (self.clone(), call.detach());
+            return self.workers.run(move || {
+                this.tops.make(&this, &root);
+                call.pass();
+            });
         }
         call.pass();
     }

@@ -14,13 +14,17 @@
 //! and by the guard.
 #![forbid(unsafe_code)]
 
+mod arbiter;
 mod client;
 mod copy;
 mod guard;
 mod merge;
+mod merging;
 mod notifier;
 mod permission;
 mod recipe;
+mod replicas;
+mod space;
 mod target;
 mod walk;
 mod workers;

@@ -1,16 +1,20 @@
 //! `setfattr -n merge` on a snapshot, as in GlusterFS 5.
 
-use bd_model::{Gfid, ImageMark, xattr};
+use std::ffi::{CStr, CString};
+
+use bd_model::{ImageMark, xattr};
 use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, Setxattr, SetxattrReply};
-use glusterfs::{Call, Credentials, Dict, Errno, Iatt, Loc, Stack, gf_info, gf_warn};
+use glusterfs::{Call, Credentials, Dict, Errno, Iatt, Inode, Loc, Stack, gf_info, gf_warn};
 
 use crate::client::BdClient;
 use crate::permission::{Want, allowed};
-use crate::recipe::{ORIGIN, Recipe};
+use crate::recipe::Recipe;
 use crate::walk::{self, Found};
 
 /// The sticky bit of a directory: its files are removed by their owners alone.
 const STICKY: u32 = 0o1000;
+/// `GFID2PATH_VIRT_XATTR_KEY`: where posix says a file is.
+const PATH: &CStr = c"glusterfs.gfidtopath";
 
 /// Whether a merge is asked for.
 pub(crate) fn is_wish(dict: &Dict<'_>) -> bool {
@@ -34,23 +38,26 @@ fn merge(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno>
         gf_warn!("{inode:?} is no image, and cannot be merged");
         return Err(Errno::EINVAL);
     }
-    let origin = origin_of(&stack, &snapshot)?;
-    let origin = walk::by_gfid(&stack, &inode, *origin.as_bytes())?;
-    must_be_allowed(&stack, &who, &snapshot, &origin)?;
-    let recipe = Recipe {
+    let (parent, name) = place_of(&stack, &snapshot)?;
+    let mut recipe = Recipe {
         node: client.node(),
         stack: &stack,
         who: &who,
-        source: &origin,
-        parent: &inode,
-        name: c"",
+        source: &snapshot,
+        parent: &parent,
+        name: &name,
     };
+    let origin = recipe.origin()?;
+    let origin = walk::by_gfid(&stack, &inode, *origin.as_bytes())?;
+    must_be_allowed(&stack, &who, &snapshot, &origin, &parent)?;
+    recipe.source = &origin;
     recipe.merge(&snapshot)?;
     gf_info!(
         "{} is merged into {:?}",
         call.args.loc.path().to_string_lossy(),
         origin.inode
     );
+    snapshot.inode.unlink(&parent, &name);
     // Caches have the origin's old bytes and size, and a name that is gone.
     let _seen = walk::by_gfid(&stack, &inode, origin.iatt.gfid());
     for stale in [&origin.inode, &snapshot.inode] {
@@ -59,24 +66,38 @@ fn merge(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno>
     Ok(())
 }
 
-fn origin_of(stack: &Stack, snapshot: &Found) -> Result<Gfid, Errno> {
+/// The directory and the name of the snapshot, which has one name.
+fn place_of(stack: &Stack, snapshot: &Found) -> Result<(Inode<'static>, CString), Errno> {
+    let inode = &snapshot.inode;
+    if snapshot.iatt.nlink() > 1 {
+        gf_warn!("{inode:?} has several names: not merged");
+        return Err(Errno::EMLINK);
+    }
+    // Posix knows it; the inode does if somebody has asked for it by name.
     let asked = stack.ask::<Getxattr>(GetxattrArgs {
-        loc: Loc::of_inode(&snapshot.inode),
-        name: Some(ORIGIN.into()),
+        loc: Loc::by_gfid(inode, snapshot.iatt.gfid()),
+        name: Some(PATH.into()),
         xdata: None,
     });
-    match asked {
-        Ok(reply) => {
-            let text = reply.dict.and_then(|dict| dict.get_str(xattr::ORIGIN));
-            text.and_then(|text| text.parse().ok()).ok_or(Errno::EINVAL)
-        }
-        Err(failure) if failure.errno == Errno::ENODATA => {
-            let inode = &snapshot.inode;
-            gf_warn!("{inode:?} is no snapshot, or its origin is gone: not merged");
-            Err(Errno::EINVAL)
-        }
-        Err(failure) => Err(failure.errno),
+    let told = asked.ok().and_then(|reply| reply.dict);
+    let told = told.and_then(|dict| dict.get_str(PATH.to_str().ok()?));
+    let path = match told {
+        Some(path) => path.into_bytes(),
+        None => inode.path(None).ok_or(Errno::ESTALE)?.into_bytes(),
+    };
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let above = &path[..path.len() - name.len()];
+    let parent = walk::directory(stack, &Credentials::root(), &inode.root(), above)?;
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    let found = stack.ask::<Lookup>(LookupArgs {
+        loc: Loc::by_name(&parent, &name, &parent.fresh()),
+        xdata: None,
+    })?;
+    if found.buf.gfid() != snapshot.iatt.gfid() {
+        gf_warn!("{inode:?} is not {name:?} any more: not merged");
+        return Err(Errno::ESTALE);
     }
+    Ok((parent, name))
 }
 
 /// To merge is to read the snapshot, to write the origin, and to remove the snapshot's name.
@@ -85,13 +106,12 @@ fn must_be_allowed(
     who: &Credentials,
     snapshot: &Found,
     origin: &Found,
+    parent: &Inode<'_>,
 ) -> Result<(), Errno> {
     if who.uid == 0 {
         return Ok(());
     }
     let bytes = allowed(who, &snapshot.iatt, Want::Read) && allowed(who, &origin.iatt, Want::Write);
-    // Without a known directory nobody can say who may remove the name.
-    let parent = snapshot.inode.parent().ok_or(Errno::EACCES)?;
     let loc = Loc::by_gfid(&parent.fresh(), parent.gfid());
     let folder = stack.ask::<Lookup>(LookupArgs { loc, xdata: None })?.buf;
     if bytes && may_remove(who, &folder, &snapshot.iatt) {
@@ -138,10 +158,5 @@ mod tests {
                 "{folder:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_c_form_is_the_rust_form() {
-        assert_eq!(ORIGIN.to_str(), Ok(xattr::ORIGIN));
     }
 }

@@ -2,17 +2,17 @@ use std::ffi::{CStr, CString};
 
 use bd_model::{Bytes, Gfid, ImageMark, xattr};
 use glusterfs::fops::{
-    Create, CreateArgs, Fsync, FsyncArgs, Getxattr, GetxattrArgs, Inodelk, InodelkArgs, Lookup,
-    LookupArgs, Mknod, MknodArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
+    Create, CreateArgs, Fsync, FsyncArgs, Inodelk, InodelkArgs, Lookup, LookupArgs, Mknod,
+    MknodArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
 };
 use glusterfs::{
     Credentials, Dict, Errno, Fd, FileType, Flock, Iatt, Inode, Loc, Node, Stack, gf_error, gf_warn,
 };
 
+use crate::arbiter;
+use crate::merging::Merging;
+use crate::replicas::Replicas;
 use crate::walk::Found;
-
-/// [`xattr::ORIGIN`].
-pub(crate) const ORIGIN: &CStr = c"glusterfs.bd.origin";
 
 /// What to make of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,94 +98,30 @@ impl Recipe<'_> {
         self.copy(wish, dest, &home)
     }
 
-    /// Lets the source take the content of `snapshot`, which is then gone.
+    /// The image that the source is a snapshot of.
+    pub(crate) fn origin(&self) -> Result<Gfid, Errno> {
+        Replicas::of(self.home()?.part)?.origin(self.stack, self.source)
+    }
+
+    /// Lets the source take the content of `snapshot`, whose name this is; it is then gone.
     pub(crate) fn merge(&self, snapshot: &Found) -> Result<(), Errno> {
         self.settle(&self.source.inode)?;
         self.settle(&snapshot.inode)?;
         let home = self.home()?;
-        if home.part.find_kind("cluster/disperse").is_some() {
-            gf_warn!("images in pieces (disperse) cannot be merged");
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let origin = Gfid::from_bytes(self.source.iatt.gfid()).to_string();
-        let replicas = home.part.find_kind("cluster/replicate");
-        let replicas = replicas.map(|node| node.children()).unwrap_or_default();
+        let replicas = Replicas::of(home.part)
+            .inspect_err(|_| gf_warn!("images in pieces (disperse) cannot be merged"))?;
         self.locked(&home, |stack| {
-            // Heal knows nothing of a merge that a replica has missed.
-            for replica in &replicas {
-                self.must_be_whole(stack, *replica, snapshot, &origin)?;
+            Merging {
+                node: self.node,
+                stack,
+                replicas: &replicas,
+                origin: self.source,
+                snapshot,
+                parent: self.parent,
+                name: self.name,
             }
-            let merged = self.ask(stack, None, &snapshot.inode, xattr::MERGE, &origin);
-            for replica in &replicas {
-                let loc = Loc::by_gfid(&snapshot.inode.fresh(), snapshot.iatt.gfid());
-                let look = LookupArgs { loc, xdata: None };
-                if stack.ask_node::<Lookup>(*replica, look).is_err() {
-                    continue;
-                }
-                // It is there still. Where no replica has merged, this one does not either.
-                merged?;
-                self.ask(
-                    stack,
-                    Some(*replica),
-                    &snapshot.inode,
-                    xattr::MERGE,
-                    &origin,
-                )
-                .inspect_err(|_| {
-                    gf_error!(
-                        "replica {} of {origin} has not merged what the others have; remove \
-                             its copy and heal",
-                        replica.name()
-                    );
-                })?;
-            }
-            merged
+            .run()
         })
-    }
-
-    /// Makes sure that a replica answers, has the snapshot of that origin, and misses nothing of
-    /// it. An arbiter has none.
-    fn must_be_whole(
-        &self,
-        stack: &Stack,
-        replica: Node,
-        snapshot: &Found,
-        origin: &str,
-    ) -> Result<(), Errno> {
-        let ask = |name: Option<&'static CStr>| {
-            let loc = Loc::by_gfid(&snapshot.inode.fresh(), snapshot.iatt.gfid());
-            let args = GetxattrArgs {
-                loc,
-                name: name.map(Into::into),
-                xdata: None,
-            };
-            let answer = stack.ask_node::<Getxattr>(replica, args);
-            answer
-                .map(|reply| reply.dict)
-                .map_err(|failure| failure.errno)
-        };
-        let told = match ask(Some(ORIGIN)) {
-            Ok(told) => told.and_then(|dict| dict.get_str(xattr::ORIGIN)),
-            Err(Errno::ENODATA) => None,
-            Err(errno) => return Err(errno),
-        };
-        if told.as_deref() != Some(origin) {
-            gf_warn!(
-                "{:?} is no snapshot of {origin} on {}: not merged",
-                snapshot.inode,
-                replica.name()
-            );
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let notes = ask(None)?;
-        let noted = |(name, value): (String, Vec<u8>)| {
-            name.starts_with("trusted.afr.") && value.iter().any(|byte| *byte != 0)
-        };
-        if notes.iter().flat_map(Dict::entries).any(noted) {
-            gf_warn!("{:?} is to be healed first: not merged", snapshot.inode);
-            return Err(Errno::EBUSY);
-        }
-        Ok(())
     }
 
     /// Waits until the server has what this client wrote to the source: write-behind answers
@@ -208,42 +144,7 @@ impl Recipe<'_> {
 
     /// The part of a distributed volume in which the source is: the copy must be in the same.
     fn home(&self) -> Result<Home, Errno> {
-        let Some(dht) = self.node.find_kind("cluster/distribute") else {
-            let part = self.node.first_child().ok_or(Errno::EIO)?;
-            return Ok(Home { dht: None, part });
-        };
-        let parts = dht.children();
-        if let [part] = parts[..] {
-            return Ok(Home { dht: None, part });
-        }
-        let gfid = self.source.iatt.gfid();
-        let mut missing = Errno::ESTALE;
-        for part in parts {
-            let xdata = Dict::new();
-            xdata.set_u32(xattr::DHT_LINKTO, 256)?;
-            let loc = Loc::by_gfid(&self.source.inode.fresh(), gfid);
-            let args = LookupArgs {
-                loc,
-                xdata: Some(xdata),
-            };
-            match self.stack.ask_node::<Lookup>(part, args) {
-                Ok(reply) => {
-                    let elsewhere = reply
-                        .xdata
-                        .is_some_and(|xdata| xdata.contains(xattr::DHT_LINKTO));
-                    if !elsewhere && reply.buf.file_type() == FileType::Regular {
-                        return Ok(Home {
-                            dht: Some(dht),
-                            part,
-                        });
-                    }
-                }
-                Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
-                // A part that is down may be the one; another may have it yet.
-                Err(failure) => missing = failure.errno,
-            }
-        }
-        Err(missing)
+        home_of(self.node, self.stack, self.source)
     }
 
     /// Makes the file that the copy will be, marked as unfinished, and answers its directory
@@ -288,15 +189,93 @@ impl Recipe<'_> {
     }
 
     fn copy(&self, wish: Wish, gfid: Gfid, home: &Home) -> Result<(), Errno> {
+        let replicas = Replicas::of(home.part).ok();
+        if let Some(replicas) = replicas.filter(|replicas| replicas.arbiter().is_some()) {
+            return self.locked(home, |stack| {
+                self.copy_beside_arbiter(stack, &replicas, wish, gfid)
+            });
+        }
         self.locked(home, |stack| {
-            self.ask(
-                stack,
-                None,
-                &self.source.inode,
-                wish.key(),
-                &wish.value(gfid),
-            )
+            let (file, key, value) = (&self.source.inode, wish.key(), wish.value(gfid));
+            let dict = Dict::new();
+            dict.set_str(key, &value)?;
+            let args = SetxattrArgs {
+                loc: Loc::by_gfid(file, file.gfid()),
+                dict,
+                flags: 0,
+                xdata: None,
+            };
+            stack.ask::<Setxattr>(args).map_err(|failure| {
+                let file = Gfid::from_bytes(file.gfid());
+                gf_warn!("{key} of {file}, {value} failed: {}", failure.errno);
+                failure.errno
+            })?;
+            Ok(())
         })
+    }
+
+    /// Has each brick copy that holds bytes: an arbiter could not, and AFR would take it for one that
+    /// has failed. As with AFR, most of all must have done it.
+    fn copy_beside_arbiter(
+        &self,
+        stack: &Stack,
+        replicas: &Replicas,
+        wish: Wish,
+        gfid: Gfid,
+    ) -> Result<(), Errno> {
+        let source = Loc::by_gfid(&self.source.inode, self.source.iatt.gfid());
+        let fresh = self.source.inode.fresh();
+        let dest = Loc::by_gfid(&fresh, *gfid.as_bytes());
+        let mut missed = Vec::new();
+        let mut done = Vec::new();
+        let mut failed = Errno::EIO;
+        for (number, node) in replicas.with_bytes().iter().enumerate() {
+            let dict = Dict::new();
+            dict.set_str(wish.key(), &wish.value(gfid))?;
+            let args = SetxattrArgs {
+                loc: source.duplicate(),
+                dict,
+                flags: 0,
+                xdata: None,
+            };
+            match stack.ask_node::<Setxattr>(*node, args) {
+                Ok(_) => done.push(*node),
+                Err(failure) => {
+                    gf_warn!("{node:?} has not copied {source:?}: {}", failure.errno);
+                    failed = failure.errno;
+                    missed.push(number);
+                }
+            }
+        }
+        let Some(first) = done.first() else {
+            return Err(failed);
+        };
+        let xdata = Dict::new();
+        xdata.set_u64(xattr::IMAGE, 0)?;
+        let look = LookupArgs {
+            loc: dest.duplicate(),
+            xdata: Some(xdata),
+        };
+        let made = stack.ask_node::<Lookup>(*first, look)?.xdata;
+        let mark = made.and_then(|xdata| xdata.get_str(xattr::IMAGE));
+        let mark = mark.ok_or(Errno::EIO)?;
+        let arbiter = replicas.arbiter();
+        let witness = arbiter.and_then(|arbiter| {
+            arbiter::copied(stack, arbiter, &source, &dest, &mark)
+                .inspect_err(|errno| gf_warn!("{arbiter:?} does not know of the copy: {errno}"))
+                .ok()
+                .map(|()| arbiter)
+        });
+        done.extend(witness);
+        if done.len() * 2 <= replicas.nodes().len() {
+            return Err(failed);
+        }
+        if !missed.is_empty() {
+            for node in done {
+                replicas.blame(stack, node, &dest, &missed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Works in root's name, and with AFR's own lock for the source's data: all replicas must do
@@ -315,34 +294,6 @@ impl Recipe<'_> {
             None => None,
         };
         work(&stack)
-    }
-
-    /// Lets the server, or one replica, copy or merge.
-    fn ask(
-        &self,
-        stack: &Stack,
-        replica: Option<Node>,
-        file: &Inode<'_>,
-        key: &str,
-        value: &str,
-    ) -> Result<(), Errno> {
-        let dict = Dict::new();
-        dict.set_str(key, value)?;
-        let args = SetxattrArgs {
-            loc: Loc::by_gfid(file, file.gfid()),
-            dict,
-            flags: 0,
-            xdata: None,
-        };
-        let answer = match replica {
-            Some(replica) => stack.ask_node::<Setxattr>(replica, args),
-            None => stack.ask::<Setxattr>(args),
-        };
-        answer.map(|_| ()).map_err(|failure| {
-            let file = Gfid::from_bytes(file.gfid());
-            gf_warn!("{key} of {file}, {value} failed: {}", failure.errno);
-            failure.errno
-        })
     }
 
     /// Looks the copy up, by gfid: md-cache remembers the empty file that was made first, and
@@ -391,13 +342,53 @@ impl Recipe<'_> {
     }
 }
 
-/// Where the source is.
+/// Where a file is.
 #[derive(Debug)]
-struct Home {
+pub(crate) struct Home {
     /// The translator that distributes, if there is a choice.
     dht: Option<Node>,
     /// The part of the volume.
-    part: Node,
+    pub(crate) part: Node,
+}
+
+/// The part of a distributed volume in which a file is.
+pub(crate) fn home_of(node: Node, stack: &Stack, file: &Found) -> Result<Home, Errno> {
+    let Some(dht) = node.find_kind("cluster/distribute") else {
+        let part = node.first_child().ok_or(Errno::EIO)?;
+        return Ok(Home { dht: None, part });
+    };
+    let parts = dht.children();
+    if let [part] = parts[..] {
+        return Ok(Home { dht: None, part });
+    }
+    let gfid = file.iatt.gfid();
+    let mut missing = Errno::ESTALE;
+    for part in parts {
+        let xdata = Dict::new();
+        xdata.set_u32(xattr::DHT_LINKTO, 256)?;
+        let loc = Loc::by_gfid(&file.inode.fresh(), gfid);
+        let args = LookupArgs {
+            loc,
+            xdata: Some(xdata),
+        };
+        match stack.ask_node::<Lookup>(part, args) {
+            Ok(reply) => {
+                let elsewhere = reply
+                    .xdata
+                    .is_some_and(|xdata| xdata.contains(xattr::DHT_LINKTO));
+                if !elsewhere && reply.buf.file_type() == FileType::Regular {
+                    return Ok(Home {
+                        dht: Some(dht),
+                        part,
+                    });
+                }
+            }
+            Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
+            // A part that is down may be the one; another may have it yet.
+            Err(failure) => missing = failure.errno,
+        }
+    }
+    Err(missing)
 }
 
 /// AFR's lock for data over the whole source, given back when dropped.

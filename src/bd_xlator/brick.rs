@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::core::{
     Changing, Image, Images, Kind, Link, LinkError, Node, Tally, Timestamp, Workers,
 };
-use crate::fops::merge::Merge;
+use crate::fops::merge::{Merge, Promise};
 use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::{self, Keeper};
@@ -51,6 +51,8 @@ pub struct Brick {
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// One merge at a time: it holds two images.
     merging: Mutex<()>,
+    /// Merges that were announced. An image's lock may be held when it is locked.
+    promises: Mutex<Vec<Promise>>,
     /// Merges whose end is not known yet.
     merges: Mutex<Vec<Merge>>,
     control: Workers,
@@ -136,6 +138,7 @@ impl Brick {
             making: Making::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
+            promises: Mutex::default(),
             merges: Mutex::default(),
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
@@ -390,6 +393,11 @@ impl Brick {
         lock(&self.merging)
     }
 
+    /// Merges that were announced.
+    pub(crate) fn promises(&self) -> MutexGuard<'_, Vec<Promise>> {
+        lock(&self.promises)
+    }
+
     /// Merges whose end is not known yet.
     pub(crate) fn merges(&self) -> MutexGuard<'_, Vec<Merge>> {
         lock(&self.merges)
@@ -471,6 +479,16 @@ impl Brick {
                 // The intent stays, too: the LV goes at the latest when the brick starts again.
                 gf_warn!("LV of removed image <gfid:{gfid}> stays for now: {error}");
             }
+        }
+    }
+
+    /// An image with that gfid gets a new LV, and no bytes: if one is remembered, it was removed, and
+    /// heal makes it anew.
+    pub(crate) fn forget_former(&self, gfid: Gfid) {
+        if let Some(image) = self.images.find(gfid) {
+            let _change = image.changing();
+            image.stand_still().change(0);
+            image.admit();
         }
     }
 

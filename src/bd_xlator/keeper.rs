@@ -61,6 +61,7 @@ fn take_turn(brick: &Arc<Brick>, turn: u64) {
     // While gluster-bdd is away, whoever needs it says so.
     let _settled = brick.link.settle();
     merge::settle_all(brick);
+    merge::forget_promises(brick);
     if turn.is_multiple_of(SWEEP_TURNS) {
         brick.images.sweep();
     }

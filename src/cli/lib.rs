@@ -13,6 +13,7 @@ mod image;
 mod interrupt;
 mod job;
 mod progress;
+mod replicas;
 mod server;
 mod storage;
 mod table;

@@ -43,23 +43,60 @@ impl Volume {
             server: server.host.clone(),
             source,
         };
-        let invalid = |_| failed(io::Error::from_raw_os_error(libc::EINVAL));
+        let c_host = CString::new(server.host.as_str());
+        let c_host = c_host.map_err(|_| failed(io::Error::from_raw_os_error(libc::EINVAL)))?;
+        let port = server.port.map_or(0, c_int::from);
+        Volume::begin(name, log, |fs| {
+            // SAFETY: `fs` is what glfs_new gave; the strings are C strings that libgfapi copies.
+            unsafe {
+                gfapi_sys::glfs_set_volfile_server(fs, c"tcp".as_ptr(), c_host.as_ptr(), port) == 0
+            }
+        })
+        .map_err(failed)
+    }
+
+    /// Connects by a volfile of the caller's own, which may be that of a part of a volume; `name`,
+    /// of letters, digits, `-` and `_`, stands for it in errors. The file is read now, and not needed
+    /// later.
+    ///
+    /// # Errors
+    /// As [`Volume::connect`].
+    pub fn connect_by_volfile(
+        name: &str,
+        volfile: &Path,
+        log: &Path,
+    ) -> Result<Volume, ConnectError> {
+        let failed = |source: io::Error| ConnectError {
+            volume: name.to_owned(),
+            server: volfile.display().to_string(),
+            source,
+        };
+        let c_volfile = CString::new(volfile.as_os_str().as_bytes());
+        let c_volfile =
+            c_volfile.map_err(|_| failed(io::Error::from_raw_os_error(libc::EINVAL)))?;
+        Volume::begin(name, log, |fs| {
+            // SAFETY: `fs` is what glfs_new gave; the string is a C string that libgfapi copies.
+            unsafe { gfapi_sys::glfs_set_volfile(fs, c_volfile.as_ptr()) == 0 }
+        })
+        .map_err(failed)
+    }
+
+    /// Connects, where `prepare` says how.
+    fn begin(
+        name: &str,
+        log: &Path,
+        prepare: impl FnOnce(*mut gfapi_sys::glfs) -> bool,
+    ) -> io::Result<Volume> {
+        let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
         let c_name = CString::new(name).map_err(invalid)?;
-        let c_host = CString::new(server.host.as_str()).map_err(invalid)?;
         let c_log = CString::new(usable(log).as_os_str().as_bytes()).map_err(invalid)?;
         // SAFETY: the name is a C string; libgfapi keeps a copy.
         let fs = unsafe { gfapi_sys::glfs_new(c_name.as_ptr()) };
-        let fs = NonNull::new(fs).ok_or_else(|| failed(last_error()))?;
-        let port = server.port.map_or(0, c_int::from);
-        // SAFETY: `fs` is what glfs_new gave; the strings are C strings that libgfapi copies.
+        let fs = NonNull::new(fs).ok_or_else(last_error)?;
+        // SAFETY: `fs` is what glfs_new gave; the log's name is a C string that libgfapi copies.
         let ready = unsafe {
             gfapi_sys::glfs_set_logging(fs.as_ptr(), c_log.as_ptr(), LOG_INFO) == 0
-                && gfapi_sys::glfs_set_volfile_server(
-                    fs.as_ptr(),
-                    c"tcp".as_ptr(),
-                    c_host.as_ptr(),
-                    port,
-                ) == 0
+                && prepare(fs.as_ptr())
                 && gfapi_sys::glfs_init(fs.as_ptr()) == 0
         };
         if ready {
@@ -68,8 +105,32 @@ impl Volume {
                 name: name.to_owned(),
             })
         } else {
-            Err(failed(explained(last_error())))
+            Err(explained(last_error()))
         }
+    }
+
+    /// The volfile that glusterd gave for the connection. It may hold passwords.
+    ///
+    /// # Errors
+    /// libgfapi has none, or fails.
+    pub fn volfile(&self) -> Result<String, FileError> {
+        // With less room than it needs, it says how much is missing. With more it would read past the
+        // end of its copy, so the second call has just as much.
+        let ask = |text: &mut [u8]| {
+            self.at("read the volfile of", "", |fs, _| {
+                // SAFETY: `text` has so many bytes.
+                let got = unsafe {
+                    gfapi_sys::glfs_get_volfile(fs, text.as_mut_ptr().cast(), text.len())
+                };
+                (got != 0).then_some(got)
+            })
+        };
+        let missing = ask(&mut [0])?;
+        let mut text = vec![0; 1 + missing.min(0).unsigned_abs()];
+        ask(&mut text)?;
+        let end = text.iter().position(|byte| *byte == 0);
+        text.truncate(end.unwrap_or(text.len()));
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Attributes of a file; a symbolic link is not followed.

@@ -10,8 +10,14 @@ pub const SNAPSHOT: &str = "glusterfs.bd.snapshot";
 /// Virtual, set on the source of a copy-on-write snapshot: the value is the bytes of its space, a
 /// blank, and the path of the new file from the volume's root. `bd-client` does it.
 pub const SNAPSHOT_AS: &str = "glusterfs.bd.snapshot-as";
-/// Virtual, set on a snapshot: its origin, whose gfid is the value (text form), takes its content,
-/// and the snapshot is gone.
+/// Virtual, set on a snapshot: the brick shall be ready to merge it into its origin, whose gfid is
+/// the value (text form), and keeps it closed until that comes. `bd-client` does it.
+pub const PROMISE_MERGE: &str = "glusterfs.bd.merge.promise";
+/// Virtual, set on a snapshot: the merge that the brick has promised does not come. `bd-client`
+/// does it.
+pub const CALL_OFF_MERGE: &str = "glusterfs.bd.merge.call-off";
+/// In the xdata of an unlink of a snapshot: the brick has promised the merge into its origin, whose
+/// gfid is the value (text form), and does it now. `bd-client` does it.
 pub const MERGE: &str = "glusterfs.bd.merge";
 /// Virtual, read: the gfid (text form) of the image that an image is a snapshot of.
 pub const ORIGIN: &str = "glusterfs.bd.origin";
@@ -19,6 +25,8 @@ pub const ORIGIN: &str = "glusterfs.bd.origin";
 pub const INFO: &str = "glusterfs.bd.info";
 /// Virtual, read of a file or directory: the space of the brick that holds it, as JSON.
 pub const SPACE: &str = "glusterfs.bd.space";
+/// Virtual, read: the name of the top image directory.
+pub const TOP: &str = "glusterfs.bd.top";
 /// Virtual, read: the release of the brick's translator.
 pub const RELEASE: &str = "glusterfs.bd.release";
 /// Prefix of every attribute of gluster-bd in the user namespace.

@@ -219,12 +219,12 @@ fn copies(engine: &dyn Engine, kind: ImageKind) {
 fn merges(engine: &dyn Engine, kind: ImageKind) {
     let [a, first, second, below] = [(); 4].map(|()| Gfid::random());
     done(engine.create(a, &name("merge-a"), kind, Bytes(1)));
-    refused(engine.merge(a), FaultKind::Invalid);
+    refused(engine.merge(a, a), FaultKind::Invalid);
     write(engine, a, 0, b"first...");
     done(engine.snapshot(a, first, &name("merge-first"), None));
     write(engine, a, 0, b"second..");
     if let (EngineSpec::Lvm { .. }, ImageKind::Thick) = (engine.spec(), kind) {
-        refused(engine.merge(first), FaultKind::Unsupported);
+        refused(engine.merge(first, a), FaultKind::Unsupported);
         assert_eq!(read(engine, a, 0, 8), b"second..");
         assert_eq!(read(engine, first, 0, 8), b"first...");
         done(engine.remove(first));
@@ -240,7 +240,8 @@ fn merges(engine: &dyn Engine, kind: ImageKind) {
     write(engine, a, 0, b"a.......");
 
     let (before, _) = opened(engine, a);
-    let merged = done(engine.merge(first));
+    refused(engine.merge(first, second), FaultKind::Invalid);
+    let merged = done(engine.merge(first, a));
     assert_eq!(merged.gfid, Some(a));
     assert_eq!(merged.name, name("merge-a"));
     assert_eq!((merged.size, merged.origin), (Bytes(2 * extent.0), None));
@@ -254,7 +255,7 @@ fn merges(engine: &dyn Engine, kind: ImageKind) {
     let outgoing = done(engine.find(first)).expect("the old volume");
     assert!(outgoing.outgoing, "{outgoing:?}");
     refused(engine.open(first), FaultKind::NotFound);
-    refused(engine.merge(first), FaultKind::NotFound);
+    refused(engine.merge(first, a), FaultKind::NotFound);
     assert_eq!(done(engine.remove(first)), Removed::Gone);
     assert_eq!(done(engine.find(first)), None);
 
@@ -262,7 +263,7 @@ fn merges(engine: &dyn Engine, kind: ImageKind) {
     for gfid in [second, below] {
         assert_eq!(origin(gfid), Some((Some(a), Some(name("merge-a")))));
     }
-    assert_eq!(done(engine.merge(second)).size, extent);
+    assert_eq!(done(engine.merge(second, a)).size, extent);
     assert_eq!(read(engine, a, 0, 8), b"second..");
     // What the origin was can be an image again, if somebody finds it without one.
     let left = done(engine.find(second)).expect("the old volume");
@@ -273,7 +274,14 @@ fn merges(engine: &dyn Engine, kind: ImageKind) {
     assert_eq!(read(engine, below, 0, 8), b"first...");
     assert_eq!(done(engine.remove(a)), Removed::Gone);
     assert_eq!(origin(below).and_then(|(image, _)| image), None);
-    refused(engine.merge(below), FaultKind::Invalid);
+    refused(engine.merge(below, a), FaultKind::NotFound);
+    // What heal has made of a snapshot knows no origin, and is merged all the same.
+    let healed = Gfid::random();
+    done(engine.create(healed, &name("merge-healed"), kind, Bytes(1)));
+    write(engine, healed, 0, b"healed..");
+    assert_eq!(done(engine.merge(healed, below)).gfid, Some(below));
+    assert_eq!(read(engine, below, 0, 8), b"healed..");
+    assert_eq!(done(engine.remove(healed)), Removed::Gone);
     assert_eq!(done(engine.remove(below)), Removed::Gone);
     assert_eq!(volumes(engine), []);
 }
@@ -305,7 +313,7 @@ fn unknown_images(engine: &dyn Engine) {
     refused(engine.open(gfid), kind);
     refused(engine.resize(gfid, Bytes(1)), kind);
     refused(engine.rename(gfid, &name("none")), kind);
-    refused(engine.merge(gfid), kind);
+    refused(engine.merge(gfid, other), kind);
     refused(engine.snapshot(gfid, other, &name("none"), None), kind);
     refused(engine.clone_image(gfid, other, &name("none")), kind);
     refused(engine.adopt(&name("none"), gfid), kind);

@@ -177,9 +177,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Gives the volume of a snapshot to its origin, and the origin's to the snapshot, which is
     /// then [`Volume::outgoing`]. Answers the origin's new volume.
     ///
+    /// A volume that says of no image that it is a snapshot of it is taken at the caller's word: heal
+    /// has made it, and copied its bytes from a replica that knows.
+    ///
     /// The change is made at one moment: a crash leaves all of it or nothing. Who has one of the
     /// two open goes on with the bytes that were open. Copy-on-write snapshots are refused.
-    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError>;
+    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<Volume, EngineError>;
 
     /// Grows or shrinks a volume to the fewest extents that hold `size`; new blocks read as zeros.
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError>;

@@ -143,6 +143,27 @@ impl Rig {
         Ok(at)
     }
 
+    /// Mounts one brick of a volume without the others: the brick with that number, from zero.
+    pub fn mount_brick(&mut self, volume: &Volume, number: usize) -> Result<PathBuf> {
+        let brick = volume.bricks.get(number).context("no such brick")?;
+        let at = self.folder(&format!("brick{number}"))?;
+        let volfile = self.dir().join(format!("brick{number}.vol"));
+        let text = format!(
+            "volume one\n type protocol/client\n option remote-host {}\n option remote-subvolume {}\n \
+             option transport-type socket\nend-volume\n",
+            host()?,
+            brick.display()
+        );
+        fs::write(&volfile, text)?;
+        let owned = at.clone();
+        let target = at.to_string_lossy().into_owned();
+        self.on_teardown(format!("mount {target}"), move || mounts::unmount(&owned));
+        let volfile = format!("--volfile={}", volfile.display());
+        let log = format!("--log-file=/var/log/glusterfs/brick{number}.log");
+        cmd("glusterfs", &[volfile.as_str(), log.as_str(), &target])?.ok()?;
+        Ok(at)
+    }
+
     /// Unmounts what [`Rig::mount`] has mounted; no error where it is not mounted.
     pub fn unmount(&self, at: &Path) -> Result<()> {
         mounts::unmount(at)

@@ -1,16 +1,22 @@
 //! What replicating and dispersing translators have noted of a file's health on its stub.
 
+use std::ffi::CStr;
+
 use glusterfs::fops::{Getxattr, GetxattrArgs, Xattrop, XattropArgs};
-use glusterfs::{Dict, Errno, Fop, Frame, Loc};
+use glusterfs::{Dict, Errno, Fop, Frame, Loc, Node, Stack};
 
 /// AFR's notes: which brick misses which changes.
 const REPLICATE: &str = "trusted.afr.";
+/// AFR's note that a change of bytes, attributes or names is under way.
+const REPLICATE_DIRTY: &str = "trusted.afr.dirty";
 /// EC's notes: the size of the whole file, and the version of this brick's part.
 const DISPERSE: &str = "trusted.ec.";
 /// EC's note that changes are under way, or were cut short.
 const DISPERSE_DIRTY: &str = "trusted.ec.dirty";
 /// Keeps the list of files that need healing.
 const INDEX: &str = "features/index";
+/// `GF_XATTROP_ENTRY_IN_KEY`: the name that heal has to look at.
+const CHANGED_NAME: &str = "glusterfs.xattrop-entry-create";
 /// Adds arrays of 32-bit numbers, `GF_XATTROP_ADD_ARRAY`.
 const ADD: u32 = 0;
 /// Adds arrays of 64-bit numbers, `GF_XATTROP_ADD_ARRAY64`.
@@ -46,10 +52,7 @@ pub(super) fn carry<F: Fop>(
             replicate.set(&name, &value)?;
         }
     }
-    // Through the index, so that the copy is on the list of what wants healing.
-    let node = frame.node();
-    let index = node.find_above(INDEX).or_else(|| node.first_child());
-    let index = index.ok_or(Errno::EIO)?;
+    let index = index(frame.node())?;
     for (notes, optype) in [(replicate, ADD), (disperse, ADD_LONG)] {
         if !notes.is_empty() {
             frame.ask_node::<Xattrop>(
@@ -64,4 +67,66 @@ pub(super) fn carry<F: Fop>(
         }
     }
     Ok(())
+}
+
+/// What changes of a file or directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change<'a> {
+    /// Its bytes.
+    Bytes,
+    /// That name in it.
+    Name(&'a CStr),
+}
+
+/// Notes that something changes here without AFR's knowledge, if AFR has ever noted something of
+/// that file or directory: heal compares the replicas then, also if it is at that just now.
+pub(super) fn note_change(
+    stack: &Stack,
+    node: Node,
+    file: &Loc<'_>,
+    change: Change<'_>,
+) -> Result<(), Errno> {
+    let notes = stack.ask::<Getxattr>(GetxattrArgs {
+        loc: file.duplicate(),
+        name: None,
+        xdata: None,
+    })?;
+    if !notes
+        .dict
+        .is_some_and(|dict| dict.contains(REPLICATE_DIRTY))
+    {
+        return Ok(());
+    }
+    let mut note = [0; 12];
+    let mut xdata = None;
+    match change {
+        Change::Bytes => note[3] = 1,
+        Change::Name(name) => {
+            note[11] = 1;
+            // A name that is no text is found by lookups alone.
+            if let Ok(name) = name.to_str() {
+                let names = Dict::new();
+                names.set_str(CHANGED_NAME, name)?;
+                xdata = Some(names);
+            }
+        }
+    }
+    let xattr = Dict::new();
+    xattr.set(REPLICATE_DIRTY, &note)?;
+    stack.ask_node::<Xattrop>(
+        index(node)?,
+        XattropArgs {
+            loc: file.duplicate(),
+            optype: ADD,
+            xattr,
+            xdata,
+        },
+    )?;
+    Ok(())
+}
+
+/// The translator through which what is noted comes on the list of what wants healing.
+fn index(node: Node) -> Result<Node, Errno> {
+    let index = node.find_above(INDEX).or_else(|| node.first_child());
+    index.ok_or(Errno::EIO)
 }

@@ -88,6 +88,10 @@ fn answer_file(
         xdata.remove(names::CONTENT);
     }
     match kind {
+        Ok(Kind::Image(image)) if frame.pid() < 0 && image.is_merging() => {
+            let reply = <Lookup as Fop>::own_reply(reply);
+            brick.on_control(move |brick| answer_heal(brick, frame, reply, &image));
+        }
         Ok(Kind::Image(image)) if image.allocated_now().is_some() => {
             brick.dress(&image, &mut reply.buf);
             frame.unwind(reply);
@@ -108,6 +112,19 @@ fn answer_file(
         }
         Ok(Kind::Unknown | Kind::Plain) => frame.unwind(reply),
         Err(errno) => frame.fail(errno),
+    }
+}
+
+/// Heal must not begin with what was before a merge and go on with what is after it.
+fn answer_heal(
+    brick: &Arc<Brick>,
+    frame: Frame<Lookup>,
+    reply: LookupReply<'static>,
+    image: &Image,
+) {
+    match image.await_merge() {
+        true => answer_image(brick, frame, reply, image),
+        false => frame.fail(Errno::EBUSY),
     }
 }
 

@@ -1,20 +1,26 @@
 //! A snapshot gives its content to its origin and goes.
+//!
+//! All replicas merge or none does. So bd-client has every brick promise it first, and then removes
+//! the snapshot's name with a word along that makes the removal a merge: AFR removes the name under
+//! its locks, and notes on the directory which brick has missed it, as of any name. What such a brick
+//! misses of the origin's bytes is noted by bd-client, in AFR's way.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bd_model::{Bytes, Gfid};
+use bd_model::{Bytes, Gfid, ImageKind, xattr};
 use bd_proto::{CallError, Reply, Request};
 use glusterfs::fops::{
     Getxattr, GetxattrArgs, Lookup, LookupArgs, Stat, StatArgs, Truncate, TruncateArgs, Unlink,
     UnlinkArgs,
 };
 use glusterfs::{
-    Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
+    Call, Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
 };
 
+use super::health::{self, Change};
 use crate::core::{Image, Kind, LinkError, Standstill};
 use crate::{Brick, names};
 
@@ -22,8 +28,11 @@ use crate::{Brick, names};
 /// back after the program that had them has ended, and heal may be looking at the file.
 const LAST_CLOSE: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a brick keeps a snapshot closed for a merge that does not come. bd-client gives up
+/// before that.
+const PROMISED: Duration = Duration::from_secs(30);
 
-/// A merge that was begun.
+/// What a merge works on.
 #[derive(Debug)]
 pub(crate) struct Merge {
     snapshot: Arc<Image>,
@@ -36,11 +45,18 @@ pub(crate) struct Merge {
     at: Moment,
 }
 
-/// Merges `snapshot` into its origin. I/O on the origin waits meanwhile, and then goes on with the
-/// snapshot's bytes; its descriptors stay what they are. The snapshot must not be open.
+/// A snapshot that is kept closed because a merge of it was announced.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    merge: Merge,
+    since: Instant,
+}
+
+/// Asked of all bricks before any of them merges: makes sure that `snapshot` can be merged into
+/// `origin`, and keeps it closed until it is merged, [called off](call_off), or [`PROMISED`] is over.
 ///
 /// Only for threads that may wait.
-pub(crate) fn merge<F: Fop>(
+pub(crate) fn promise<F: Fop>(
     brick: &Arc<Brick>,
     frame: &Frame<F>,
     inode: &Inode<'_>,
@@ -51,7 +67,6 @@ pub(crate) fn merge<F: Fop>(
     if frame.uid() != 0 {
         return Err(Errno::EPERM);
     }
-    let _turn = brick.merging();
     let merge = Merge::prepare(brick, frame, inode, snapshot, origin)?;
     if let Err(errno) = snapshot.flush(&brick.link) {
         return Err(Errno::new(errno));
@@ -60,45 +75,142 @@ pub(crate) fn merge<F: Fop>(
     while snapshot.is_open() && Instant::now() < patience {
         thread::sleep(LOOK_AGAIN);
     }
-    let image = Arc::clone(&merge.origin);
-    let mut held = image.stand_still();
     let still = snapshot.stand_still();
-    if !still.bar_idle() {
-        gf_warn!("<gfid:{}> is open: not merged", snapshot.gfid());
+    let mut promises = brick.promises();
+    let gfid = snapshot.gfid();
+    let is_promised = promises.iter().any(|promise| promise.is_of(gfid));
+    if is_promised || is_unsettled(brick, gfid) || !still.bar_idle() {
+        gf_warn!("<gfid:{gfid}> is open, or being merged: not merged");
         return Err(Errno::EBUSY);
     }
-    // Nobody can write to it any more.
-    let size = snapshot.size();
-    let request = Request::Merge {
-        brick: brick.link.id(),
-        snapshot: snapshot.gfid(),
-        origin,
-        size: Bytes(size),
+    let since = Instant::now();
+    promises.push(Promise { merge, since });
+    Ok(())
+}
+
+/// The merge that was promised does not come. Refused while it is not known whether it has been
+/// done.
+pub(crate) fn call_off<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    snapshot: Gfid,
+) -> Result<(), Errno> {
+    if frame.uid() != 0 {
+        return Err(Errno::EPERM);
+    }
+    if is_unsettled(brick, snapshot) {
+        return Err(Errno::EBUSY);
+    }
+    if let Some(merge) = take_promised(brick, snapshot) {
+        merge.snapshot.admit();
+    }
+    Ok(())
+}
+
+/// Lets snapshots be opened whose merge has not come: the client that announced it has died.
+pub(crate) fn forget_promises(brick: &Brick) {
+    let mut old = Vec::new();
+    brick.promises().retain_mut(|promise| {
+        let is_kept = promise.since.elapsed() < PROMISED;
+        if !is_kept {
+            old.push(Arc::clone(&promise.merge.snapshot));
+        }
+        is_kept
+    });
+    for snapshot in old {
+        gf_info!("the merge of <gfid:{}> has not come", snapshot.gfid());
+        snapshot.admit();
+    }
+}
+
+/// Whether it is not known yet if a merge of the snapshot was done.
+fn is_unsettled(brick: &Brick, snapshot: Gfid) -> bool {
+    let merges = brick.merges();
+    merges.iter().any(|merge| merge.snapshot.gfid() == snapshot)
+}
+
+fn take_promised(brick: &Brick, snapshot: Gfid) -> Option<Merge> {
+    let mut promises = brick.promises();
+    let at = promises
+        .iter()
+        .position(|promise| promise.is_of(snapshot))?;
+    Some(promises.swap_remove(at).merge)
+}
+
+/// The promised merge that the removal of a snapshot's name asks for, if it does. From now on heal
+/// waits for it.
+pub(crate) fn begin(
+    brick: &Brick,
+    args: &UnlinkArgs<'_>,
+    snapshot: &Image,
+) -> Result<Option<Merge>, Errno> {
+    let asked = args
+        .xdata
+        .as_ref()
+        .and_then(|xdata| xdata.get_str(xattr::MERGE));
+    let Some(text) = asked else {
+        return Ok(None);
     };
-    if let Err(error) = brick.link.tell(&request) {
-        match merge.was_done(brick) {
-            Ok(true) => {}
-            Ok(false) => {
-                snapshot.admit();
-                return Err(brick.told("merge", snapshot.gfid(), &error));
-            }
-            Err(_) => {
-                held.bar();
-                brick.merges().push(Merge { size, ..merge });
-                return Err(brick.told("merge", snapshot.gfid(), &error));
-            }
+    let origin: Gfid = text.parse().map_err(|_| Errno::EINVAL)?;
+    let promised = take_promised(brick, snapshot.gfid());
+    let Some(merge) = promised.filter(|merge| merge.origin.gfid() == origin) else {
+        gf_warn!(
+            "<gfid:{}> was not promised to be merged into <gfid:{origin}> (or too long ago)",
+            snapshot.gfid()
+        );
+        return Err(Errno::EBUSY);
+    };
+    merge.origin.merge_begins();
+    Ok(Some(merge))
+}
+
+/// Merges `snapshot` as was promised, and removes its name. I/O on the origin waits meanwhile, and
+/// then goes on with the snapshot's bytes; its descriptors stay what they are.
+///
+/// Only for threads that may wait.
+pub(crate) fn unlink(
+    brick: &Arc<Brick>,
+    call: Call<'static, Unlink>,
+    snapshot: &Arc<Image>,
+    merge: Merge,
+) {
+    let _turn = brick.merging();
+    let image = Arc::clone(&merge.origin);
+    let mut held = image.stand_still();
+    // Nobody can write to it any more.
+    let still = snapshot.stand_still();
+    let size = snapshot.size();
+    let merge = Merge { size, ..merge };
+    match merge.exchange(brick, &call) {
+        Ok(()) => {}
+        Err(NotDone::Surely(errno)) => {
+            snapshot.admit();
+            image.merge_ends(true);
+            return call.fail(errno);
+        }
+        Err(NotDone::Perhaps(errno)) => {
+            merge.leave_open(brick, &held);
+            return call.fail(errno);
         }
     }
-    let merge = Merge { size, ..merge };
-    let finished = merge.finish(brick, &mut held);
-    if let Err(errno) = finished {
-        held.bar();
-        brick.merges().push(merge);
-        return Err(errno);
+    let was_ready = image.is_ready();
+    if let Err(errno) = merge.give_size(brick, &mut held) {
+        merge.leave_open(brick, &held);
+        return call.fail(errno);
     }
+    let (frame, answer) = call.ask();
+    let reply = match answer {
+        Ok(reply) => reply,
+        Err(failure) => {
+            merge.failed("remove the snapshot's name", failure.errno);
+            merge.leave_open(brick, &held);
+            return frame.answer(Err(failure));
+        }
+    };
+    merge.reopen(brick, was_ready);
     drop((held, still));
+    frame.unwind(reply);
     merge.remove(brick);
-    Ok(())
 }
 
 /// Goes on with merges whose end was not known.
@@ -109,27 +221,40 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
     let _turn = brick.merging();
     let merges = std::mem::take(&mut *brick.merges());
     for merge in merges {
-        let mut held = merge.origin.stand_still();
+        let origin = Arc::clone(&merge.origin);
+        let mut held = origin.stand_still();
         let settled = match merge.was_done(brick) {
-            Ok(true) => merge.finish(brick, &mut held).map(|()| true),
+            Ok(true) => merge.finish_late(brick, &mut held).map(|()| true),
             Ok(false) => Ok(false),
             Err(_) => Err(Errno::EIO),
         };
         drop(held);
         match settled {
-            Ok(true) => {
-                merge.origin.admit();
-                merge.remove(brick);
-            }
+            Ok(true) => merge.remove(brick),
             Ok(false) => {
-                merge.origin.admit();
+                origin.admit();
                 merge.snapshot.admit();
+                origin.merge_ends(true);
                 gf_info!("image <gfid:{}> was not merged", merge.snapshot.gfid());
             }
             // The next turn tries again.
             Err(_) => brick.merges().push(merge),
         }
     }
+}
+
+impl Promise {
+    fn is_of(&self, snapshot: Gfid) -> bool {
+        self.merge.snapshot.gfid() == snapshot
+    }
+}
+
+/// Why a merge was not done.
+enum NotDone {
+    /// It is not done later either.
+    Surely(Errno),
+    /// Only gluster-bdd knows whether it was.
+    Perhaps(Errno),
 }
 
 impl Merge {
@@ -158,6 +283,7 @@ impl Merge {
         let Kind::Image(image) = brick.kind_of(frame, &origin_inode, *origin.as_bytes())? else {
             return Err(Errno::EINVAL);
         };
+        must_be_thin_snapshot(brick, snapshot.gfid(), origin)?;
         Ok(Merge {
             snapshot: Arc::clone(snapshot),
             inode: inode.share(),
@@ -180,16 +306,71 @@ impl Merge {
         }
     }
 
+    /// Lets the two LVs change places, if the name that goes with it is the snapshot's.
+    fn exchange(&self, brick: &Brick, call: &Call<'_, Unlink>) -> Result<(), NotDone> {
+        let mut loc = call.args.loc.duplicate();
+        loc.set_gfid([0; 16]);
+        let found = call.frame.ask::<Lookup>(LookupArgs { loc, xdata: None });
+        match found {
+            Ok(found) if found.buf.gfid() != *self.snapshot.gfid().as_bytes() => {
+                return Err(NotDone::Surely(Errno::ESTALE));
+            }
+            Ok(found) if found.buf.nlink() > 1 => return Err(NotDone::Surely(Errno::EMLINK)),
+            Ok(_) => {}
+            Err(failure) => return Err(NotDone::Surely(failure.errno)),
+        }
+        let request = Request::Merge {
+            brick: brick.link.id(),
+            snapshot: self.snapshot.gfid(),
+            origin: self.origin.gfid(),
+            size: Bytes(self.size),
+        };
+        let Err(error) = brick.link.tell(&request) else {
+            return Ok(());
+        };
+        let told = || brick.told("merge", self.snapshot.gfid(), &error);
+        match self.was_done(brick) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(NotDone::Surely(told())),
+            Err(_) => Err(NotDone::Perhaps(told())),
+        }
+    }
+
+    /// As [`Merge::finish`], when nobody keeps the origin's bytes at rest on other replicas any more,
+    /// and heal may be comparing them.
+    fn finish_late(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
+        let node = brick.xl.node();
+        let stack = Stack::new(node, &Credentials::root());
+        let origin = Loc::by_gfid(&self.origin_inode, *self.origin.gfid().as_bytes());
+        let noted = health::note_change(&stack, node, &origin, Change::Bytes).and_then(|()| {
+            match place_of(&stack, &self.inode, self.snapshot.gfid()) {
+                Ok((parent, name)) => {
+                    let parent = Loc::by_gfid(&parent, parent.gfid());
+                    health::note_change(&stack, node, &parent, Change::Name(&name))
+                }
+                // The name is gone already, or cannot be found; `finish` tells them apart.
+                Err(_) => Ok(()),
+            }
+        });
+        noted.map_err(|errno| self.failed("note what it changes", errno))?;
+        self.finish(brick, held)
+    }
+
     /// Gives the origin's stub its size, and takes the snapshot's name away. The two LVs have
     /// changed places; a crash from here on is repaired by gluster-bdd when the brick starts.
     fn finish(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
         let was_ready = self.origin.is_ready();
+        self.give_size(brick, held)?;
+        let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(self.at);
+        remove_name(&stack, &self.inode, self.snapshot.gfid())
+            .map_err(|errno| self.failed("remove the snapshot's name", errno))?;
+        self.reopen(brick, was_ready);
+        Ok(())
+    }
+
+    /// Gives the origin's stub the size that the snapshot had.
+    fn give_size(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
         held.change(self.size);
-        let failed = |what: &str, errno: Errno| {
-            let (snapshot, origin) = (self.snapshot.gfid(), self.origin.gfid());
-            gf_error!("merge of <gfid:{snapshot}> into <gfid:{origin}>: cannot {what}: {errno}");
-            errno
-        };
         let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(self.at);
         let change = self.origin.changing();
         let resized = stack.ask::<Truncate>(TruncateArgs {
@@ -199,17 +380,36 @@ impl Merge {
         });
         match resized {
             Ok(reply) => change.told(reply.postbuf),
-            Err(failure) => return Err(failed("set the size of the origin", failure.errno)),
+            Err(failure) => {
+                return Err(self.failed("set the size of the origin", failure.errno));
+            }
         }
         brick.note_write(&self.origin_inode, &self.origin, Some(self.at));
-        unlink(&stack, &self.inode, self.snapshot.gfid())
-            .map_err(|errno| failed("remove the snapshot's name", errno))?;
+        Ok(())
+    }
+
+    /// It is not known what came of it, or it cannot be brought to its end now; the keeper tries.
+    fn leave_open(self, brick: &Brick, held: &Standstill<'_>) {
+        held.bar();
+        self.origin.merge_ends(false);
+        brick.merges().push(self);
+    }
+
+    /// The origin's I/O goes on with its new device.
+    fn reopen(&self, brick: &Brick, was_ready: bool) {
         self.origin.admit();
+        self.origin.merge_ends(true);
         if was_ready && let Err(error) = self.origin.device(&brick.link) {
             // The next I/O tries again.
             gf_warn!("image <gfid:{}> is not open: {error}", self.origin.gfid());
         }
-        Ok(())
+    }
+
+    /// Logs what has failed after the LVs have changed places.
+    fn failed(&self, what: &str, errno: Errno) -> Errno {
+        let (snapshot, origin) = (self.snapshot.gfid(), self.origin.gfid());
+        gf_error!("merge of <gfid:{snapshot}> into <gfid:{origin}>: cannot {what}: {errno}");
+        errno
     }
 
     /// Removes the LV that the origin had before.
@@ -222,8 +422,33 @@ impl Merge {
     }
 }
 
+/// What gluster-bdd would refuse later.
+fn must_be_thin_snapshot(brick: &Brick, snapshot: Gfid, origin: Gfid) -> Result<(), Errno> {
+    let info = |gfid| {
+        let request = Request::Info {
+            brick: brick.link.id(),
+            gfid,
+        };
+        match brick.link.ask(&request) {
+            Ok(Reply::Image(info)) => Ok(info),
+            Ok(_) => Err(Errno::EPROTO),
+            Err(error) => Err(brick.told("merge", snapshot, &error)),
+        }
+    };
+    let (new, old) = (info(snapshot)?, info(origin)?);
+    // One that heal has made knows of no origin; bd-client has asked the other replicas.
+    if new.origin_image.is_some_and(|other| other != origin) {
+        gf_warn!("<gfid:{snapshot}> is no snapshot of <gfid:{origin}> here: not merged");
+        return Err(Errno::EINVAL);
+    }
+    if [new.kind, old.kind] != [ImageKind::Thin; 2] {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok(())
+}
+
 /// Removes the name of a file that has one name; done if it has none.
-fn unlink(stack: &Stack, inode: &Inode<'_>, gfid: Gfid) -> Result<(), Errno> {
+fn remove_name(stack: &Stack, inode: &Inode<'_>, gfid: Gfid) -> Result<(), Errno> {
     let (parent, name) = match place_of(stack, inode, gfid) {
         Ok(place) => place,
         Err(errno) => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use glusterfs::fops::{Stat, StatArgs, Unlink, UnlinkArgs};
 use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
 
-use super::{attributes, healed, rename};
+use super::{attributes, healed, merge, rename};
 use crate::Brick;
 use crate::core::Image;
 
@@ -15,7 +15,15 @@ pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
     match brick.image_of(&call.frame, &inode) {
         Ok(Some(image)) => {
             let call = call.detach();
-            brick.on_control(move |brick| unlink_image(brick, call, &inode, &image));
+            match merge::begin(brick, &call.args, &image) {
+                Ok(None) => {
+                    brick.on_control(move |brick| unlink_image(brick, call, &inode, &image));
+                }
+                Ok(Some(merge)) => {
+                    brick.on_control(move |brick| merge::unlink(brick, call, &image, merge));
+                }
+                Err(errno) => call.fail(errno),
+            }
         }
         Ok(None) => call.pass(),
         Err(errno) => call.fail(errno),

@@ -24,8 +24,10 @@ enum Wish {
     /// Copy the image into the stub of that gfid; the bytes are those of the space of a
     /// copy-on-write snapshot.
     Copy(CopyHow, Gfid, Option<Bytes>),
-    /// Merge the image into its origin, which has that gfid.
-    Merge(Gfid),
+    /// Be ready to merge the image into its origin, which has that gfid.
+    PromiseMerge(Gfid),
+    /// That merge does not come.
+    CallOffMerge,
     /// The directory's policy changes.
     Policy,
 }
@@ -52,9 +54,12 @@ fn wish_of(brick: &Brick, dict: &Dict<'_>) -> Result<Wish, Errno> {
             return Ok(Wish::Copy(how, dest, space));
         }
     }
-    if let Some(text) = dict.get_str(xattr::MERGE) {
+    if let Some(text) = dict.get_str(xattr::PROMISE_MERGE) {
         let origin = text.parse().map_err(|error| invalid(&error))?;
-        return Ok(Wish::Merge(origin));
+        return Ok(Wish::PromiseMerge(origin));
+    }
+    if dict.contains(xattr::CALL_OFF_MERGE) {
+        return Ok(Wish::CallOffMerge);
     }
     if let Some(text) = dict.get_str(xattr::DIR) {
         let policy: DirPolicy = text.parse().map_err(|error| invalid(&error))?;
@@ -107,7 +112,7 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
     match wish {
         Wish::Keep => return pass_dressed(brick, call, &inode, |reply| share(&reply.xdata)),
         // It has the snapshot open, which is to go.
-        Wish::Merge(_) => return call.fail(Errno::EOPNOTSUPP),
+        Wish::PromiseMerge(_) | Wish::CallOffMerge => return call.fail(Errno::EOPNOTSUPP),
         Wish::Map(_) | Wish::Copy(..) | Wish::Policy => {}
     }
     let mut call = call.detach();
@@ -199,10 +204,11 @@ fn grant<F: Fop>(
             let source = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
             clone::copy(brick, frame, &source, inode, dest, how, space)
         }
-        Wish::Merge(origin) => {
+        Wish::PromiseMerge(origin) => {
             let snapshot = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
-            merge::merge(brick, frame, inode, &snapshot, origin)
+            merge::promise(brick, frame, inode, &snapshot, origin)
         }
+        Wish::CallOffMerge => merge::call_off(brick, frame, Gfid::from_bytes(inode.gfid())),
         Wish::Policy => {
             if inode.file_type() != glusterfs::FileType::Directory {
                 return Err(Errno::ENOTDIR);
@@ -215,7 +221,13 @@ fn grant<F: Fop>(
 /// What is left for posix to keep.
 fn rest_of(dict: &Dict<'_>) -> Dict<'static> {
     let rest = dict.duplicate();
-    for key in [xattr::IMAGE, xattr::CLONE, xattr::SNAPSHOT, xattr::MERGE] {
+    for key in [
+        xattr::IMAGE,
+        xattr::CLONE,
+        xattr::SNAPSHOT,
+        xattr::PROMISE_MERGE,
+        xattr::CALL_OFF_MERGE,
+    ] {
         rest.remove(key);
     }
     rest
@@ -236,6 +248,8 @@ enum Question {
     VolumeCaps,
     /// The space of the brick.
     Space,
+    /// The name of the top image directory.
+    Top,
     /// The release of this translator.
     Release,
 }
@@ -248,6 +262,7 @@ fn question(name: Option<&CStr>) -> Option<Question> {
         xattr::VOLUME_TYPE => Question::VolumeType,
         xattr::VOLUME_CAPS => Question::VolumeCaps,
         xattr::SPACE => Question::Space,
+        xattr::TOP => Question::Top,
         xattr::RELEASE => Question::Release,
         _ => return None,
     })
@@ -299,6 +314,10 @@ fn answer<F: Fop>(
     match question {
         Question::VolumeType => unwind(frame, Ok((xattr::VOLUME_TYPE, "1".to_owned()))),
         Question::VolumeCaps => unwind(frame, Ok((xattr::VOLUME_CAPS, caps(brick).to_string()))),
+        Question::Top => {
+            let top = brick.link.brick().top.clone();
+            unwind(frame, Ok((xattr::TOP, top)));
+        }
         Question::Release => {
             let release = env!("CARGO_PKG_VERSION").to_owned();
             unwind(frame, Ok((xattr::RELEASE, release)));

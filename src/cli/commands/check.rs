@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bd_proto::{FindingKind, Reply, Request};
 use clap::Args;
@@ -6,13 +6,17 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::health::{self, Finding};
+use crate::image::Place;
+use crate::replicas;
 use crate::server::{absolute, ask, out_of_turn};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The brick directory; without it, this host is checked: its pools, translators and LVM
-    dir: Option<PathBuf>,
+    /// A brick directory of this host, or a volume: all its bricks, on all hosts, are compared through
+    /// Gluster. Without either, this host is checked: its pools, translators and LVM
+    #[arg(value_name = "DIR|VOL")]
+    what: Option<PathBuf>,
     /// Mend what can be mended without a loss: settings of pools and images; of a brick, sizes,
     /// names, marks and handles
     #[arg(long)]
@@ -22,15 +26,30 @@ pub(super) struct Check {
 /// What a check found.
 #[derive(Debug, Serialize)]
 pub(super) struct Checked {
-    /// The brick directory; none for the host.
+    /// The brick directory; none for the host or a volume.
     pub(super) dir: Option<PathBuf>,
+    /// The volume.
+    pub(super) volume: Option<String>,
     pub(super) findings: Vec<Finding>,
 }
 
 impl Check {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let checked = match &self.dir {
-            Some(dir) => {
+        let volume = self.what.as_deref().and_then(volume_of);
+        let checked = match (volume, &self.what) {
+            (Some(volume), _) => {
+                if self.repair {
+                    return Err(CliError::Usage(
+                        "a volume is repaired by heal; --repair is for a host or a brick directory",
+                    ));
+                }
+                Checked {
+                    dir: None,
+                    findings: replicas::check(context, &volume)?,
+                    volume: Some(volume),
+                }
+            }
+            (None, Some(dir)) => {
                 let dir = absolute(dir)?;
                 let request = Request::Check {
                     dir: dir.clone(),
@@ -49,10 +68,12 @@ impl Check {
                 Checked {
                     findings: findings.collect(),
                     dir: Some(dir),
+                    volume: None,
                 }
             }
-            None => Checked {
+            (None, None) => Checked {
                 dir: None,
+                volume: None,
                 findings: health::host(context, self.repair)?,
             },
         };
@@ -72,6 +93,13 @@ impl Checked {
     }
 }
 
+/// The volume that is meant, unless it is a directory.
+fn volume_of(what: &Path) -> Option<String> {
+    let text = what.to_str().filter(|text| !text.contains('/'))?;
+    let is_volume = !what.is_dir() && text.parse::<Place>().is_ok();
+    is_volume.then(|| text.to_owned())
+}
+
 fn describe(checked: &Checked) -> String {
     let mut text = String::new();
     for finding in &checked.findings {
@@ -82,9 +110,10 @@ fn describe(checked: &Checked) -> String {
         };
         text.push_str(&format!("{start}{}\n", finding.message));
     }
-    let what = match &checked.dir {
-        Some(dir) => dir.display().to_string(),
-        None => "this host".to_owned(),
+    let what = match (&checked.dir, &checked.volume) {
+        (Some(dir), _) => dir.display().to_string(),
+        (None, Some(volume)) => format!("volume {volume}"),
+        (None, None) => "this host".to_owned(),
     };
     text.push_str(&match checked.wrong() {
         0 => format!("{what}: clean\n"),

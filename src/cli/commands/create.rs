@@ -82,14 +82,13 @@ impl Create {
             Amount::Bytes(size) if self.thick => (ImageKind::Thick, size),
             Amount::Bytes(size) => (ImageKind::Thin, size),
         };
-        let mark = ImageMark::Image {
-            kind,
-            size: Some(size),
-        };
-        let mark = mark.to_string();
+        // The size comes by itself: each brick would take one in the mark for that of its piece.
+        let mark = ImageMark::Image { kind, size: None }.to_string();
         session
             .files
             .setxattr(&scratch, xattr::IMAGE, mark.as_bytes())?;
+        making.step()?;
+        session.files.open(&scratch)?.truncate(size.0)?;
         making.step()?;
         session.files.rename(&scratch, path)?;
         making.made(path)

@@ -231,6 +231,7 @@ fn examples() -> Vec<(&'static str, Value)> {
             "Findings of a check",
             to_value(super::check::Checked {
                 dir: Some("/srv/gluster-bd/vg0/brick".into()),
+                volume: None,
                 findings: vec![crate::health::Finding {
                     kind: "too_small".into(),
                     message: "/srv/gluster-bd/vg0/brick/.glusterfs/07/07/07070707-0707-0707-0707-\

@@ -27,7 +27,7 @@ pub(crate) struct Finding {
 
 /// A finding with what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
+pub(crate) struct Found {
     kind: &'static str,
     /// The object and what is wrong with it.
     cause: String,
@@ -46,7 +46,7 @@ enum Cure {
 }
 
 impl Found {
-    fn new(kind: &'static str, cause: String, cure: impl Into<String>) -> Found {
+    pub(crate) fn new(kind: &'static str, cause: String, cure: impl Into<String>) -> Found {
         let cure = Cure::Admin(cure.into());
         Found { kind, cause, cure }
     }
@@ -70,7 +70,7 @@ impl Found {
     }
 
     /// Mends it if that is asked for and safe, and tells it.
-    fn settle(self, repair: bool) -> Finding {
+    pub(crate) fn settle(self, repair: bool) -> Finding {
         let mut repaired = false;
         let message = match &self.cure {
             Cure::None => self.cause,

@@ -13,7 +13,8 @@ pub(crate) struct ImageReport {
     pub(crate) known: Known,
 }
 
-/// What a brick answers about an image.
+/// What is known of an image: its size and space as Gluster tells them, and of the rest what one of
+/// its bricks answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Known {
     /// Bytes of the file.

@@ -145,13 +145,16 @@ impl Session {
         let Some(value) = self.attribute(path, xattr::INFO)? else {
             return Ok(None);
         };
-        let known: Known = serde_json::from_slice(&value).map_err(|error| {
+        let mut known: Known = serde_json::from_slice(&value).map_err(|error| {
             CliError::Failed(format!(
                 "cannot read what the brick says of {}:{path}: {error}; are client and server \
                  of one version?",
                 self.name
             ))
         })?;
+        // Its brick may hold a piece of the file, or have missed how it has changed.
+        known.size = Bytes(stat.size);
+        known.allocated = Bytes(stat.allocated);
         Ok(Some(ImageReport {
             volume: self.name.clone(),
             path: path.to_owned(),

@@ -36,6 +36,10 @@ impl Volfile {
 
     /// Puts our translator onto each posix translator whose directory is a brick of ours.
     pub(super) fn insert_brick(&mut self, info: &VolumeInfo, is_ours: impl Fn(&Path) -> bool) {
+        // An arbiter holds names only: an image of its own would be as large as that of the others.
+        if self.is_arbiter() {
+            return;
+        }
         let mut index = 0;
         while index < self.blocks.len() {
             let block = &self.blocks[index];
@@ -85,12 +89,15 @@ impl Volfile {
 
     /// The directories of the posix translators that lack ours.
     pub(super) fn plain_bricks(&self) -> impl Iterator<Item = &Path> {
-        // An arbiter holds names only, and no images.
-        let arbiter = self.blocks.iter().any(|block| block.kind == ARBITER);
+        let arbiter = self.is_arbiter();
         let posix = self.blocks.iter().filter(|block| block.kind == POSIX);
         posix
             .filter(move |block| !arbiter && !self.has_ours(&block.name))
             .filter_map(|block| block.option("directory").map(Path::new))
+    }
+
+    fn is_arbiter(&self) -> bool {
+        self.blocks.iter().any(|block| block.kind == ARBITER)
     }
 
     fn has_ours(&self, posix: &str) -> bool {

@@ -31,7 +31,7 @@ impl Brick {
         self.must_be_snapshot(snapshot, origin, size)?;
         self.intents.put(snapshot, intent)?;
         failpoint::reach("merge.intended");
-        match self.engine.merge(snapshot) {
+        match self.engine.merge(snapshot, origin) {
             Ok(volume) => {
                 failpoint::reach("merge.swapped");
                 Ok(image(origin, volume))
@@ -60,11 +60,12 @@ impl Brick {
             Err(Fault::new(FaultKind::Invalid, message))
         };
         let volume = self.volume(snapshot)?;
-        if volume.origin_image != Some(origin) {
-            return invalid(match volume.origin_image {
-                Some(other) => format!("it is a snapshot of {other}"),
-                None => "it is no snapshot, or its origin is gone".into(),
-            });
+        if snapshot == origin {
+            return invalid("it is the image itself".into());
+        }
+        // One that heal has made knows of no origin; the client has asked the other replicas.
+        if let Some(other) = volume.origin_image.filter(|other| *other != origin) {
+            return invalid(format!("it is a snapshot of {other}"));
         }
         if volume.size < size {
             let has = volume.size;

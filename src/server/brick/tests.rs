@@ -279,7 +279,6 @@ fn merges_are_checked_and_settled() {
     });
     let size = Bytes(12_345);
     for (from, into, size, kind) in [
-        (origin, other, size, FaultKind::Invalid),
         (snapshot, snapshot, size, FaultKind::Invalid),
         (snapshot, other, size, FaultKind::Invalid),
         (snapshot, origin, Bytes(5 << 20), FaultKind::Invalid),

@@ -17,14 +17,18 @@ use crate::failpoint;
 
 impl FileEngine {
     /// The caller holds `naming`.
-    pub(super) fn merge_snapshot(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+    pub(super) fn merge_snapshot(
+        &self,
+        snapshot: Gfid,
+        origin: Gfid,
+    ) -> Result<Volume, EngineError> {
         let new = self.known(snapshot)?;
         let what = || format!("cannot merge {}/{} into its origin", self.store, new.name);
-        let origin = new.origin_image.ok_or_else(|| {
-            let message = format!("{}: it is no snapshot, or its origin is gone", what());
-            EngineError::new(FaultKind::Invalid, message)
-        })?;
         let old = self.known(origin)?;
+        if snapshot == origin || new.origin_image.is_some_and(|other| other != origin) {
+            let message = format!("{}: it is no snapshot of image {origin}", what());
+            return Err(EngineError::new(FaultKind::Invalid, message));
+        }
         let file = self.store.open_file(&new.name)?;
         if let Err(errno) = set_merged(&file, Some(origin)).and_then(|()| fsync(&file)) {
             // Undone, as far as that goes; nobody has been told of it.

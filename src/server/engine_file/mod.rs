@@ -212,9 +212,9 @@ impl Engine for FileEngine {
         self.copy_image(source, dest, name, None)
     }
 
-    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<Volume, EngineError> {
         let _naming = self.naming.lock();
-        self.merge_snapshot(snapshot)
+        self.merge_snapshot(snapshot, origin)
     }
 
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {

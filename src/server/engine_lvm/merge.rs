@@ -15,22 +15,23 @@ use crate::engine::{EngineError, Volume};
 use crate::failpoint;
 
 impl LvmEngine {
-    pub(super) fn merge_snapshot(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
+    pub(super) fn merge_snapshot(
+        &self,
+        snapshot: Gfid,
+        origin: Gfid,
+    ) -> Result<Volume, EngineError> {
         let what = format!("merge image {snapshot} into its origin");
-        let origin = {
-            let lv = self.image_in_step(&self.turn(), &what, snapshot)?;
-            complete(&what, &lv)?;
-            self.origin_of(&what, &lv)?
-        };
         let _hold = self.busy.hold(&[snapshot, origin]);
         let turn = self.turn();
         let new = self.image_in_step(&turn, &what, snapshot)?;
         let old = self.image_in_step(&turn, &what, origin)?;
         complete(&what, &new)?;
         complete(&what, &old)?;
-        if self.origin_of(&what, &new)? != origin {
-            let message = format!("cannot {what}: its origin has changed");
-            return Err(EngineError::new(FaultKind::Busy, message));
+        let known = self.model().origin_image(&new);
+        if snapshot == origin || known.is_some_and(|other| other != origin) {
+            let lv = self.path(&new.name);
+            let message = format!("cannot {what}: {lv} is no snapshot of image {origin}");
+            return Err(EngineError::new(FaultKind::Invalid, message));
         }
         if !new.is_thin() || !old.is_thin() {
             return Err(self.cow(&what, &new));
@@ -169,18 +170,6 @@ impl LvmEngine {
         if let Err(error) = self.refresh(turn) {
             tracing::warn!(%error, "cannot read the names after a merge");
         }
-    }
-
-    fn origin_of(&self, what: &str, lv: &LvReport) -> Result<Gfid, EngineError> {
-        self.model().origin_image(lv).ok_or_else(|| {
-            EngineError::new(
-                FaultKind::Invalid,
-                format!(
-                    "cannot {what}: {} is no snapshot, or its origin is gone",
-                    self.path(&lv.name)
-                ),
-            )
-        })
     }
 
     fn cow(&self, what: &str, lv: &LvReport) -> EngineError {

@@ -322,8 +322,8 @@ impl Engine for LvmEngine {
         self.make_clone(source, dest, name)
     }
 
-    fn merge(&self, snapshot: Gfid) -> Result<Volume, EngineError> {
-        self.merge_snapshot(snapshot)
+    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<Volume, EngineError> {
+        self.merge_snapshot(snapshot, origin)
     }
 
     fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {

@@ -4,6 +4,7 @@ mod allocated;
 mod device;
 mod failure;
 mod hydrate;
+mod merging;
 mod migration;
 mod read;
 mod size;
@@ -22,6 +23,7 @@ use parking_lot::RwLock as Gate;
 
 use self::allocated::Allocated;
 use self::device::Slot;
+use self::merging::Merging;
 use super::errno::Errno;
 use super::mapping::Mapping;
 use super::remembered::Remembered;
@@ -79,6 +81,7 @@ pub(crate) struct Image {
     /// Its device must not be opened: a merge may have given its LV to another image. Changed with
     /// `device` held.
     barred: AtomicBool,
+    merging: Merging,
 }
 
 /// Sets the stub's size; fails as the file system below does.
@@ -110,6 +113,7 @@ impl Image {
             gone: AtomicBool::new(false),
             untrimmed: AtomicBool::new(false),
             barred: AtomicBool::new(false),
+            merging: Merging::default(),
         }
     }
 

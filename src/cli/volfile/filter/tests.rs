@@ -128,6 +128,9 @@ fn a_brick_without_configuration_stays_plain() {
     let text = text.replace("type features/trash", "type features/arbiter");
     fs::write(&path, text).unwrap();
     assert_eq!(idle(&path), []);
+    bed.configure_brick();
+    assert!(!filter(&path).unwrap());
+    let bed = Bed::new();
     let path = bed.put("brick.vol", "one.host1.bricks-1.vol");
     bed.switch("user.bd=off");
     assert_eq!(idle(&path), []);

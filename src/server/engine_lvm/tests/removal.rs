@@ -107,7 +107,7 @@ fn a_merge_is_whole_whatever_fails() {
             .map(|_| None)
             .chain([Some(LvmErrorKind::Failed)]);
         bench.lvm.state().failures = failures.collect();
-        let merged = bench.engine.merge(snapshot);
+        let merged = bench.engine.merge(snapshot, a);
         bench.lvm.state().failures.clear();
         let engine = open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
         for engine in [&bench.engine, &engine] {

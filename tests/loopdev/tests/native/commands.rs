@@ -116,6 +116,10 @@ fn a_brick_that_nobody_configured() {
             volume.start()?;
             let found = cmd("gluster-bd", &["check"])?;
             ensure!(found.code == 1 && found.stdout.contains(&cure), "{found}");
+            // So does a check of the volume, from any host.
+            let found = cmd("gluster-bd", &["check", volume.name()])?;
+            let said = format!("{name} of volume {} serves no images", volume.name());
+            ensure!(found.code == 1 && found.stdout.contains(&said), "{found}");
             // After the cure nothing is found, and a release is asked for of the brick.
             let _server = rig.bdd()?;
             let store = store.display().to_string();
@@ -125,6 +129,7 @@ fn a_brick_that_nobody_configured() {
             cmd("gluster-bd", &words)?.ok()?;
             volume.stop()?;
             volume.start()?;
+            cmd("gluster-bd", &["check", volume.name()])?.ok()?;
             let found = cmd("gluster-bd", &["check"])?;
             ensure!(
                 !found.stdout.contains(&cure) && !found.stdout.contains("release"),

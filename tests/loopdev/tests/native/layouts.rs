@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Daemon, Output, Place, Rig, Volume, cmd, gluster_bd, run, wait_for};
+use loopdev::{Daemon, Output, Place, Rig, Volume, cmd, gluster_bd, run, sh, wait_for};
 
 use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
@@ -29,16 +29,26 @@ impl Bricks {
     }
 
     /// What the bricks hold of an image, in the order of the bricks that have it.
-    pub(super) fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
-        let files = self.stores.iter().map(|store| store.join(name));
-        files
-            .filter(|file| file.exists())
-            .map(|file| fs::read(&file).with_context(|| format!("cannot read {}", file.display())))
-            .collect()
+    pub(crate) fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+        let mut held = Vec::new();
+        let asked = ["--only-values", "-n", "glusterfs.gfid.string"];
+        let path = self.at(name).display().to_string();
+        let told = cmd("getfattr", &[&asked[..], &[path.as_str()]].concat())?;
+        for store in &self.stores {
+            let file = match told.code {
+                // After a crash an LV may bear another name than its file.
+                0 => file_of(store, told.stdout.trim())?,
+                _ => Some(store.join(name)).filter(|file| file.exists()),
+            };
+            if let Some(file) = file {
+                held.push(fs::read(&file).with_context(|| format!("{}", file.display()))?);
+            }
+        }
+        Ok(held)
     }
 
     /// How many images the bricks hold together.
-    fn count(&self) -> Result<usize> {
+    pub(crate) fn count(&self) -> Result<usize> {
         let mut count = 0;
         for store in &self.stores {
             for entry in fs::read_dir(store)? {
@@ -50,13 +60,14 @@ impl Bricks {
     }
 
     /// Asks for a merge of a snapshot into its origin.
-    fn merge(&self, name: &str) -> Result<Output> {
+    pub(crate) fn merge(&self, name: &str) -> Result<Output> {
         let snapshot = self.at(name).display().to_string();
         cmd("setfattr", &["-n", "merge", "-v", "1", &snapshot])
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        for brick in self.volume.bricks() {
+        let ours = |brick: &&PathBuf| brick.join(".glusterfs/gluster-bd").exists();
+        for brick in self.volume.bricks().iter().filter(ours) {
             gluster_bd(&["check", &brick.display().to_string()])?.ok()?;
         }
         Ok(())
@@ -80,6 +91,21 @@ impl Bricks {
         })
         .with_context(|| info.take())
     }
+}
+
+/// The file of a store that belongs to an image.
+fn file_of(store: &Path, gfid: &str) -> Result<Option<PathBuf>> {
+    let line = "getfattr --absolute-names -n user.gluster_bd.gfid";
+    let told = sh(&format!("{line} {}/* 2>/dev/null || true", store.display()))?.stdout;
+    let mut file = None;
+    for line in told.lines() {
+        match line.strip_prefix("# file: ") {
+            Some(path) => file = Some(PathBuf::from(path)),
+            None if line.contains(gfid) => return Ok(file),
+            None => {}
+        }
+    }
+    Ok(None)
 }
 
 pub(crate) fn on(
@@ -111,11 +137,15 @@ pub(super) fn on_disks(
             dirs.push(names.join("b"));
             stores.push(images.join(TOP));
         }
-        let server = RefCell::new(rig.bdd()?);
+        let server = rig.bdd()?;
         let _glusterd = rig.glusterd()?;
-        for (dir, store) in dirs.iter().zip(&stores) {
+        for (number, (dir, store)) in dirs.iter().zip(&stores).enumerate() {
             fs::create_dir(dir)?;
             fs::create_dir(store)?;
+            // An arbiter is a plain directory.
+            if words.contains(&"arbiter") && number == 2 {
+                continue;
+            }
             let (dir, store) = (dir.display().to_string(), store.display().to_string());
             let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
             gluster_bd(&args)?.ok()?;
@@ -128,7 +158,7 @@ pub(super) fn on_disks(
             volume,
             mount,
             stores,
-            server,
+            server: RefCell::new(server),
         };
         body(rig, &bricks)?;
         xdata_is_known()?;
@@ -262,7 +292,7 @@ fn copies_under_load(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
 }
 
 /// Every brick of a replicated volume holds the same bytes of each image.
-fn replicas_agree(bricks: &Bricks, replicas: usize) -> Result<()> {
+pub(crate) fn replicas_agree(bricks: &Bricks, replicas: usize) -> Result<()> {
     for entry in fs::read_dir(bricks.mount.join(TOP))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let held = bricks.held(&name)?;
@@ -438,6 +468,90 @@ fn merges_need_all(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     expect_head(&bricks.at("m0"), 300_000, 300_000, &[(0, &first)])
 }
 
+/// An arbiter on a plain directory has the names and what AFR notes: with one of the others away all
+/// goes on, and what that one missed is never read from it.
+fn one_beside_the_arbiter(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    gluster_bd(&["check", bricks.volume.name()])?.ok()?;
+    let arbiter = bricks.volume.bricks()[2].join(TOP);
+    ensure!(arbiter.is_dir(), "no {}", arbiter.display());
+    let (first, late) = (pattern(1, 100_000), pattern(2, 100_000));
+    fs::write(bricks.at("p"), &first)?;
+    bricks.healed(rig)?;
+    rig.kill9(bricks.volume.brick_pids()?[0])?;
+    put(&bricks.at("p"), 0, &late)?;
+    sh_in(
+        &bricks.mount.join(TOP),
+        "ln p p-b; ln -s p p-s; cp p p-n; truncate -s 50000 p-b",
+    )?;
+    bricks.volume.start()?;
+    bricks.healed(rig)?;
+    rig.kill9(bricks.volume.brick_pids()?[1])?;
+    let other = rig.mount(&bricks.volume, &[])?;
+    for (name, len) in [
+        ("p", 100_000),
+        ("p-b", 50_000),
+        ("p-s", 100_000),
+        ("p-n", 100_000),
+    ] {
+        let bytes = fs::read(other.join(TOP).join(name))?;
+        ensure!(bytes == late[..len], "{name} is not what was written");
+        ensure!(fs::metadata(arbiter.join(name))?.len() == 0, "{name}");
+    }
+    sh_in(&other.join(TOP), "ln p p-c; cmp p p-c; rm p-c")?;
+    rig.unmount(&other)?;
+    bricks.volume.start()?;
+    bricks.healed(rig)
+}
+
+/// Commands tell the size of the file, where each brick has a piece of it.
+fn commands_see_the_file(bricks: &Bricks) -> Result<()> {
+    fs::write(bricks.at("checked"), pattern(3, 100_000))?;
+    gluster_bd(&["check", bricks.volume.name()])?.ok()?;
+    fs::remove_file(bricks.at("checked"))?;
+    let image = |name: &str| format!("{}:{name}", bricks.volume.name());
+    let bd = |words: &[&str]| gluster_bd(words)?.ok();
+    bd(&["create", &image("q"), "8M"])?;
+    bd(&["resize", &image("q"), "-1M", "--force"])?;
+    // The mount may remember for a second what it was.
+    let is = |size| wait_for("the size", || Ok(size_of(&bricks.at("q"))? == size));
+    is(7 * MIB)?;
+    bd(&["resize", &image("q"), "+2M"])?;
+    is(9 * MIB)?;
+    put(&bricks.at("q"), 0, &pattern(1, 3 << 20))?;
+    for words in [
+        ["info", &image("q")],
+        ["list", bricks.volume.name()],
+        ["tree", bricks.volume.name()],
+    ] {
+        let told = bd(&["--json", words[0], words[1]])?.stdout;
+        let told: serde_json::Value = serde_json::from_str(&told)?;
+        let image = match words[0] {
+            "info" => &told,
+            _ => &told["images"][0],
+        };
+        ensure!(image["size"] == 9 * MIB, "{words:?}: {told}");
+        let allocated = image["allocated"].as_u64().unwrap_or(0);
+        ensure!((3 * MIB..6 * MIB).contains(&allocated), "{words:?}: {told}");
+    }
+    bd(&["create", &image("t"), "6M", "--thick"])?;
+    ensure!(size_of(&bricks.at("t"))? == 6 * MIB);
+    // As much as the smallest brick can give, for each piece of two.
+    let mut free = u64::MAX;
+    for store in &bricks.stores {
+        let told = cmd(
+            "df",
+            &["--output=avail", "-B1", &store.display().to_string()],
+        )?
+        .ok()?;
+        let told = told.stdout.lines().nth(1).context("df tells nothing")?;
+        free = free.min(told.trim().parse()?);
+    }
+    bd(&["create", &image("f"), "10%FREE", "--thick"])?;
+    let size = size_of(&bricks.at("f"))?;
+    ensure!((free / 6..free / 5 + 1).contains(&size), "{size} of {free}");
+    Ok(())
+}
+
 /// Parts of a volume that cannot merge alike refuse it.
 fn merges_are_refused(bricks: &Bricks) -> Result<()> {
     fs::write(bricks.at("m"), pattern(7, 300_000))?;
@@ -449,9 +563,70 @@ fn merges_are_refused(bricks: &Bricks) -> Result<()> {
     expect_at(&bricks.at("m-s"), 0, &pattern(7, 300_000))
 }
 
+/// What `gluster-bd check VOL` finds: the kinds, and the text.
+pub(crate) fn findings(bricks: &Bricks) -> Result<(Vec<String>, String)> {
+    let volume = bricks.volume.name();
+    let told = gluster_bd(&["check", volume, "--json"])?.stdout;
+    let told: serde_json::Value = serde_json::from_str(&told)?;
+    let list = told["findings"].as_array().context("no findings")?;
+    let text = |finding: &serde_json::Value, key: &str| finding[key].to_string().replace('"', "");
+    let kinds = list.iter().map(|finding| text(finding, "kind")).collect();
+    let all: Vec<String> = list
+        .iter()
+        .map(|finding| text(finding, "message"))
+        .collect();
+    Ok((kinds, all.join("\n")))
+}
+
+/// A check of the volume sees what one brick alone has, whichever it is.
+fn check_sees_each_brick(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    let volume = bricks.volume.name();
+    for name in ["same", "short", "lost", "behind"] {
+        fs::write(bricks.at(name), pattern(3, 100_000))?;
+    }
+    sh_in(&bricks.mount.join(TOP), "mkdir d; ln same d/copy")?;
+    bricks.healed(rig)?;
+    gluster_bd(&["check", volume])?.ok()?;
+    for number in [0, 2] {
+        // Without AFR above it, a brick does what only it is told.
+        let one = rig.mount_brick(&bricks.volume, number)?.join(TOP);
+        sh_in(
+            &one,
+            "truncate -s 50000 short; mv lost /tmp/lost; cp short extra",
+        )?;
+        let (mut kinds, text) = findings(bricks)?;
+        kinds.sort();
+        ensure!(kinds == ["missing", "missing", "size"], "{text}");
+        let brick = bricks.volume.bricks()[number].display().to_string();
+        ensure!(text.matches(&brick).count() == 3, "{brick}: {text}");
+        sh_in(&one, "rm extra; truncate -s 100000 short")?;
+        rig.unmount(one.parent().context("no mount")?)?;
+        // The cure that it names.
+        wait_for("all to agree again", || {
+            rig.gluster(&["volume", "heal", volume, "full"])?;
+            bricks.healed(rig)?;
+            Ok(findings(bricks)?.0.is_empty())
+        })
+        .with_context(|| format!("{:?}", findings(bricks)))?;
+    }
+    rig.kill9(bricks.volume.brick_pids()?[1])?;
+    put(&bricks.at("behind"), 0, b"later")?;
+    wait_for("the notes on what is missed", || {
+        let (mut kinds, text) = findings(bricks)?;
+        kinds.sort();
+        Ok(kinds == ["brick_away", "to_heal"] && text.contains("behind"))
+    })?;
+    bricks.volume.start()?;
+    bricks.healed(rig)?;
+    gluster_bd(&["check", volume])?.ok()?;
+    sh_in(&bricks.mount.join(TOP), "rm -r ./*")?;
+    wait_for("the stores to be empty", || Ok(bricks.count()? == 0))
+}
+
 #[test]
 fn replicated() {
     on("replicated", &["replica", "3"], 3, |rig, bricks| {
+        check_sees_each_brick(rig, bricks)?;
         life(rig, bricks)?;
         copies_under_load(rig, bricks)?;
         replicas_agree(bricks, 3)?;
@@ -474,6 +649,7 @@ fn with_an_arbiter() {
         &["replica", "3", "arbiter", "1"],
         3,
         |rig, bricks| {
+            one_beside_the_arbiter(rig, bricks)?;
             life(rig, bricks)?;
             copies_under_load(rig, bricks)?;
             merges(bricks)?;
@@ -489,6 +665,7 @@ fn dispersed() {
         &["disperse", "3", "redundancy", "1"],
         3,
         |rig, bricks| {
+            commands_see_the_file(bricks)?;
             life(rig, bricks)?;
             copies_under_load(rig, bricks)?;
             merges_are_refused(bricks)?;

@@ -21,6 +21,7 @@ mod plain;
 mod programs;
 mod quota;
 mod rebalance;
+mod replica_merges;
 mod rig;
 mod room;
 #[path = "../commands/typed.rs"]

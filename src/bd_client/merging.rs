@@ -1,0 +1,211 @@
+use std::ffi::CStr;
+use std::time::{Duration, Instant};
+
+use bd_model::{Gfid, xattr};
+use glusterfs::fops::{
+    Getxattr, GetxattrArgs, Lookup, LookupArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
+};
+use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Node, Stack, gf_error, gf_warn};
+
+use crate::replicas::{NOTES, Replicas};
+use crate::walk::Found;
+
+/// `GF_CLIENT_PID_NO_ROOT_SQUASH`: one of Gluster's own, so that no translator that keeps what
+/// people remove (trash) makes something else of the removal.
+const OWN: i32 = -4;
+/// How long all bricks may take to promise a merge. They keep the snapshot closed for longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The merge of a snapshot into its origin on all replicas: all of them do it, or none does.
+///
+/// Each replica promises it first, and keeps the snapshot closed from then on. Then the snapshot's
+/// name is removed, with a word along that makes the removal the merge. What a replica misses is
+/// noted as AFR notes it: of the name by AFR, which removes it, and of the origin's bytes here.
+/// While it goes on, each replica has a note that the origin is being changed; if this process
+/// ends, heal finds it and makes the replicas equal.
+///
+/// The caller holds AFR's lock over the origin's bytes.
+pub(crate) struct Merging<'a> {
+    /// This translator.
+    pub(crate) node: Node,
+    /// Fops in root's name.
+    pub(crate) stack: &'a Stack,
+    /// Where the two are.
+    pub(crate) replicas: &'a Replicas,
+    /// The image that gets other bytes.
+    pub(crate) origin: &'a Found,
+    /// The image that goes.
+    pub(crate) snapshot: &'a Found,
+    /// The directory of the snapshot's name.
+    pub(crate) parent: &'a Inode<'a>,
+    /// The snapshot's only name.
+    pub(crate) name: &'a CStr,
+}
+
+/// What became of the merge on one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It was done: the snapshot is gone.
+    Done,
+    /// It was not done, and is not done later.
+    NotDone,
+    /// The replica does not know, or does not answer.
+    Unknown,
+}
+
+impl Merging<'_> {
+    pub(crate) fn run(&self) -> Result<(), Errno> {
+        let begun = Instant::now();
+        let promised = self.all_promise().and_then(|()| {
+            for node in self.replicas.with_bytes() {
+                for file in [self.snapshot, self.origin] {
+                    self.must_be_whole(*node, file)?;
+                }
+            }
+            if begun.elapsed() > PATIENCE {
+                gf_warn!("{:?}: its bricks answer too slowly", self.snapshot.inode);
+                return Err(Errno::EBUSY);
+            }
+            self.replicas.begin(self.stack, self.origin)
+        });
+        if let Err(errno) = promised {
+            self.call_off_all();
+            return Err(errno);
+        }
+        let removed = self.remove();
+        self.conclude(removed)
+    }
+
+    fn all_promise(&self) -> Result<(), Errno> {
+        let origin = Gfid::from_bytes(self.origin.iatt.gfid()).to_string();
+        for node in self.replicas.with_bytes() {
+            self.tell(*node, xattr::PROMISE_MERGE, &origin)
+                .inspect_err(|errno| {
+                    gf_warn!(
+                        "{node:?} cannot merge {:?} into {origin}: {errno}; not merged",
+                        self.snapshot.inode
+                    );
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no replica misses writes to one of the two, as far as this one knows: what is
+    /// missed of the snapshot would be lost, and heal may be at work on the origin.
+    fn must_be_whole(&self, node: Node, file: &Found) -> Result<(), Errno> {
+        let asked = self.stack.ask_node::<Getxattr>(
+            node,
+            GetxattrArgs {
+                loc: Loc::by_gfid(&file.inode.fresh(), file.iatt.gfid()),
+                name: None,
+                xdata: None,
+            },
+        )?;
+        let noted = |(name, value): (String, Vec<u8>)| {
+            // The first number is that of data.
+            name.starts_with(NOTES) && value.iter().take(4).any(|byte| *byte != 0)
+        };
+        if asked.dict.iter().flat_map(Dict::entries).any(noted) {
+            gf_warn!("{:?} is to be healed first: not merged", file.inode);
+            return Err(Errno::EBUSY);
+        }
+        Ok(())
+    }
+
+    /// Removes the snapshot's name through all translators below, which merges it.
+    fn remove(&self) -> Result<(), Errno> {
+        let xdata = Dict::new();
+        let origin = Gfid::from_bytes(self.origin.iatt.gfid());
+        xdata.set_str(xattr::MERGE, &origin.to_string())?;
+        let who = Credentials {
+            pid: OWN,
+            ..Credentials::root()
+        };
+        let stack = Stack::new(self.node, &who);
+        stack.ask::<Unlink>(UnlinkArgs {
+            loc: Loc::by_name(self.parent, self.name, &self.snapshot.inode),
+            xflags: 0,
+            xdata: Some(xdata),
+        })?;
+        Ok(())
+    }
+
+    /// Looks at what each replica has done, and notes what it has missed.
+    fn conclude(&self, removed: Result<(), Errno>) -> Result<(), Errno> {
+        let nodes = self.replicas.nodes();
+        let outcomes: Vec<Outcome> = nodes.iter().map(|node| self.outcome(*node)).collect();
+        let with_bytes = self.replicas.with_bytes().len();
+        let is_done = outcomes[..with_bytes].contains(&Outcome::Done);
+        let is_known = !outcomes.contains(&Outcome::Unknown);
+        if !is_done {
+            // Where one may still do it, the notes stay, so that heal looks at all of them.
+            if is_known {
+                for node in nodes {
+                    self.replicas.end(self.stack, *node, self.origin, &[]);
+                }
+            }
+            return removed.and(Err(Errno::EIO));
+        }
+        let missed: Vec<usize> = (0..nodes.len())
+            .filter(|number| outcomes[*number] != Outcome::Done)
+            .collect();
+        for (node, outcome) in nodes.iter().zip(&outcomes) {
+            if *outcome == Outcome::Done {
+                self.replicas.end(self.stack, *node, self.origin, &missed);
+            } else {
+                gf_error!(
+                    "{node:?} has not merged {:?}, which the others have; it gets the bytes by heal",
+                    self.snapshot.inode
+                );
+            }
+        }
+        match missed.is_empty() {
+            true => Ok(()),
+            false => removed,
+        }
+    }
+
+    fn outcome(&self, node: Node) -> Outcome {
+        let look = LookupArgs {
+            loc: self.loc_of_snapshot(),
+            xdata: None,
+        };
+        match self.stack.ask_node::<Lookup>(node, look) {
+            Ok(_) if !self.replicas.with_bytes().contains(&node) => Outcome::NotDone,
+            Ok(_) => match self.tell(node, xattr::CALL_OFF_MERGE, "1") {
+                Ok(()) => Outcome::NotDone,
+                Err(_) => Outcome::Unknown,
+            },
+            Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => Outcome::Done,
+            Err(_) => Outcome::Unknown,
+        }
+    }
+
+    /// Lets all replicas open the snapshot again. Those that cannot be told do so after a while.
+    fn call_off_all(&self) {
+        for node in self.replicas.with_bytes() {
+            if let Err(errno) = self.tell(*node, xattr::CALL_OFF_MERGE, "1") {
+                gf_warn!("{node:?} keeps the snapshot closed for a while: {errno}");
+            }
+        }
+    }
+
+    fn tell(&self, node: Node, key: &str, value: &str) -> Result<(), Errno> {
+        let dict = Dict::new();
+        dict.set_str(key, value)?;
+        self.stack.ask_node::<Setxattr>(
+            node,
+            SetxattrArgs {
+                loc: self.loc_of_snapshot(),
+                dict,
+                flags: 0,
+                xdata: None,
+            },
+        )?;
+        Ok(())
+    }
+
+    fn loc_of_snapshot(&self) -> Loc<'static> {
+        Loc::by_gfid(&self.snapshot.inode.fresh(), self.snapshot.iatt.gfid())
+    }
+}

@@ -1,0 +1,74 @@
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::{Image, lock};
+
+/// Whether a merge gives the image other bytes just now.
+#[derive(Debug, Default)]
+pub(super) struct Merging {
+    state: Mutex<State>,
+    over: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    None,
+    UnderWay,
+    /// Only gluster-bdd knows whether it was done.
+    Unknown,
+}
+
+impl Image {
+    /// A merge into this image begins.
+    pub(crate) fn merge_begins(&self) {
+        *lock(&self.merging.state) = State::UnderWay;
+    }
+
+    /// The merge is over, done or not; unless it `is_known`, that comes later.
+    pub(crate) fn merge_ends(&self, is_known: bool) {
+        *lock(&self.merging.state) = match is_known {
+            true => State::None,
+            false => State::Unknown,
+        };
+        self.merging.over.notify_all();
+    }
+
+    /// Whether a merge may be about to give the image other bytes.
+    pub(crate) fn is_merging(&self) -> bool {
+        *lock(&self.merging.state) != State::None
+    }
+
+    /// Waits until a merge that is under way is over; says whether its end is known.
+    ///
+    /// Only for threads that may wait.
+    pub(crate) fn await_merge(&self) -> bool {
+        let merging = &self.merging;
+        let ended = merging
+            .over
+            .wait_while(lock(&merging.state), |state| *state == State::UnderWay)
+            .unwrap_or_else(PoisonError::into_inner);
+        *ended == State::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bd_model::{Gfid, ImageKind};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_learns_whether_the_end_is_known() {
+        let image = Image::new(Gfid::random(), ImageKind::Thin, 1);
+        assert!(image.await_merge());
+        for is_known in [false, true] {
+            image.merge_begins();
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| image.await_merge());
+                image.merge_ends(is_known);
+                assert_eq!(waits.join().unwrap(), is_known);
+            });
+            assert_eq!(image.is_merging(), !is_known);
+        }
+    }
+}

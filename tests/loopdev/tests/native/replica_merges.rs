@@ -1,0 +1,158 @@
+//! Merges on replicas: all of them merge, or none does, whatever dies in the middle.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use loopdev::{Rig, wait_for};
+
+use crate::images::tools::{expect_at, expect_head, pattern, put, sh_in, size_of};
+use crate::layouts::{Bricks, TOP, on, replicas_agree};
+
+const OLD: usize = 400_000;
+const NEW: usize = 300_000;
+
+/// An image `m` with new bytes, and a snapshot of its old ones.
+fn fill(bricks: &Bricks) -> Result<()> {
+    fs::write(bricks.at("m"), pattern(1, NEW))?;
+    sh_in(&bricks.mount.join(TOP), "ln -s m m-s")?;
+    fs::write(bricks.at("m"), pattern(2, OLD))?;
+    Ok(())
+}
+
+fn is_old(bricks: &Bricks) -> Result<()> {
+    let size = u64::try_from(OLD)?;
+    expect_head(&bricks.at("m"), size, size, &[(0, &pattern(2, OLD))])?;
+    expect_at(&bricks.at("m-s"), 0, &pattern(1, NEW))
+}
+
+fn is_merged(bricks: &Bricks) -> Result<()> {
+    let size = u64::try_from(NEW)?;
+    expect_head(&bricks.at("m"), size, size, &[(0, &pattern(1, NEW))])
+}
+
+/// Somebody has the snapshot open on one brick only.
+fn open_on_one(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    fill(bricks)?;
+    let one = rig.mount_brick(&bricks.volume, 2)?;
+    let held = fs::File::open(one.join(TOP).join("m-s"))?;
+    let mut byte = [0];
+    held.read_exact_at(&mut byte, 0)?;
+    let output = bricks.merge("m-s")?;
+    ensure!(output.stderr.contains("busy"), "{output}");
+    is_old(bricks)?;
+    replicas_agree(bricks, 3)?;
+    drop(held);
+    rig.unmount(&one)?;
+    // The others have been told that nothing comes.
+    put(&bricks.at("m-s"), 0, &pattern(1, NEW))?;
+    wait_for("the last close", || Ok(bricks.merge("m-s")?.code == 0))?;
+    is_merged(bricks)?;
+    ensure!(!bricks.at("m-s").exists(), "the snapshot is listed");
+    replicas_agree(bricks, 3)?;
+    bricks.healed(rig)
+}
+
+/// A brick was away when the snapshot was made: heal has made it there.
+fn of_a_healed_snapshot(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    for away in [0, 2] {
+        fs::write(bricks.at("m"), pattern(1, NEW))?;
+        rig.kill9(bricks.volume.brick_pids()?[away])?;
+        fill(bricks)?;
+        bricks.volume.start()?;
+        bricks.healed(rig)?;
+        wait_for("all bricks to be back", || {
+            Ok(bricks.merge("m-s")?.code == 0)
+        })?;
+        is_merged(bricks)?;
+        replicas_agree(bricks, 3)?;
+        bricks.check()?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Brick(usize),
+    Client,
+    Server,
+}
+
+/// Somebody dies while the first brick that merges is at `point`.
+fn cut_off(rig: &mut Rig, bricks: &Bricks, point: &str, victim: Victim) -> Result<()> {
+    fill(bricks)?;
+    bricks.server.borrow().stop()?;
+    let stops = format!("GLUSTER_BDD_FAILPOINT={point}:stop");
+    let words = [stops.as_str(), "gluster-bdd"];
+    let server = rig.daemon("gluster-bdd-stopping", "env", &words, "gluster-bdd: ready")?;
+    let snapshot = format!("{}:/{TOP}/m-s", bricks.volume.name());
+    let mut client = Command::new("gluster-bd")
+        .args(["merge", &snapshot, "--force"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stat = format!("/proc/{}/stat", server.pid()?);
+    wait_for("the server to stop itself", || {
+        if let Some(status) = client.try_wait()? {
+            bail!("the merge has ended before: {status}");
+        }
+        Ok(fs::read_to_string(&stat)?.contains(") T "))
+    })?;
+    match victim {
+        Victim::Brick(number) => rig.kill9(bricks.volume.brick_pids()?[number])?,
+        Victim::Client => client.kill()?,
+        Victim::Server => {}
+    }
+    if matches!(victim, Victim::Server) {
+        server.kill9()?;
+        *bricks.server.borrow_mut() = rig.bdd()?;
+    } else {
+        server.signal(nix::sys::signal::Signal::SIGCONT)?;
+    }
+    client.wait()?;
+    if !matches!(victim, Victim::Server) {
+        server.stop()?;
+        *bricks.server.borrow_mut() = rig.bdd()?;
+    }
+    bricks.volume.start()?;
+    let mut merged = false;
+    let mut last = Ok(());
+    let settled = wait_for("one state on all replicas", || {
+        bricks.healed(rig)?;
+        merged = size_of(&bricks.at("m"))? == u64::try_from(NEW)?;
+        last = if merged {
+            is_merged(bricks)
+        } else {
+            is_old(bricks)
+        }
+        .and_then(|()| replicas_agree(bricks, 3))
+        .and_then(|()| bricks.check());
+        Ok(last.is_ok())
+    });
+    settled.with_context(|| format!("{last:?}"))?;
+    println!("measured: {victim:?} at {point}: merged: {merged}");
+    // All goes on.
+    put(&bricks.at("m"), 100, b"on")?;
+    sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
+    wait_for("the stores to be empty", || Ok(bricks.count()? == 0))
+}
+
+#[test]
+fn all_or_none() {
+    on("all_or_none", &["replica", "3"], 3, |rig, bricks| {
+        open_on_one(rig, bricks)?;
+        of_a_healed_snapshot(rig, bricks)?;
+        sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
+        for (number, point) in ["merge.intended", "merge.committed", "merge.swapped"]
+            .into_iter()
+            .enumerate()
+        {
+            for victim in [Victim::Brick(number), Victim::Client, Victim::Server] {
+                cut_off(rig, bricks, point, victim)
+                    .with_context(|| format!("{victim:?} at {point}"))?;
+            }
+        }
+        Ok(())
+    });
+}
