@@ -482,16 +482,6 @@ impl Brick {
         }
     }
 
-    /// An image with that gfid gets a new LV, and no bytes: if one is remembered, it was removed, and
-    /// heal makes it anew.
-    pub(crate) fn forget_former(&self, gfid: Gfid) {
-        if let Some(image) = self.images.find(gfid) {
-            let _change = image.changing();
-            image.stand_still().change(0);
-            image.admit();
-        }
-    }
-
     /// Logs a failure of gluster-bdd and answers its errno for the client.
     pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &LinkError) -> Errno {
         gf_error!("cannot {what} image <gfid:{gfid}>: {error}");

@@ -387,8 +387,6 @@ fn make_lv(
         .link
         .make(gfid, &request)
         .map_err(|error| brick.told("make", gfid, &error))?;
-    // Before the stub is there: nobody can have learned of the new one yet.
-    brick.forget_former(gfid);
     Ok(())
 }
 
