@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use loopdev::{Rig, gluster_bd, sh, wait_for};
 
-use super::layouts::{Bricks, TOP, on};
+use super::bricks::{Bricks, TOP, on};
 use crate::images::tools::{expect_head, open, pattern, sh_in};
 
 /// The images of a brick by the names of their volumes, without the zeros at their ends.

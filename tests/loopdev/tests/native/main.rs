@@ -5,6 +5,7 @@
 #[path = "../images/mod.rs"]
 mod images;
 
+mod bricks;
 mod commands;
 mod completions;
 mod front;

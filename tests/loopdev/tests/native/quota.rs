@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use loopdev::{Rig, cmd, wait_for};
 use nix::libc;
 
-use super::layouts::{self, Bricks, TOP};
+use super::bricks::{self, Bricks, TOP};
 use crate::images::tools::{MIB, pattern};
 
 /// Bytes that quota has counted in the image directory.
@@ -30,7 +30,7 @@ fn counted(rig: &Rig, bricks: &Bricks) -> Result<u64> {
 
 #[test]
 fn counts_copies() {
-    layouts::on("quota::counts_copies", &[], 1, |rig, bricks| {
+    bricks::on("quota::counts_copies", &[], 1, |rig, bricks| {
         let quota = |words: &[&str]| -> Result<()> {
             let volume = ["volume", "quota", bricks.volume.name()];
             rig.gluster(&[&volume[..], words].concat())?.ok().map(drop)

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::OFlags;
 
-use super::layouts::{self, TOP};
+use super::bricks::{self, TOP};
 
 /// What is written at once: its own number, and how often it was written, again and again.
 const BLOCK: usize = 4096;
@@ -206,7 +206,7 @@ fn rounds_on(rig: &mut Rig, volume: &Volume, folder: &Path, what: &str) -> Resul
 
 #[test]
 fn loses_no_write() {
-    layouts::on("rebalance::loses_no_write", &[], 2, |rig, bricks| {
+    bricks::on("rebalance::loses_no_write", &[], 2, |rig, bricks| {
         rounds_on(rig, &bricks.volume, &bricks.mount.join(TOP), "images")
     });
     if std::env::var_os("GBT_STOCK").is_some() {

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use loopdev::{Rig, wait_for};
 
+use super::bricks::{Bricks, TOP, on, replicas_agree};
 use crate::images::tools::{expect_at, expect_head, pattern, put, sh_in, size_of};
-use crate::layouts::{Bricks, TOP, on, replicas_agree};
 
 const OLD: usize = 400_000;
 const NEW: usize = 300_000;

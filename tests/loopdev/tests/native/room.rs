@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use loopdev::{Rig, sh};
 
-use super::layouts::{TOP, on_disks};
+use super::bricks::{TOP, on_disks};
 use super::rebalance;
 use crate::images::tools::{MIB, expect_head, meta, pattern, put, sh_in};
 

@@ -1,0 +1,219 @@
+//! Volumes of several bricks, and what all of them hold.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use loopdev::{Daemon, Output, Place, Rig, Volume, cmd, gluster_bd, run, sh, wait_for};
+
+use crate::images::tools::{sh_in, size_of};
+
+/// The image directory, whose name is that of each brick's store.
+pub(crate) const TOP: &str = "images";
+
+/// A mounted volume of several bricks, all served by one gluster-bdd.
+pub(crate) struct Bricks {
+    pub(crate) volume: Volume,
+    pub(crate) mount: PathBuf,
+    pub(crate) stores: Vec<PathBuf>,
+    pub(crate) server: RefCell<Daemon>,
+}
+
+impl Bricks {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.mount.join(TOP).join(name)
+    }
+
+    /// What the bricks hold of an image, in the order of the bricks that have it.
+    pub(crate) fn held(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+        let mut held = Vec::new();
+        let asked = ["--only-values", "-n", "glusterfs.gfid.string"];
+        let path = self.at(name).display().to_string();
+        let told = cmd("getfattr", &[&asked[..], &[path.as_str()]].concat())?;
+        for store in &self.stores {
+            let file = match told.code {
+                // After a crash an LV may bear another name than its file.
+                0 => file_of(store, told.stdout.trim())?,
+                _ => Some(store.join(name)).filter(|file| file.exists()),
+            };
+            if let Some(file) = file {
+                held.push(fs::read(&file).with_context(|| format!("{}", file.display()))?);
+            }
+        }
+        Ok(held)
+    }
+
+    /// How many images the bricks hold together.
+    pub(crate) fn count(&self) -> Result<usize> {
+        let mut count = 0;
+        for store in &self.stores {
+            for entry in fs::read_dir(store)? {
+                let name = entry?.file_name();
+                count += usize::from(!name.to_string_lossy().starts_with(".gluster-bd"));
+            }
+        }
+        Ok(count)
+    }
+
+    /// Asks for a merge of a snapshot into its origin.
+    pub(crate) fn merge(&self, name: &str) -> Result<Output> {
+        let snapshot = self.at(name).display().to_string();
+        cmd("setfattr", &["-n", "merge", "-v", "1", &snapshot])
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let ours = |brick: &&PathBuf| brick.join(".glusterfs/gluster-bd").exists();
+        for brick in self.volume.bricks().iter().filter(ours) {
+            gluster_bd(&["check", &brick.display().to_string()])?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every brick has all that the others have.
+    pub(crate) fn healed(&self, rig: &Rig) -> Result<()> {
+        let info = RefCell::default();
+        wait_for("the bricks to heal", || {
+            // By itself it begins within ten minutes. It refuses where a brick is not back yet.
+            rig.gluster(&["volume", "heal", self.volume.name()])?;
+            let told = rig.gluster(&["volume", "heal", self.volume.name(), "info"])?;
+            let mut counts = told
+                .stdout
+                .lines()
+                .filter_map(|line| line.strip_prefix("Number of entries: "));
+            let bricks = self.stores.len();
+            let done = counts.clone().count() == bricks && counts.all(|count| count.trim() == "0");
+            info.replace(told.stdout);
+            Ok(done)
+        })
+        .with_context(|| info.take())
+    }
+}
+
+/// The file of a store that belongs to an image.
+fn file_of(store: &Path, gfid: &str) -> Result<Option<PathBuf>> {
+    let line = "getfattr --absolute-names -n user.gluster_bd.gfid";
+    let told = sh(&format!("{line} {}/* 2>/dev/null || true", store.display()))?.stdout;
+    let mut file = None;
+    for line in told.lines() {
+        match line.strip_prefix("# file: ") {
+            Some(path) => file = Some(PathBuf::from(path)),
+            None if line.contains(gfid) => return Ok(file),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn on(
+    name: &str,
+    words: &[&str],
+    bricks: usize,
+    body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
+) {
+    let disks = |rig: &mut Rig, number| {
+        let disk = rig.filesystem(&format!("disk{number}"), 512)?;
+        Ok((disk.clone(), disk))
+    };
+    on_disks(name, words, bricks, disks, body);
+}
+
+/// As [`on`], with `disks` for the names and for the images of each brick.
+pub(crate) fn on_disks(
+    name: &str,
+    words: &[&str],
+    bricks: usize,
+    disks: impl Fn(&mut Rig, usize) -> Result<(PathBuf, PathBuf)>,
+    body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
+) {
+    run(&format!("native::{name}"), Place::Native, |rig| {
+        let mut dirs = Vec::new();
+        let mut stores = Vec::new();
+        for number in 0..bricks {
+            let (names, images) = disks(rig, number)?;
+            dirs.push(names.join("b"));
+            stores.push(images.join(TOP));
+        }
+        let server = rig.bdd()?;
+        let _glusterd = rig.glusterd()?;
+        for (number, (dir, store)) in dirs.iter().zip(&stores).enumerate() {
+            fs::create_dir(dir)?;
+            fs::create_dir(store)?;
+            // An arbiter is a plain directory.
+            if words.contains(&"arbiter") && number == 2 {
+                continue;
+            }
+            let (dir, store) = (dir.display().to_string(), store.display().to_string());
+            let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
+            gluster_bd(&args)?.ok()?;
+        }
+        let volume = rig.volume_with("vol", words, &dirs)?;
+        volume.serve_images()?;
+        volume.start()?;
+        let mount = rig.mount(&volume, &[])?;
+        let bricks = Bricks {
+            volume,
+            mount,
+            stores,
+            server: RefCell::new(server),
+        };
+        body(rig, &bricks)?;
+        xdata_is_known()?;
+        sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
+        wait_for("the stores to be empty", || {
+            // The mount may not have found a brick again that was away.
+            rig.gluster(&["volume", "heal", bricks.volume.name()])?;
+            Ok(bricks.count()? == 0)
+        })?;
+        bricks.check()
+    });
+}
+
+/// Every key that came with a request which a brick answered itself is in the table of
+/// docs/xdata.md. Says how many there were; builds without debug assertions do not look at them.
+pub(crate) fn xdata_is_known() -> Result<usize> {
+    let (mut known, mut unknown) = (0, Vec::new());
+    for log in fs::read_dir("/var/log/glusterfs/bricks")? {
+        let log = fs::read_to_string(log?.path())?;
+        for line in log.lines().filter(|line| line.contains("[xdata.rs:")) {
+            if line.contains("is not in the table") {
+                unknown.push(line.to_owned());
+            } else {
+                known += 1;
+            }
+        }
+    }
+    ensure!(unknown.is_empty(), "{}", unknown.join("\n"));
+    Ok(known)
+}
+
+/// Every brick of a replicated volume holds the same bytes of each image.
+pub(crate) fn replicas_agree(bricks: &Bricks, replicas: usize) -> Result<()> {
+    for entry in fs::read_dir(bricks.mount.join(TOP))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let held = bricks.held(&name)?;
+        ensure!(held.len() == replicas, "{} bricks hold {name}", held.len());
+        let size = usize::try_from(size_of(&bricks.at(&name))?)?;
+        ensure!(held.iter().all(|bytes| bytes.len() >= size));
+        ensure!(
+            held.iter().all(|bytes| bytes[..size] == held[0][..size]),
+            "bricks hold different bytes of {name}"
+        );
+    }
+    Ok(())
+}
+
+/// What `gluster-bd check VOL` finds: the kinds, and the text.
+pub(crate) fn findings(bricks: &Bricks) -> Result<(Vec<String>, String)> {
+    let volume = bricks.volume.name();
+    let told = gluster_bd(&["check", volume, "--json"])?.stdout;
+    let told: serde_json::Value = serde_json::from_str(&told)?;
+    let list = told["findings"].as_array().context("no findings")?;
+    let text = |finding: &serde_json::Value, key: &str| finding[key].to_string().replace('"', "");
+    let kinds = list.iter().map(|finding| text(finding, "kind")).collect();
+    let all: Vec<String> = list
+        .iter()
+        .map(|finding| text(finding, "message"))
+        .collect();
+    Ok((kinds, all.join("\n")))
+}
