@@ -14,7 +14,7 @@ use glusterfs::{
 use uuid::Uuid;
 
 use crate::core::{
-    Changing, Image, Images, Kind, Link, LinkError, Node, Tally, Timestamp, Workers,
+    Changing, Image, Images, Kind, Link, LinkError, NameLocks, Node, Tally, Timestamp, Workers,
 };
 use crate::fops::merge::{Merge, Promise};
 use crate::hydrator::Hydrator;
@@ -47,6 +47,8 @@ pub struct Brick {
     /// Destinations of clones and snapshots that are under way.
     pending: Pending,
     making: Making,
+    /// Turns to change what names lead to.
+    pub(crate) names: NameLocks,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// One merge at a time: it holds two images.
@@ -136,6 +138,7 @@ impl Brick {
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
             pending: Pending::default(),
             making: Making::default(),
+            names: NameLocks::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
             promises: Mutex::default(),

@@ -198,7 +198,7 @@ fn remove_abandoned(brick: &Brick) {
     }
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     for (gfid, waits) in old {
-        match remove_stub(&stack, &root, gfid, waits.parent, &waits.name) {
+        match remove_stub(brick, &stack, &root, gfid, waits.parent, &waits.name) {
             Ok(true) => gf_info!("removed {}, whose copy was never asked for", waits.name),
             Ok(false) => {}
             Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", waits.name),
@@ -208,6 +208,7 @@ fn remove_abandoned(brick: &Brick) {
 
 /// Removes a stub if it still is what it was: that name, that gfid, still pending.
 fn remove_stub(
+    brick: &Brick,
     stack: &Stack,
     root: &Inode<'_>,
     gfid: Gfid,
@@ -223,5 +224,5 @@ fn remove_stub(
         let mark = xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
         mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending)
     };
-    stub::unlink_if(stack, &parent, &name, *gfid.as_bytes(), is_pending)
+    stub::unlink_if(brick, stack, &parent, &name, *gfid.as_bytes(), is_pending)
 }

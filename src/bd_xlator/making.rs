@@ -100,7 +100,7 @@ impl Brick {
             let found = gfid_of(reply);
             if found != *gfid.as_bytes() {
                 gf_warn!("{loc:?} got another gfid than {gfid} while it was made; once more");
-                if let Err(errno) = remove_misnamed(asks, loc, found) {
+                if let Err(errno) = remove_misnamed(self, asks, loc, found) {
                     gf_warn!("{loc:?} cannot be removed: {errno}");
                 }
                 return Err(Errno::ESTALE.into());
@@ -111,13 +111,18 @@ impl Brick {
 }
 
 /// Removes a file that was just made and has the wrong gfid: it has no LV, and holds nothing.
-fn remove_misnamed(asks: &impl Ask, loc: &Loc<'_>, gfid: [u8; 16]) -> Result<(), Errno> {
+fn remove_misnamed(
+    brick: &Brick,
+    asks: &impl Ask,
+    loc: &Loc<'_>,
+    gfid: [u8; 16],
+) -> Result<(), Errno> {
     let (Some(parent), Some(name)) = (loc.parent(), loc.name()) else {
         return Err(Errno::EINVAL);
     };
     // A name that leads elsewhere by now is somebody else's.
     let is_empty = |found: &LookupReply<'_>| found.buf.size() == 0;
-    if stub::unlink_if(asks, &parent, name, gfid, is_empty)? {
+    if stub::unlink_if(brick, asks, &parent, name, gfid, is_empty)? {
         Ok(())
     } else {
         Err(Errno::ESTALE)

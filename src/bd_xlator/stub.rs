@@ -9,6 +9,8 @@ use glusterfs::fops::{
 };
 use glusterfs::{Answer, Dict, Errno, Fop, Frame, Iatt, Inode, Loc, Stack};
 
+use crate::Brick;
+
 /// What can ask the translator below and wait: a fop's own frame, or a stack of the brick.
 pub(crate) trait Ask {
     /// Asks for `G`.
@@ -62,13 +64,17 @@ pub(crate) fn set_size(asks: &impl Ask, loc: Loc<'_>, size: u64) -> Result<(Iatt
 
 /// Unlinks a name if it still leads to the file `gfid`, and that is one that `may_go`; says whether.
 /// The answer that it is asked with has the file's mark.
+///
+/// Only for threads that may wait.
 pub(crate) fn unlink_if(
+    brick: &Brick,
     asks: &impl Ask,
     parent: &Inode<'_>,
     name: &CStr,
     gfid: [u8; 16],
     may_go: impl FnOnce(&LookupReply<'static>) -> bool,
 ) -> Result<bool, Errno> {
+    let _turn = brick.names.wait(&[(parent.gfid(), name)]);
     let inode = parent.find(gfid).unwrap_or_else(|| parent.fresh());
     let request = Dict::new();
     request.set_u32(xattr::IMAGE, 0)?;

@@ -42,7 +42,7 @@ pub(crate) fn collect(test: &str, dir: &Path) -> String {
     }
     let copy = format!(
         "mkdir -p '{0}/logs'; cp -r /var/log/glusterfs/. '{0}/logs/'; cp {1}/*.log '{0}/'; \
-         find {1} -maxdepth 2 -xdev | head -n 1000 > '{0}/files.txt'",
+         find {1} -name '[0-9a-f][0-9a-f]' -prune -o -printf '%p %i %n %s %M\\n' | head -n 1000 > '{0}/files.txt'",
         folder.display(),
         dir.display()
     );

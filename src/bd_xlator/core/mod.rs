@@ -7,6 +7,7 @@ mod image;
 mod images;
 mod link;
 mod mapping;
+mod name_locks;
 mod node;
 mod remembered;
 mod seek;
@@ -18,6 +19,7 @@ pub(crate) use image::{
 };
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
+pub(crate) use name_locks::{Name, NameLocks};
 pub(crate) use node::Kind;
 pub use node::Node;
 pub(crate) use times::Timestamp;

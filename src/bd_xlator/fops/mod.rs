@@ -13,6 +13,8 @@ pub(crate) mod lookup;
 pub(crate) mod map;
 pub(crate) mod merge;
 mod migration;
+mod name_removal;
+mod named;
 pub(crate) mod open;
 pub(crate) mod plain;
 mod quota;

@@ -2,76 +2,155 @@ use std::sync::Arc;
 
 use bd_proto::Request;
 use glusterfs::fops::Rename;
-use glusterfs::{Call, Inode, Loc, gf_warn};
+use glusterfs::{Call, Errno, Frame, Loc, gf_warn};
 
-use super::unlink::Condemned;
+use super::name_removal::NameRemoval;
+use super::named::{Named, name_of};
+use super::unlink::Attempt;
 use crate::Brick;
 use crate::core::Image;
 
 /// Renames a file; an image's LV follows, and an image that is replaced is removed.
 pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
-    let find = |loc: &Loc<'_>| match loc.inode() {
-        Some(inode) if inode.gfid() != [0; 16] => brick.image_of(&call.frame, &inode),
-        _ => Ok(None),
-    };
-    let moved = match find(&call.args.oldloc) {
-        Ok(moved) => moved,
+    let files = match Files::as_asked(brick, &call) {
+        Ok(Some(files)) => files,
+        Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
-    let replaced = match find(&call.args.newloc) {
-        Ok(replaced) => replaced,
-        Err(errno) => return call.fail(errno),
-    };
-    if moved.is_none() && replaced.is_none() {
-        return call.pass();
+    if files.has_image() {
+        let call = call.detach();
+        return brick.on_control(move |brick| rename_files(brick, call, files));
     }
-    let call = call.detach();
-    brick.on_control(move |brick| rename_image(brick, call, moved.as_ref(), replaced.as_ref()));
+    rename_plain(brick, call, files);
 }
 
-fn rename_image(
-    brick: &Arc<Brick>,
-    call: Call<'static, Rename>,
-    moved: Option<&Arc<Image>>,
-    replaced: Option<&Arc<Image>>,
-) {
-    let same_file = match (moved, replaced) {
-        (Some(moved), Some(replaced)) => moved.gfid() == replaced.gfid(),
-        _ => false,
-    };
-    let victim = replaced.filter(|_| !same_file);
-    let target: Option<Inode<'static>> = call.args.newloc.inode().map(|inode| inode.share());
-    let condemned = match (victim, &target) {
-        (Some(image), Some(inode)) => match Condemned::if_last(brick, &call.frame, inode, image) {
-            Ok(condemned) => condemned,
-            Err(errno) => return call.fail(errno),
-        },
-        _ => None,
-    };
-    let was_in_top = brick.lv_name_at(&call.args.oldloc).is_some();
-    let new_name = brick.lv_name_at(&call.args.newloc);
-    let naming = victim.map(|victim| victim.naming());
-    let changes = [moved, replaced].map(|image| image.map(Image::changing));
-    let (frame, answer) = call.ask();
-    drop(changes);
-    let goes = match (&condemned, &target) {
-        (Some(condemned), Some(inode)) => answer.is_ok() && condemned.doom(&frame, inode),
-        _ => false,
-    };
-    drop(naming);
-    if let Some(condemned) = condemned.filter(|_| !goes) {
-        condemned.spare();
+/// What the two names of a rename lead to.
+struct Files {
+    moved: Named,
+    replaced: Option<Named>,
+}
+
+impl Files {
+    fn as_asked(brick: &Brick, call: &Call<'_, Rename>) -> Result<Option<Files>, Errno> {
+        let Some(moved) = Named::as_asked(brick, &call.frame, &call.args.oldloc)? else {
+            return Ok(None);
+        };
+        let replaced = Named::as_asked(brick, &call.frame, &call.args.newloc)?;
+        Ok(Some(Files { moved, replaced }))
     }
+
+    fn as_is(brick: &Brick, call: &Call<'_, Rename>) -> Result<Files, Errno> {
+        let moved = Named::as_is(brick, &call.frame, &call.args.oldloc)?;
+        Ok(Files {
+            moved: moved.ok_or(Errno::ENOENT)?,
+            replaced: Named::as_is(brick, &call.frame, &call.args.newloc)?,
+        })
+    }
+
+    fn has_image(&self) -> bool {
+        let replaced = self.replaced.as_ref();
+        self.moved.image.is_some() || replaced.is_some_and(|named| named.image.is_some())
+    }
+
+    fn are_at(&self, frame: &Frame<Rename>, old: &Loc<'_>, new: &Loc<'_>) -> Result<bool, Errno> {
+        Ok(Named::is_at(Some(&self.moved), frame, old)?
+            && Named::is_at(self.replaced.as_ref(), frame, new)?)
+    }
+
+    /// Whether both names lead to one file.
+    fn are_one(&self) -> bool {
+        let replaced = self.replaced.as_ref();
+        replaced.is_some_and(|replaced| replaced.is(&self.moved))
+    }
+
+    fn are(&self, other: &Files) -> bool {
+        self.moved.is(&other.moved)
+            && match (&self.replaced, &other.replaced) {
+                (Some(one), Some(other)) => one.is(other),
+                (None, None) => true,
+                _ => false,
+            }
+    }
+}
+
+/// Renames what is no image and replaces none, without waiting for anybody.
+fn rename_plain(brick: &Arc<Brick>, call: Call<'_, Rename>, files: Files) {
+    let (Ok(old), Ok(new)) = (name_of(&call.args.oldloc), name_of(&call.args.newloc)) else {
+        // Posix says what is wrong with them.
+        return call.pass();
+    };
+    if let Some(_turn) = brick.names.at_once(&[old, new])
+        && let Ok(true) = files.are_at(&call.frame, &call.args.oldloc, &call.args.newloc)
+    {
+        let (frame, answer) = call.ask();
+        return frame.answer(answer);
+    }
+    let call = call.detach();
+    brick.on_control(move |brick| rename_files(brick, call, files));
+}
+
+/// Renames files, or what other clients put in their places meanwhile.
+fn rename_files(brick: &Arc<Brick>, mut call: Call<'static, Rename>, mut files: Files) {
+    loop {
+        let failed = match attempt(brick, call, &files) {
+            Attempt::Answered => return,
+            Attempt::Again(back, failed) => {
+                call = back;
+                failed
+            }
+        };
+        files = match (Files::as_is(brick, &call), failed) {
+            (Ok(found), Some(errno)) if found.are(&files) => return call.fail(errno),
+            (Ok(found), _) => found,
+            (Err(errno), _) => return call.fail(errno),
+        };
+        files.moved.put_into(&mut call.args.oldloc);
+        if let Some(replaced) = &files.replaced {
+            replaced.put_into(&mut call.args.newloc);
+        }
+    }
+}
+
+fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> Attempt<Rename> {
+    let same_file = files.are_one();
+    let replaced = files.replaced.as_ref().filter(|_| !same_file);
+    let removal = match NameRemoval::begin(brick, &call.frame, replaced) {
+        Ok(removal) => removal,
+        Err(errno) => return Attempt::Again(call, Some(errno)),
+    };
+    let (old, new) = (call.args.oldloc.duplicate(), call.args.newloc.duplicate());
+    let names = name_of(&old).and_then(|old| Ok([old, name_of(&new)?]));
+    let turn = names.map(|names| brick.names.wait(&names));
+    let are_there = turn.and_then(|turn| Ok((turn, files.are_at(&call.frame, &old, &new)?)));
+    let turn = match are_there {
+        Ok((turn, true)) => turn,
+        elsewhere => {
+            let failed = elsewhere.err();
+            removal.end(&call.frame, false);
+            return Attempt::Again(call, failed);
+        }
+    };
+    let images = [Some(&files.moved), files.replaced.as_ref()].map(|named| named?.image.as_ref());
+    let changes = images.map(|image| image.map(Image::changing));
+    let (frame, answer) = call.ask();
+    drop((changes, turn));
+    removal.end(&frame, answer.is_ok());
     if answer.is_ok() {
-        if let Some(victim) = victim {
+        if let Some(victim) = replaced.and_then(|named| named.image.as_ref()) {
             // First, as the LV's name becomes free by it.
             brick.remove_if_doomed(victim);
         }
-        if let Some(image) = moved.filter(|_| !same_file && (was_in_top || new_name.is_some())) {
-            rename_lv(brick, image, new_name);
+        let was_in_top = brick.lv_name_at(&old).is_some();
+        let lv_name = brick.lv_name_at(&new);
+        if let Some(image) = &files.moved.image
+            && !same_file
+            && (was_in_top || lv_name.is_some())
+        {
+            rename_lv(brick, image, lv_name);
         }
     }
     frame.answer(answer);
+    Attempt::Answered
 }
 
 /// Lets an LV bear its file's name; `name` is the one that the file has just got in the top image

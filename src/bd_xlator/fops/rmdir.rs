@@ -2,7 +2,10 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use glusterfs::fops::{Lookup, LookupArgs, Opendir, OpendirArgs, Readdir, ReaddirArgs, Rmdir};
+use glusterfs::fops::{
+    Lookup, LookupArgs, Opendir, OpendirArgs, Readdir, ReaddirArgs, Rmdir, RmdirArgs, Unlink,
+    UnlinkArgs,
+};
 use glusterfs::{Call, Errno, Fd, FileType, Fop, Frame, GfidText, Inode, Loc};
 
 use super::unlink;
@@ -13,19 +16,36 @@ use crate::core::Kind;
 const BATCH: usize = 64 << 10;
 
 /// Removes a directory. Heal asks for one with all that is below it, which posix puts aside as it is
-/// and deletes later: the images go first, each as by an unlink.
+/// and deletes later. The images go first, each as by an unlink. Where there were any, all else goes in
+/// the same way, and posix removes an empty directory: heal may bring a name into it meanwhile, and an
+/// image's name among what posix has put aside would count as one of its names until it is deleted.
 pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
     if call.args.xflags == 0 {
         return call.pass();
     }
-    let call = call.detach();
-    brick.on_control(
-        move |brick| match remove_images(brick, &call.frame, &call.args.loc) {
-            Ok(()) => call.pass(),
+    let mut call = call.detach();
+    brick.on_control(move |brick| {
+        let had_images = match remove_below(brick, &call.frame, &call.args.loc, Below::Images) {
+            Ok(had_images) => had_images,
             // What is left is still in its place, and heal comes again.
-            Err(errno) => call.fail(errno),
-        },
-    );
+            Err(errno) => return call.fail(errno),
+        };
+        if had_images {
+            if let Err(errno) = remove_below(brick, &call.frame, &call.args.loc, Below::All) {
+                return call.fail(errno);
+            }
+            // With a name that has come since it fails, and heal comes again.
+            call.args.xflags = 0;
+        }
+        call.pass();
+    });
+}
+
+/// What is removed below a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Images,
+    All,
 }
 
 /// A directory by its path: by its gfid another one may be found. Heal gives a directory that was
@@ -35,14 +55,22 @@ struct Dir {
     inode: Inode<'static>,
 }
 
-fn remove_images<F: Fop>(brick: &Arc<Brick>, frame: &Frame<F>, loc: &Loc<'_>) -> Result<(), Errno> {
+/// Removes what is below a directory, and says whether images were.
+fn remove_below<F: Fop>(
+    brick: &Arc<Brick>,
+    frame: &Frame<F>,
+    loc: &Loc<'_>,
+    what: Below,
+) -> Result<bool, Errno> {
     let Some(inode) = loc.inode() else {
-        return Ok(());
+        return Ok(false);
     };
+    let mut had_images = false;
     let mut dirs = vec![Dir {
         path: path_of(brick, loc)?,
         inode: inode.share(),
     }];
+    let mut emptied = Vec::new();
     while let Some(dir) = dirs.pop() {
         for name in names_in(frame, &dir)? {
             let fresh = dir.inode.fresh();
@@ -60,22 +88,43 @@ fn remove_images<F: Fop>(brick: &Arc<Brick>, frame: &Frame<F>, loc: &Loc<'_>) ->
             let gfid = found.gfid();
             let known = fresh.find(gfid);
             if found.file_type() == FileType::Directory {
-                dirs.push(Dir {
-                    path,
-                    inode: match known {
-                        Some(known) => known,
-                        None => fresh.link(None, &found)?,
-                    },
-                });
-            } else if found.file_type() == FileType::Regular {
-                let inode = known.unwrap_or(fresh);
-                if let Kind::Image(image) = brick.kind_of(frame, &inode, gfid)? {
-                    unlink::below(brick, frame, place(&inode), &inode, image)?;
-                }
+                let inode = match known {
+                    Some(known) => known,
+                    None => fresh.link(None, &found)?,
+                };
+                emptied.push(place(&inode));
+                dirs.push(Dir { path, inode });
+                continue;
+            }
+            let inode = known.unwrap_or(fresh);
+            let kind = match found.file_type() {
+                FileType::Regular => brick.kind_of(frame, &inode, gfid)?,
+                _ => Kind::Plain,
+            };
+            let place = place(&inode);
+            if let Kind::Image(image) = kind {
+                had_images = true;
+                unlink::below(brick, frame, place, inode, image)?;
+            } else if what == Below::All {
+                frame.ask::<Unlink>(UnlinkArgs {
+                    loc: place,
+                    xflags: 0,
+                    xdata: None,
+                })?;
             }
         }
     }
-    Ok(())
+    if what == Below::All {
+        // Those that lie deepest were found last.
+        for loc in emptied.into_iter().rev() {
+            frame.ask::<Rmdir>(RmdirArgs {
+                loc,
+                xflags: 0,
+                xdata: None,
+            })?;
+        }
+    }
+    Ok(had_images)
 }
 
 /// The path from the volume's root of the directory that posix takes a loc for.

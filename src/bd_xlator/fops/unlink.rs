@@ -1,72 +1,121 @@
 use std::sync::Arc;
 
-use glusterfs::fops::{Stat, StatArgs, Unlink, UnlinkArgs};
+use glusterfs::fops::{Unlink, UnlinkArgs};
 use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
 
-use super::{attributes, healed, merge, rename};
+use super::name_removal::NameRemoval;
+use super::named::{Named, name_of};
+use super::{attributes, merge, rename};
 use crate::Brick;
 use crate::core::Image;
 
 /// Removes a name; with an image's last name its LV goes, after the last close.
 pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
-    let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
-        return call.pass();
+    let named = match Named::as_asked(brick, &call.frame, &call.args.loc) {
+        Ok(Some(named)) => named,
+        Ok(None) => return call.pass(),
+        Err(errno) => return call.fail(errno),
     };
-    match brick.image_of(&call.frame, &inode) {
-        Ok(Some(image)) => {
+    let Some(image) = &named.image else {
+        return unlink_plain(brick, call, named);
+    };
+    match merge::begin(brick, &call.args, image) {
+        Ok(None) => {
             let call = call.detach();
-            match merge::begin(brick, &call.args, &image) {
-                Ok(None) => {
-                    brick.on_control(move |brick| unlink_image(brick, call, &inode, &image));
-                }
-                Ok(Some(merge)) => {
-                    brick.on_control(move |brick| merge::unlink(brick, call, &image, merge));
-                }
-                Err(errno) => call.fail(errno),
-            }
+            brick.on_control(move |brick| unlink_named(brick, call, named));
         }
-        Ok(None) => call.pass(),
+        Ok(Some(merge)) => {
+            let (call, image) = (call.detach(), Arc::clone(image));
+            brick.on_control(move |brick| merge::unlink(brick, call, &image, merge));
+        }
         Err(errno) => call.fail(errno),
     }
 }
 
-fn unlink_image(
-    brick: &Arc<Brick>,
-    call: Call<'static, Unlink>,
-    inode: &Inode<'_>,
-    image: &Arc<Image>,
-) {
-    let condemned = match Condemned::if_last(brick, &call.frame, inode, image) {
-        Ok(condemned) => condemned,
-        Err(errno) => return call.fail(errno),
+/// Removes the name of a file that is no image, without waiting for anybody.
+fn unlink_plain(brick: &Arc<Brick>, call: Call<'_, Unlink>, named: Named) {
+    let name = match name_of(&call.args.loc) {
+        Ok(name) => name,
+        // Posix says what is wrong with it.
+        Err(_) => return call.pass(),
     };
-    let in_top = brick.lv_name_at(&call.args.loc).is_some();
-    let naming = image.naming();
-    let change = image.changing();
+    if let Some(_turn) = brick.names.at_once(&[name])
+        && let Ok(true) = Named::is_at(Some(&named), &call.frame, &call.args.loc)
+    {
+        let (frame, answer) = call.ask();
+        return frame.answer(answer);
+    }
+    let call = call.detach();
+    brick.on_control(move |brick| unlink_named(brick, call, named));
+}
+
+/// Removes a name that leads to a file, or to what another client puts there meanwhile.
+fn unlink_named(brick: &Arc<Brick>, mut call: Call<'static, Unlink>, mut named: Named) {
+    loop {
+        let failed = match attempt(brick, call, &named) {
+            Attempt::Answered => return,
+            Attempt::Again(back, failed) => {
+                call = back;
+                failed
+            }
+        };
+        named = match Named::as_is(brick, &call.frame, &call.args.loc) {
+            Ok(Some(found)) if failed.is_none() || !found.is(&named) => found,
+            Ok(Some(_)) => return call.fail(failed.unwrap_or(Errno::ESTALE)),
+            Ok(None) => return call.fail(Errno::ENOENT),
+            Err(errno) => return call.fail(errno),
+        };
+        named.put_into(&mut call.args.loc);
+    }
+}
+
+/// What came of a try to change names.
+pub(super) enum Attempt<F: Fop> {
+    Answered,
+    /// A name leads elsewhere, or the file has failed with an errno, perhaps because it is gone.
+    Again(Call<'static, F>, Option<Errno>),
+}
+
+fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> Attempt<Unlink> {
+    let removal = match NameRemoval::begin(brick, &call.frame, Some(named)) {
+        Ok(removal) => removal,
+        Err(errno) => return Attempt::Again(call, Some(errno)),
+    };
+    let loc = call.args.loc.duplicate();
+    let turn = name_of(&loc).map(|name| brick.names.wait(&[name]));
+    let is_there = turn.and_then(|turn| Ok((turn, Named::is_at(Some(named), &call.frame, &loc)?)));
+    let turn = match is_there {
+        Ok((turn, true)) => turn,
+        elsewhere => {
+            let failed = elsewhere.err();
+            removal.end(&call.frame, false);
+            return Attempt::Again(call, failed);
+        }
+    };
+    let change = named.image.as_ref().map(Image::changing);
     let (frame, answer) = call.ask();
-    drop(change);
+    drop((change, turn));
+    let is_gone = answer.is_ok();
+    let goes = removal.end(&frame, is_gone);
+    let Some(image) = &named.image else {
+        frame.answer(answer);
+        return Attempt::Answered;
+    };
     if let Ok(reply) = &answer
         && let Some(told) = &reply.xdata
     {
         attributes::dress_told(brick, image, told);
     }
-    let is_gone = answer.is_ok();
-    let goes = is_gone && condemned.as_ref().is_some_and(|it| it.doom(&frame, inode));
-    drop(naming);
-    match condemned {
-        Some(_) if goes => {
-            frame.answer(answer);
-            // The client need not wait for LVM.
-            return brick.remove_if_doomed(image);
-        }
-        Some(condemned) => condemned.spare(),
-        None => {}
-    }
-    if is_gone && in_top {
+    if !goes && is_gone && brick.lv_name_at(&loc).is_some() {
         // It may have borne the name that is gone.
         rename::rename_lv(brick, image, None);
     }
     frame.answer(answer);
+    if goes {
+        // The client need not wait for LVM.
+        brick.remove_if_doomed(image);
+    }
+    Attempt::Answered
 }
 
 /// Removes the name of an image which is below a directory that goes as a whole.
@@ -76,11 +125,11 @@ pub(super) fn below<F: Fop>(
     brick: &Arc<Brick>,
     frame: &Frame<F>,
     place: Loc<'static>,
-    inode: &Inode<'_>,
+    inode: Inode<'static>,
     image: Arc<Image>,
 ) -> Result<(), Errno> {
-    let condemned = Condemned::if_last(brick, frame, inode, &image)?;
-    let naming = image.naming();
+    let named = Named::image(inode, Arc::clone(&image));
+    let removal = NameRemoval::begin(brick, frame, Some(&named))?;
     let change = image.changing();
     let answer = frame.ask::<Unlink>(UnlinkArgs {
         loc: place,
@@ -88,59 +137,9 @@ pub(super) fn below<F: Fop>(
         xdata: None,
     });
     drop(change);
-    let goes = answer.is_ok() && condemned.as_ref().is_some_and(|it| it.doom(frame, inode));
-    drop(naming);
-    match condemned {
-        Some(_) if goes => brick.on_control(move |brick| brick.remove_if_doomed(&image)),
-        Some(condemned) => condemned.spare(),
-        None => {}
+    if removal.end(frame, answer.is_ok()) {
+        brick.on_control(move |brick| brick.remove_if_doomed(&image));
     }
     answer?;
     Ok(())
-}
-
-/// An image whose last name is about to go, as gluster-bdd knows too.
-pub(crate) struct Condemned<'a> {
-    brick: &'a Brick,
-    image: &'a Arc<Image>,
-}
-
-impl<'a> Condemned<'a> {
-    /// Condemns an image if it has one name left; else there is nothing to condemn.
-    pub(crate) fn if_last<F: Fop>(
-        brick: &'a Brick,
-        frame: &Frame<F>,
-        inode: &Inode<'_>,
-        image: &'a Arc<Image>,
-    ) -> Result<Option<Condemned<'a>>, Errno> {
-        let loc = Loc::by_gfid(inode, *image.gfid().as_bytes());
-        let stub = frame.ask::<Stat>(StatArgs { loc, xdata: None })?;
-        if stub.buf.nlink() > 1 {
-            return Ok(None);
-        }
-        match brick.link.condemn(image.gfid()) {
-            Ok(()) => Ok(Some(Condemned { brick, image })),
-            // A name whose LV is gone already can go too.
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(brick.told("remove", image.gfid(), &error)),
-        }
-    }
-
-    /// The name is gone: the image goes, unless it has got another name meanwhile. Says whether it
-    /// does. Its turn must be held ([`Image::naming`]).
-    pub(crate) fn doom<F: Fop>(&self, frame: &Frame<F>, inode: &Inode<'_>) -> bool {
-        let loc = Loc::by_gfid(inode, *self.image.gfid().as_bytes());
-        let stub = frame.ask::<Stat>(StatArgs { loc, xdata: None });
-        // One that is open is found without a name.
-        let goes = stub.map_or(true, |stub| stub.buf.nlink() == 0);
-        if goes {
-            self.image.doom();
-        }
-        goes
-    }
-
-    /// It has a name still, or another.
-    pub(crate) fn spare(self) {
-        healed::spare(self.brick, self.image.gfid());
-    }
 }

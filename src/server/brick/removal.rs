@@ -25,11 +25,13 @@ impl Brick {
         }
     }
 
-    /// The name stays after all.
+    /// The name stays after all. One that has lost its name meanwhile stays condemned: another
+    /// request has removed it, and asks for the removal.
     pub fn spare(&self, gfid: Gfid) -> Result<(), Fault> {
         let _hold = self.busy.hold(&[gfid]);
         match self.intents.get(gfid) {
             None => Ok(()),
+            Some(Intent::Condemn) if self.has_lost_its_name(gfid) => Ok(()),
             Some(Intent::Condemn) => self.intents.end(gfid),
             Some(other) => Err(under_way(gfid, other)),
         }
@@ -48,12 +50,13 @@ impl Brick {
                 Some(Intent::Remove) => return Ok(()),
                 Some(other) => return Err(under_way(gfid, other)),
                 None if self.engine.find(gfid)?.is_none() => return Ok(()),
-                None => {
-                    let message = format!("image {gfid} is not condemned; condemn it first");
-                    return Err(Fault::new(FaultKind::Invalid, message));
-                }
+                None => {}
             }
             self.must_have_no_name(gfid)?;
+            if self.intents.get(gfid).is_none() {
+                // It was spared before its name went.
+                self.intents.put(gfid, Intent::Condemn)?;
+            }
             failpoint::reach("remove.begun");
             self.finish_removal(gfid)?;
         }

@@ -140,6 +140,28 @@ fn an_image_lives_and_goes() {
 }
 
 #[test]
+fn two_clients_remove_one_name() {
+    let bed = Bed::new();
+    let brick = bed.attach(true);
+    for (round, is_late) in [false, true].into_iter().enumerate() {
+        let name = format!("vm{round}");
+        let gfid = settled(&bed, &brick, &name);
+        brick.condemn(gfid).unwrap();
+        brick.condemn(gfid).unwrap();
+        if is_late {
+            brick.spare(gfid).unwrap();
+        }
+        fs::remove_file(bed.handle(gfid)).unwrap();
+        fs::remove_file(bed.dir().join(&name)).unwrap();
+        // Who came too late to remove it spares it, and the other has it removed.
+        brick.spare(gfid).unwrap();
+        brick.remove(gfid).unwrap();
+        assert!(!bed.store().join(&name).exists());
+        assert_eq!(brick.intents.all(), []);
+    }
+}
+
+#[test]
 fn asking_again_after_a_lost_answer_is_no_error() {
     let bed = Bed::new();
     let brick = bed.attach(true);

@@ -70,6 +70,8 @@ pub(crate) struct Image {
     /// Held while a mapping is read.
     pub(in crate::core) map_reader: Mutex<()>,
     opens: AtomicU32,
+    /// Who has it condemned and does not know yet whether a name goes.
+    condemning: AtomicU32,
     /// The last name is gone; the LV goes with the last close.
     doomed: AtomicBool,
     /// Held while posix gives it a name or takes one away.
@@ -108,6 +110,7 @@ impl Image {
             is_mapped: AtomicBool::new(false),
             map_reader: Mutex::default(),
             opens: AtomicU32::new(0),
+            condemning: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             naming: Mutex::default(),
             gone: AtomicBool::new(false),
@@ -157,6 +160,16 @@ impl Image {
     /// last one. Never held while gluster-bdd is asked.
     pub(crate) fn naming(&self) -> MutexGuard<'_, ()> {
         lock(&self.naming)
+    }
+
+    /// gluster-bdd is asked to condemn it, because its last name is about to go.
+    pub(crate) fn begin_condemning(&self) {
+        self.condemning.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It is known what became of the name; says whether nobody else is about to remove one.
+    pub(crate) fn end_condemning(&self) -> bool {
+        self.condemning.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// The last name is gone.

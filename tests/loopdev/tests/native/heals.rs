@@ -191,10 +191,16 @@ fn of_dispersed_names() {
         name_images(bricks)?;
         sh_in(&bricks.mount.join(TOP), "mkdir e; touch e/f e/g")?;
         bricks.misses(rig, 2, &format!("{RENAMED}; rm -r e"))?;
+        let seen = RefCell::default();
         wait_for("the stores to have the same names", || {
-            let names = bricks.names_of(0)?;
-            Ok(names == bricks.names_of(1)? && names == bricks.names_of(2)?)
-        })?;
+            let names: Vec<_> = (0..3)
+                .map(|brick| bricks.names_of(brick))
+                .collect::<Result<_>>()?;
+            let same = names.iter().all(|of_one| *of_one == names[0]);
+            seen.replace(format!("{names:?}"));
+            Ok(same)
+        })
+        .with_context(|| seen.take())?;
         names_are_right(bricks)?;
         // What was healed is enough, together with any one of the others.
         rig.kill9(bricks.volume.brick_pids()?[0])?;

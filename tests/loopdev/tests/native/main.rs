@@ -6,6 +6,7 @@
 mod images;
 
 mod bricks;
+mod clients;
 mod commands;
 mod completions;
 mod front;

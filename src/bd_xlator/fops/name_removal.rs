@@ -1,0 +1,107 @@
+//! The end of a name, and with an image's last one the end of the image.
+
+use std::sync::{Arc, MutexGuard};
+
+use glusterfs::fops::{Stat, StatArgs};
+use glusterfs::{Errno, Fop, Frame, Loc};
+
+use super::healed;
+use super::named::Named;
+use crate::Brick;
+use crate::core::Image;
+
+/// A name that is about to go. If it is an image's, the image gets and loses no other name until this
+/// has ended.
+#[must_use]
+pub(super) struct NameRemoval<'a> {
+    of_image: Option<OfImage<'a>>,
+}
+
+struct OfImage<'a> {
+    brick: &'a Brick,
+    named: &'a Named,
+    image: &'a Arc<Image>,
+    turn: MutexGuard<'a, ()>,
+    /// It was the last name, and gluster-bdd knows that the image may go.
+    condemned: bool,
+}
+
+impl<'a> NameRemoval<'a> {
+    /// Begins before posix is asked; an image is condemned if it has one name left. Of no file, it is
+    /// the removal of nothing.
+    ///
+    /// Only for threads that may wait, where it is an image.
+    pub(super) fn begin<F: Fop>(
+        brick: &'a Brick,
+        frame: &Frame<F>,
+        named: Option<&'a Named>,
+    ) -> Result<Self, Errno> {
+        let Some((named, image)) = named.and_then(|named| Some((named, named.image.as_ref()?)))
+        else {
+            return Ok(NameRemoval { of_image: None });
+        };
+        let removal = |turn, condemned| NameRemoval {
+            of_image: Some(OfImage {
+                brick,
+                named,
+                image,
+                turn,
+                condemned,
+            }),
+        };
+        let turn = image.naming();
+        if names(frame, named, image)? > 1 {
+            return Ok(removal(turn, false));
+        }
+        // gluster-bdd is not asked with the turn in hand.
+        drop(turn);
+        image.begin_condemning();
+        let condemned = match brick.link.condemn(image.gfid()) {
+            Ok(()) => true,
+            // A name whose LV is gone already can go too.
+            Err(error) if error.is_not_found() => false,
+            Err(error) => {
+                image.end_condemning();
+                return Err(brick.told("remove", image.gfid(), &error));
+            }
+        };
+        if !condemned {
+            image.end_condemning();
+        }
+        Ok(removal(image.naming(), condemned))
+    }
+
+    /// Ends when posix has answered; `is_gone` says whether the name is gone. Says whether an image
+    /// goes with it: it does not if it has got another name meanwhile.
+    pub(super) fn end<F: Fop>(self, frame: &Frame<F>, is_gone: bool) -> bool {
+        match self.of_image {
+            Some(it) if it.condemned => it.end(frame, is_gone),
+            _ => false,
+        }
+    }
+}
+
+impl OfImage<'_> {
+    fn end<F: Fop>(self, frame: &Frame<F>, is_gone: bool) -> bool {
+        let image = self.image;
+        // One that is open is found without a name.
+        let goes = is_gone && names(frame, self.named, image).unwrap_or(0) == 0;
+        if goes {
+            image.doom();
+        }
+        // Who removes the same name at the same time has condemned the image as well, and needs that.
+        let is_needed = !image.end_condemning() || image.is_doomed() || image.is_gone();
+        drop(self.turn);
+        if !goes && !is_needed {
+            healed::spare(self.brick, image.gfid());
+        }
+        goes
+    }
+}
+
+/// How many names an image has.
+fn names<F: Fop>(frame: &Frame<F>, named: &Named, image: &Image) -> Result<u32, Errno> {
+    let loc = Loc::by_gfid(&named.inode, *image.gfid().as_bytes());
+    let stub = frame.ask::<Stat>(StatArgs { loc, xdata: None })?;
+    Ok(stub.buf.nlink())
+}
