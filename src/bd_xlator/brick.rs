@@ -111,7 +111,8 @@ impl Brick {
             brick.engine,
             brick.top
         );
-        let lost_names = heals && has_lost_names(&link, Path::new(&dir));
+        let top = Gfid::of_top_directory(volume, &brick.top);
+        let lost_names = heals && has_lost_names(&link, Path::new(&dir), top);
         if lost_names {
             gf_warn!(
                 "brick {dir} has images in {:?} and no directory /{}: it has lost its names; heal \
@@ -131,7 +132,7 @@ impl Brick {
         let brick = Arc::new(Brick {
             ring: engine.start(),
             xl,
-            top: Gfid::of_top_directory(volume, &link.brick().top),
+            top,
             link,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
@@ -487,6 +488,10 @@ impl Brick {
 
     /// Logs a failure of gluster-bdd and answers its errno for the client.
     pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &LinkError) -> Errno {
+        if let LinkError::Gone = error {
+            // Another client was quicker.
+            return Errno::new(error.errno());
+        }
         gf_error!("cannot {what} image <gfid:{gfid}>: {error}");
         match error.errno() {
             // The file is there; it is its LV that is not.
@@ -502,9 +507,12 @@ impl Brick {
 }
 
 /// Whether a brick has volumes of images, but not the directory that its first start has made.
-fn has_lost_names(link: &Link, dir: &Path) -> bool {
+fn has_lost_names(link: &Link, dir: &Path, top: Gfid) -> bool {
     let list = Request::List { brick: link.id() };
-    !dir.join(&link.brick().top).exists()
+    let text = top.to_string();
+    let handle = Path::new(".glusterfs").join(&text[..2]).join(&text[2..4]);
+    !dir.join(handle).join(text).exists()
+        && !dir.join(&link.brick().top).exists()
         && matches!(link.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
 }
 

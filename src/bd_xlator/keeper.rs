@@ -109,14 +109,12 @@ fn linked_top(brick: &Brick, stack: &Stack, root: &Inode<'_>) -> Result<Inode<'s
     if let Some(top) = root.find(gfid) {
         return Ok(top);
     }
-    let name = CString::new(brick.link.brick().top.as_str()).map_err(|_| Errno::EINVAL)?;
     let fresh = root.fresh();
-    let place = Loc::by_name(root, &name, &fresh);
     let found = stack.ask::<Lookup>(LookupArgs {
-        loc: place,
+        loc: Loc::by_gfid(&fresh, gfid),
         xdata: None,
     })?;
-    fresh.link(Some((root, &name)), &found.buf)
+    fresh.link(None, &found.buf)
 }
 
 /// Tags the LV first, then makes a stub, gives it its size, and marks it last: cut off anywhere,

@@ -150,6 +150,12 @@ impl<'a> Inode<'a> {
         }
     }
 
+    /// Makes the table forget that this inode has a name; the next lookup of the name tells it again.
+    pub fn forget_name(&self, parent: &Inode<'_>, name: &CStr) {
+        // SAFETY: live inodes of one table. It looks for the name, and does nothing without it.
+        unsafe { sys::inode_unlink(self.as_ptr(), parent.as_ptr(), name.as_ptr()) };
+    }
+
     /// A directory of which this inode is a member, as far as the table remembers.
     pub fn parent(&self) -> Option<Inode<'static>> {
         // SAFETY: live inode; null gfid and name mean any parent; gives a reference.

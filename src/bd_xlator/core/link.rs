@@ -21,6 +21,9 @@ pub(crate) enum LinkError {
     /// The image is being merged, or what became of that is not known yet.
     #[error("the image is being merged; try again when gluster-bdd runs")]
     Barred,
+    /// The image's last name is gone, and its LV goes.
+    #[error("the image is removed")]
+    Gone,
 }
 
 impl LinkError {
@@ -30,6 +33,8 @@ impl LinkError {
             LinkError::Connect(error) => errno::of_connect(error),
             LinkError::Call(error) => errno::of_call(error),
             LinkError::Barred => libc::EBUSY,
+            // As posix says it of a file that another client has removed.
+            LinkError::Gone => libc::ESTALE,
         }
     }
 
@@ -51,7 +56,7 @@ impl LinkError {
     fn is_unheard(&self) -> bool {
         !matches!(
             self,
-            LinkError::Call(CallError::Fault(_)) | LinkError::Barred
+            LinkError::Call(CallError::Fault(_)) | LinkError::Barred | LinkError::Gone
         )
     }
 

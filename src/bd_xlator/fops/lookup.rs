@@ -146,12 +146,19 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
     let name = std::ffi::CString::new(own.top.as_str()).map_err(|_| Errno::EINVAL)?;
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     let fresh = root.fresh();
+    // It may be called otherwise by now, and its old name may be another's.
+    let by_gfid = LookupArgs {
+        loc: Loc::by_gfid(&fresh, *brick.top().as_bytes()),
+        xdata: None,
+    };
+    if stack.ask::<Lookup>(by_gfid).is_ok() {
+        return Ok(true);
+    }
     let place = || Loc::by_name(root, &name, &fresh);
     match stack.ask::<Lookup>(LookupArgs {
         loc: place(),
         xdata: None,
     }) {
-        Ok(found) if found.buf.gfid() == *brick.top().as_bytes() => Ok(true),
         Ok(found) if found.buf.file_type() == FileType::Directory => {
             let loc = Loc::by_gfid(&fresh, found.buf.gfid());
             adopt_top(&stack, loc, &policy)?;

@@ -108,6 +108,8 @@ fn look<F: Fop>(
     let fresh = parent.fresh();
     let mut place = Loc::by_name(&parent, name, &fresh);
     place.set_gfid([0; 16]);
+    // As posix finds it for the request itself.
+    let place = place.with_path(loc.path());
     let asked = LookupArgs {
         loc: place,
         xdata: None,

@@ -2,6 +2,7 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use bd_model::Gfid;
 use glusterfs::fops::{
     Lookup, LookupArgs, Opendir, OpendirArgs, Readdir, ReaddirArgs, Rmdir, RmdirArgs, Unlink,
     UnlinkArgs,
@@ -19,9 +20,21 @@ const BATCH: usize = 64 << 10;
 /// and deletes later. The images go first, each as by an unlink. Where there were any, all else goes in
 /// the same way, and posix removes an empty directory: heal may bring a name into it meanwhile, and an
 /// image's name among what posix has put aside would count as one of its names until it is deleted.
+///
+/// The directory may have a new place already, where heal fills it at the same time. Posix goes by the
+/// path that the table of inodes tells, so that must not be the old one any more.
+///
+/// The top image directory is the volume group, and stays.
 pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
+    if Gfid::from_bytes(call.args.loc.gfid()) == brick.top() {
+        return call.fail(Errno::EBUSY);
+    }
     if call.args.xflags == 0 {
         return call.pass();
+    }
+    let loc = &call.args.loc;
+    if let (Some(inode), Some(parent), Some(name)) = (loc.inode(), loc.parent(), loc.name()) {
+        inode.forget_name(&parent, name);
     }
     let mut call = call.detach();
     brick.on_control(move |brick| {
@@ -104,7 +117,11 @@ fn remove_below<F: Fop>(
             let place = place(&inode);
             if let Kind::Image(image) = kind {
                 had_images = true;
-                unlink::below(brick, frame, place, inode, image)?;
+                match unlink::below(brick, frame, place, inode, image) {
+                    // Heal has taken it meanwhile.
+                    Ok(()) | Err(Errno::ENOENT | Errno::ESTALE) => {}
+                    Err(errno) => return Err(errno),
+                }
             } else if what == Below::All {
                 frame.ask::<Unlink>(UnlinkArgs {
                     loc: place,

@@ -258,11 +258,10 @@ impl<'a> Inspection<'a> {
     /// The names that volumes of images in the top image directory should bear.
     fn wanted_names(&self) -> Result<HashMap<Gfid, Vec<LvName>>, Fault> {
         let mut wanted: HashMap<Gfid, Vec<LvName>> = HashMap::new();
-        self.namespace
-            .each_file_in(&self.config.top, |gfid, file| {
-                let name = lv_name(&self.config.engine, Some(file), gfid);
-                wanted.entry(gfid).or_default().push(name);
-            })?;
+        Namespace::each_file_in(&self.namespace.top(self.config), |gfid, file| {
+            let name = lv_name(&self.config.engine, Some(file), gfid);
+            wanted.entry(gfid).or_default().push(name);
+        })?;
         Ok(wanted)
     }
 }

@@ -3,6 +3,7 @@
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, ImageInfo};
 
+use super::namespace::Namespace;
 use super::{Brick, image, lv_name};
 use crate::failpoint;
 
@@ -30,7 +31,10 @@ impl Brick {
     /// What the file is called now decides, not what it was called when somebody asked.
     pub(super) fn name_for(&self, new: Option<&str>, gfid: Gfid) -> Result<LvName, Fault> {
         let wanted = |file: Option<&str>| lv_name(&self.config.engine, file, gfid);
-        let Some(files) = self.namespace.names_in(&self.config.top, gfid) else {
+        let Some(files) = self
+            .namespace
+            .names_in(&self.namespace.top(&self.config), gfid)
+        else {
             // It has no file yet, or nobody notes its names.
             return Ok(wanted(new));
         };
@@ -54,7 +58,8 @@ impl Brick {
     }
 
     fn give_name(&self, name: &LvName) -> Result<(), Fault> {
-        let Some(gfid) = self.namespace.file_in(&self.config.top, name.as_str())? else {
+        let Some(gfid) = Namespace::file_in(&self.namespace.top(&self.config), name.as_str())?
+        else {
             return Ok(());
         };
         // Whoever works on it names it.

@@ -8,6 +8,8 @@ use bd_proto::{Fault, FaultKind};
 use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
 
+use super::config::BrickConfig;
+
 /// The posix translator's own folder in a brick directory.
 const HIDDEN: &str = ".glusterfs";
 /// Where the posix translator keeps a file's gfid.
@@ -102,22 +104,34 @@ impl Namespace {
         Some(Path::new("/").join(inside).join(name))
     }
 
-    /// The names that a file has right in the directory `folder` of the brick, by what the posix
+    /// The top image directory of a brick, whatever it is called by now: its handle is a link to it. Before
+    /// a volume has attached the brick, it is where that would make it.
+    pub(crate) fn top(&self, config: &BrickConfig) -> PathBuf {
+        let by_gfid = config.volume.map(|volume| {
+            let gfid = Gfid::of_top_directory(volume, &config.top);
+            self.handle(gfid)
+        });
+        match by_gfid {
+            Some(handle) if handle.is_dir() => handle,
+            _ => self.dir.join(&config.top),
+        }
+    }
+
+    /// The names that a file has right in `folder`, by what the posix
     /// translator notes; `None` where it notes nothing.
-    pub(crate) fn names_in(&self, folder: &str, gfid: Gfid) -> Option<Vec<String>> {
+    pub(crate) fn names_in(&self, folder: &Path, gfid: Gfid) -> Option<Vec<String>> {
         let handle = self.handle(gfid);
         let identity = |path: &Path| fs::symlink_metadata(path).map(|at| (at.dev(), at.ino()));
         let file = identity(&handle).ok()?;
         let places = places_of(&handle);
-        let folder = self.dir.join(folder);
         let names = places.iter().map(|(_, name)| name.clone());
         let are_here = names.filter(|name| identity(&folder.join(name)).is_ok_and(|it| it == file));
         (!places.is_empty()).then(|| are_here.collect())
     }
 
-    /// The gfid of a regular file right in the directory `folder` of the brick.
-    pub(crate) fn file_in(&self, folder: &str, name: &str) -> Result<Option<Gfid>, Fault> {
-        let path = self.dir.join(folder).join(name);
+    /// The gfid of a regular file right in `folder`.
+    pub(crate) fn file_in(folder: &Path, name: &str) -> Result<Option<Gfid>, Fault> {
+        let path = folder.join(name);
         match fs::symlink_metadata(&path) {
             Ok(about) if about.is_file() => gfid_of(&path),
             Ok(_) | Err(_) => Ok(None),
@@ -226,14 +240,13 @@ impl Namespace {
         Ok(())
     }
 
-    /// Calls `see` with each regular file right in a directory of the brick, and its gfid; names
-    /// that are no text are left out.
+    /// Calls `see` with each regular file right in `folder`, and its gfid; names that are no text are
+    /// left out.
     pub(crate) fn each_file_in(
-        &self,
-        folder: &str,
+        folder: &Path,
         mut see: impl FnMut(Gfid, &str),
     ) -> Result<(), Fault> {
-        for path in entries(&self.dir.join(folder))? {
+        for path in entries(folder)? {
             let Ok(about) = fs::symlink_metadata(&path) else {
                 continue;
             };

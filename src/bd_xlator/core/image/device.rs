@@ -47,11 +47,18 @@ impl Image {
                 }
                 slot.turn
             };
+            if self.is_gone() {
+                return Err(LinkError::Gone);
+            }
             if self.barred.load(Ordering::Acquire) {
                 return Err(LinkError::Barred);
             }
             // Not with the slot held, which fops look into.
-            let device = Arc::new(self.open(link)?);
+            let device = match self.open(link) {
+                Ok(device) => Arc::new(device),
+                Err(_) if self.is_gone() => return Err(LinkError::Gone),
+                Err(error) => return Err(error),
+            };
             let mut slot = self.device_slot();
             if slot.turn == turn {
                 slot.device = Some(Arc::clone(&device));

@@ -26,6 +26,7 @@ mod rebalance;
 mod replica_merges;
 mod rig;
 mod room;
+mod top;
 #[path = "../commands/typed.rs"]
 mod typed;
 

@@ -1,0 +1,70 @@
+//! The top image directory, whatever it is called.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use loopdev::{Rig, cmd, wait_for};
+use nix::libc;
+
+use super::bricks::{self, Bricks, TOP};
+use crate::images::tools::sh_in;
+
+fn restart(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    bricks.volume.stop()?;
+    bricks.server.borrow().stop()?;
+    bricks.server.replace(rig.bdd()?);
+    bricks.volume.start()?;
+    wait_for("the mount to find the brick again", || {
+        Ok(fs::read_dir(&bricks.mount).is_ok())
+    })
+}
+
+#[test]
+fn keeps_its_identity() {
+    bricks::on("top::keeps_its_identity", &[], 1, |rig, bricks| {
+        let policy = |name: &str| {
+            let path = bricks.mount.join(name).display().to_string();
+            cmd(
+                "getfattr",
+                &["--only-values", "-n", "user.glusterfs.bd.dir", &path],
+            )
+        };
+        let volumes = |names: &[&str]| {
+            wait_for("the volumes to have these names", || {
+                let has = |name: &&str| bricks.stores[0].join(name).exists();
+                Ok(names.iter().all(has))
+            })
+        };
+        sh_in(
+            &bricks.mount,
+            &format!("echo a >{TOP}/a; mv {TOP} machines; echo b >machines/b"),
+        )?;
+        volumes(&["a", "b"])?;
+        restart(rig, bricks)?;
+        // What has the old name now is a directory as any other.
+        let told = sh_in(
+            &bricks.mount,
+            &format!("test ! -e {TOP}; cat machines/a; mkdir {TOP}; cat machines/b"),
+        )?;
+        ensure!(told.stdout.trim() == "a\nb", "{told}");
+        policy(TOP)?.fails()?;
+        sh_in(
+            &bricks.mount,
+            &format!("mv machines/a machines/c; echo d >machines/d; echo e >{TOP}/e"),
+        )?;
+        volumes(&["b", "c", "d"])?;
+        ensure!(bricks.count()? == 3, "a plain file is an image");
+        bricks.check()?;
+        // An LV that is made by other means appears where the others are.
+        fs::write(bricks.stores[0].join("foreign"), [0; 4096])?;
+        wait_for("the file of a foreign volume", || {
+            Ok(bricks.mount.join("machines/foreign").exists())
+        })?;
+        sh_in(&bricks.mount, &format!("rm -r {TOP}; rm machines/*"))?;
+        let refused = fs::remove_dir(bricks.mount.join("machines"));
+        ensure!(refused.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)));
+        sh_in(&bricks.mount, &format!("mv machines {TOP}"))?;
+        policy(TOP)?.ok()?;
+        Ok(())
+    });
+}
