@@ -14,7 +14,7 @@ mod holes;
 mod kills;
 mod life;
 mod merges;
-mod model;
+pub(crate) mod model;
 mod names;
 mod plain;
 mod ranges;

@@ -25,6 +25,7 @@ mod rebalance;
 mod replica_merges;
 mod rig;
 mod room;
+mod storm;
 #[path = "../commands/typed.rs"]
 mod typed;
 
