@@ -150,18 +150,19 @@ pub(crate) fn on_disks(
     body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
 ) {
     run(&format!("native::{name}"), Place::Native, |rig| {
-        let bricks = make(rig, words, bricks, Servers::One, disks)?;
+        let bricks = make(rig, words, bricks, Servers::One, &[], disks)?;
         body(rig, &bricks)?;
         emptied(rig, &bricks)
     });
 }
 
-/// A mounted volume with `disks` for the names and for the images of each brick.
+/// A mounted volume with these options, and with `disks` for the names and for the images of each brick.
 pub(crate) fn make(
     rig: &mut Rig,
     words: &[&str],
     bricks: usize,
     servers: Servers,
+    options: &[(&str, &str)],
     disks: impl Fn(&mut Rig, usize) -> Result<(PathBuf, PathBuf)>,
 ) -> Result<Bricks> {
     let mut dirs = Vec::new();
@@ -195,6 +196,9 @@ pub(crate) fn make(
     }
     let volume = rig.volume_with("vol", words, &dirs)?;
     volume.serve_images()?;
+    for (key, value) in options {
+        volume.set(key, value)?;
+    }
     volume.start()?;
     let mount = rig.mount(&volume, &[])?;
     Ok(Bricks {

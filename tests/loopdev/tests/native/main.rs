@@ -10,6 +10,7 @@ mod commands;
 mod completions;
 mod front;
 mod heals;
+mod hosts;
 mod interrupts;
 mod io_engine;
 mod layouts;

@@ -40,6 +40,8 @@ const REGISTERS: u64 = 2;
 /// The directory which they are in now and then.
 const REGISTERS_DIR: &str = "rd";
 
+/// Otherwise write-behind acknowledges a direct write before it is anywhere else.
+const OPTIONS: [(&str, &str); 1] = [("performance.strict-o-direct", "on")];
 /// How long a removal may take when nothing is in its way.
 const SETTLED: Duration = Duration::from_secs(20);
 
@@ -75,7 +77,7 @@ impl Storm {
                 let disk = rig.filesystem(&format!("disk{number}"), 512)?;
                 Ok((disk.clone(), disk))
             };
-            make(rig, layout.words, layout.bricks, servers, disks)?
+            make(rig, layout.words, layout.bricks, servers, &OPTIONS, disks)?
         };
         let other = rig.mount(&bricks.volume, &["--entry-timeout=0"])?;
         let mounts = [bricks.mount.join(TOP), other.join(TOP)];
@@ -83,13 +85,11 @@ impl Storm {
         let registers = (0..REGISTERS).map(|number| Register::make(&mounts[0], number));
         let copies = if stock { Copies::Bytes } else { Copies::Links };
         let keepers = ['a', 'b'].into_iter().zip(seed() * 1000..);
-        // Where a directory is on several groups, its rename may be done on some of them.
-        let renames_dirs = layout.bricks == layout.replicas;
         Ok(Storm {
             stock,
             registers: registers.collect::<Result<_>>()?,
             keepers: keepers
-                .map(|(letter, seed)| Keeper::new(letter, seed, copies, renames_dirs))
+                .map(|(letter, seed)| Keeper::new(letter, seed, copies, &layout))
                 .collect(),
             tally: Tally::new(&rig.dir().join("storm.log"))?,
             random: Random::new(seed()),
@@ -306,6 +306,9 @@ fn make_stock(rig: &mut Rig, layout: &Layout) -> Result<Bricks> {
     }
     let _glusterd = rig.glusterd()?;
     let volume = rig.volume_with("vol", layout.words, &dirs)?;
+    for (key, value) in OPTIONS {
+        volume.set(key, value)?;
+    }
     volume.start()?;
     let mount = rig.mount(&volume, &[])?;
     fs::create_dir(mount.join(TOP))?;

@@ -104,7 +104,8 @@ impl Fault {
                     start_server(rig, bricks, brick)?;
                 }
                 init(bricks, brick, &bricks.volume.bricks()[brick])?;
-                reset(rig, bricks, brick, &["commit", "force"])?;
+                let place = place(rig, bricks, brick)?;
+                reset(rig, bricks, brick, &[&place, "commit", "force"])?;
                 bricks.volume.start()?;
                 let volume = bricks.volume.name();
                 rig.gluster(&["volume", "heal", volume, "full"])?;
@@ -133,9 +134,13 @@ fn init(bricks: &Bricks, brick: usize, dir: &Path) -> Result<()> {
     bricks.host(brick).gluster_bd(&words)?.ok().map(drop)
 }
 
-fn reset(rig: &Rig, bricks: &Bricks, brick: usize, words: &[&str]) -> Result<()> {
+fn place(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<String> {
     let dir = bricks.volume.bricks()[brick].display();
-    let place = format!("{}:{dir}", rig.host()?);
+    Ok(format!("{}:{dir}", rig.host()?))
+}
+
+fn reset(rig: &Rig, bricks: &Bricks, brick: usize, words: &[&str]) -> Result<()> {
+    let place = place(rig, bricks, brick)?;
     let reset = ["volume", "reset-brick", bricks.volume.name(), &place];
     rig.gluster(&[&reset[..], words].concat())?.ok().map(drop)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::layout::Layout;
 use super::register::Register;
 use super::tally::Tally;
 use super::work::{Bytes, Copies, Image, Tree, Work, below, copy_register};
@@ -25,9 +26,10 @@ const SIZE: usize = 200_000;
 /// Somebody with images of its own, in the top directory and below.
 pub(super) struct Keeper {
     /// What its names begin with.
-    pub(super) letter: char,
-    pub(super) copies: Copies,
-    pub(super) renames_dirs: bool,
+    letter: char,
+    copies: Copies,
+    renames_dirs: bool,
+    merges: bool,
     tree: Tree,
     /// What was asked for and not acknowledged.
     doubts: Vec<Doubt>,
@@ -51,11 +53,13 @@ impl Doubt {
 }
 
 impl Keeper {
-    pub(super) fn new(letter: char, seed: u64, copies: Copies, renames_dirs: bool) -> Keeper {
+    pub(super) fn new(letter: char, seed: u64, copies: Copies, layout: &Layout) -> Keeper {
         Keeper {
             letter,
             copies,
-            renames_dirs,
+            // Where a directory is on several groups, its rename may be done on some of them.
+            renames_dirs: layout.bricks == layout.replicas,
+            merges: !layout.is_dispersed(),
             tree: Tree::default(),
             doubts: Vec::new(),
             random: Random::new(seed),
@@ -66,7 +70,8 @@ impl Keeper {
     pub(super) fn work(&mut self, registers: &[Register], top: &Path, tally: &Tally) {
         while !tally.stopped() {
             match self.random.below(20) {
-                0 => self.copy(registers, top, tally),
+                // A client that copies byte by byte may have old ones in its caches.
+                0 if self.copies == Copies::Links => self.copy(registers, top, tally),
                 1 if self.letter == 'a' => self.move_register(registers, top, tally),
                 2..5 => self.read(top, tally),
                 _ => match self.choose() {
@@ -112,7 +117,7 @@ impl Keeper {
         let register = &registers[self.random.below(registers.len())];
         let thin = self.random.below(2) == 0;
         let Some(to) = self.free() else { return };
-        let (made, moment) = copy_register(register, top, &to, thin, self.copies);
+        let (made, moment) = copy_register(register, top, &to, thin);
         tally.note(&format!(
             "{}: copy of a register to {to}, thin {thin}: {made:?}",
             self.letter
@@ -233,6 +238,9 @@ impl Keeper {
     }
 
     fn merge(&mut self) -> Option<Work> {
+        if !self.merges {
+            return None;
+        }
         let there: BTreeSet<u64> = self.tree.images.values().map(|image| image.id).collect();
         let snapshot = self.any(|image| image.origin.is_some_and(|id| there.contains(&id)))?;
         let origin = self.tree.images[&snapshot].origin?;

@@ -240,10 +240,9 @@ pub(super) fn copy_register(
     top: &Path,
     to: &str,
     thin: bool,
-    copies: Copies,
 ) -> (io::Result<()>, Moment) {
     register.moment(|from| match thin {
-        true => snapshot(top, from, to, copies),
-        false => clone(top, from, to, copies),
+        true => snapshot(top, from, to, Copies::Links),
+        false => clone(top, from, to, Copies::Links),
     })
 }
