@@ -25,17 +25,20 @@ impl Brick {
         }
     }
 
-    /// The name stays after all.
+    /// The name stays after all. Where several removals run at once, one that fails may say so of a name
+    /// which another has removed: the namespace decides.
     pub fn spare(&self, gfid: Gfid) -> Result<(), Fault> {
         let _hold = self.busy.hold(&[gfid]);
         match self.intents.get(gfid) {
             None => Ok(()),
+            Some(Intent::Condemn) if self.has_lost_its_name(gfid) => Ok(()),
             Some(Intent::Condemn) => self.intents.end(gfid),
             Some(other) => Err(under_way(gfid, other)),
         }
     }
 
-    /// The name is gone and nobody has the image open: removes the volume of a condemned image.
+    /// The name is gone and nobody has the image open: removes the volume. An image may have been spared
+    /// between the two, by another removal of its name that failed or by a start of this server.
     ///
     /// Done already if there is neither volume nor intent. If others depend on the volume, it
     /// goes when they are gone.
@@ -49,8 +52,8 @@ impl Brick {
                 Some(other) => return Err(under_way(gfid, other)),
                 None if self.engine.find(gfid)?.is_none() => return Ok(()),
                 None => {
-                    let message = format!("image {gfid} is not condemned; condemn it first");
-                    return Err(Fault::new(FaultKind::Invalid, message));
+                    self.must_have_no_name(gfid)?;
+                    self.intents.put(gfid, Intent::Condemn)?;
                 }
             }
             self.must_have_no_name(gfid)?;

@@ -140,6 +140,30 @@ fn an_image_lives_and_goes() {
 }
 
 #[test]
+fn removals_of_one_name_do_not_spare_what_another_removes() {
+    let bed = Bed::new();
+    let brick = bed.attach(true);
+    let unlink = |name: &str, gfid| {
+        fs::remove_file(bed.handle(gfid)).unwrap();
+        fs::remove_file(bed.dir().join(name)).unwrap();
+    };
+    // One condemns, another condemns too and fails, before or after the name goes.
+    for is_early in [true, false] {
+        let gfid = settled(&bed, &brick, "vm1");
+        brick.condemn(gfid).unwrap();
+        if is_early {
+            brick.spare(gfid).unwrap();
+        }
+        unlink("vm1", gfid);
+        brick.spare(gfid).unwrap();
+        assert_eq!(!is_early, brick.has_lost_its_name(gfid));
+        brick.remove(gfid).unwrap();
+        assert!(!bed.store().join("vm1").exists());
+        assert_eq!(brick.intents.all(), []);
+    }
+}
+
+#[test]
 fn asking_again_after_a_lost_answer_is_no_error() {
     let bed = Bed::new();
     let brick = bed.attach(true);
