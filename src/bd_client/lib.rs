@@ -16,6 +16,7 @@
 
 mod arbiter;
 mod client;
+mod copied;
 mod copy;
 mod guard;
 mod merge;

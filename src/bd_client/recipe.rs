@@ -9,10 +9,10 @@ use glusterfs::{
     Credentials, Dict, Errno, Fd, FileType, Flock, Iatt, Inode, Loc, Node, Stack, gf_error, gf_warn,
 };
 
-use crate::arbiter;
 use crate::merging::Merging;
 use crate::replicas::Replicas;
 use crate::walk::Found;
+use crate::{arbiter, copied};
 
 /// What to make of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl Recipe<'_> {
                 gf_warn!("{key} of {file}, {value} failed: {}", failure.errno);
                 failure.errno
             })?;
-            Ok(())
+            copied::note_missing(stack, home.part, file, gfid)
         })
     }
 

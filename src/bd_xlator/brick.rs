@@ -137,7 +137,7 @@ impl Brick {
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
-            pending: Pending::default(),
+            pending: Pending::new(heals),
             making: Making::default(),
             names: NameLocks::default(),
             unsaved: Mutex::default(),

@@ -1,7 +1,8 @@
 //! Stubs that wait for their LV: the destinations of clones and snapshots.
 //!
 //! A client makes the stub and then asks for the copy, at once. One that dies in between leaves a
-//! stub that nobody will ask for; the brick removes it after a while.
+//! stub that nobody will ask for; the brick removes it after a while. Where other bricks have the same
+//! files, a copy that failed here may be there: then the stub waits for heal.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,13 +24,26 @@ pub(crate) struct PendingStub {
     since: Instant,
     /// Whether a copy is being made into it, however long that takes.
     busy: bool,
+    /// Whether heal may make it an image.
+    waits_for_heal: bool,
 }
 
 /// The stubs of a brick that wait.
-#[derive(Debug, Default)]
-pub(crate) struct Pending(Mutex<HashMap<Gfid, PendingStub>>);
+#[derive(Debug)]
+pub(crate) struct Pending {
+    stubs: Mutex<HashMap<Gfid, PendingStub>>,
+    heals: bool,
+}
 
 impl Pending {
+    /// `heals`: other bricks have the same files.
+    pub(crate) fn new(heals: bool) -> Pending {
+        Pending {
+            stubs: Mutex::default(),
+            heals,
+        }
+    }
+
     /// Remembers a stub that was made or seen; one that is known already waits since then.
     pub(crate) fn remember(&self, gfid: Gfid, parent: Gfid, name: &str, now: Instant) {
         self.lock().entry(gfid).or_insert_with(|| PendingStub {
@@ -37,6 +51,7 @@ impl Pending {
             name: name.to_owned(),
             since: now,
             busy: false,
+            waits_for_heal: false,
         });
     }
 
@@ -59,7 +74,7 @@ impl Pending {
         let mut all = self.lock();
         let old: Vec<_> = all
             .iter()
-            .filter(|(_, stub)| !stub.busy && waited(stub) > LIFE)
+            .filter(|(_, stub)| !stub.busy && !stub.waits_for_heal && waited(stub) > LIFE)
             .map(|(gfid, stub)| (*gfid, stub.clone()))
             .collect();
         for (gfid, _) in &old {
@@ -69,7 +84,7 @@ impl Pending {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stubs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,6 +114,7 @@ impl Drop for Copying<'_> {
         if let Some(stub) = self.pending.lock().get_mut(&self.gfid) {
             stub.busy = false;
             stub.since = Instant::now();
+            stub.waits_for_heal = self.pending.heals;
         }
     }
 }
@@ -119,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_stub_whose_client_has_died_is_abandoned_after_a_while() {
-        let (pending, start) = (Pending::default(), Instant::now());
+        let (pending, start) = (Pending::new(false), Instant::now());
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         pending.remember(Gfid::from_bytes([2; 16]), top(), "first", start);
         pending.remember(Gfid::from_bytes([3; 16]), top(), "second", start + minute);
@@ -135,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_stub_is_kept_while_a_copy_is_made_into_it() {
-        let pending = Pending::default();
+        let pending = Pending::new(false);
         let (gfid, start) = (Gfid::from_bytes([2; 16]), Instant::now());
         pending.remember(gfid, top(), "clone", start);
         let late = || Instant::now() + LIFE - Duration::from_secs(1);
@@ -153,5 +169,22 @@ mod tests {
         assert!(pending.take_abandoned(start + LIFE * 9).is_empty());
         // A plain file that becomes a copy was never pending.
         assert_eq!(pending.begin(gfid).name_in(top()), None);
+    }
+
+    #[test]
+    fn a_stub_whose_copy_failed_waits_for_heal_where_there_is_some() {
+        let (pending, gfid, start) = (
+            Pending::new(true),
+            Gfid::from_bytes([2; 16]),
+            Instant::now(),
+        );
+        pending.remember(gfid, top(), "clone", start);
+        drop(pending.begin(gfid));
+        assert!(pending.take_abandoned(start + LIFE * 9).is_empty());
+        pending.remember(Gfid::from_bytes([3; 16]), top(), "never asked for", start);
+        assert_eq!(
+            names(pending.take_abandoned(start + LIFE * 9)),
+            ["never asked for"]
+        );
     }
 }

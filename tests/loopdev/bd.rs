@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::daemon::{Daemon, alive};
 use crate::gluster::Volume;
+use crate::hosts::Host;
 use crate::lvm::{Lv, Vg};
 use crate::rig::Rig;
 use crate::sh::{Output, cmd};
@@ -56,7 +57,7 @@ pub struct Bed<'r> {
 impl Rig {
     /// Starts gluster-bdd, and waits until it is ready.
     pub fn bdd(&mut self) -> Result<Daemon> {
-        self.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")
+        Host::shared().start(self)
     }
 
     /// Makes a place for images, of `mib` MiB.

@@ -164,6 +164,36 @@ impl Rig {
         Ok(at)
     }
 
+    /// Mounts a volume as if the brick with that number, from zero, were away.
+    pub fn mount_without(&mut self, volume: &Volume, number: usize) -> Result<PathBuf> {
+        let name = &volume.name;
+        let kept = format!("/var/lib/glusterd/vols/{name}/trusted-{name}.tcp-fuse.vol");
+        let text = fs::read_to_string(&kept).with_context(|| format!("cannot read {kept}"))?;
+        // Nobody listens on that port.
+        let block = format!("volume {name}-client-{number}\n    type protocol/client\n");
+        let away = format!("{block}    option remote-port 1\n");
+        anyhow::ensure!(text.contains(&block), "{kept} has no brick {number}");
+        let count = fs::read_dir(self.dir())?.count();
+        let at = self.folder(&format!("without{count}"))?;
+        let volfile = self.dir().join(format!("without{count}.vol"));
+        fs::write(&volfile, text.replace(&block, &away))?;
+        let owned = at.clone();
+        self.on_teardown(format!("mount {}", at.display()), move || {
+            mounts::unmount(&owned)
+        });
+        let volfile = format!("--volfile={}", volfile.display());
+        let log = format!("--log-file=/var/log/glusterfs/without{count}.log");
+        cmd(
+            "glusterfs",
+            &[volfile.as_str(), log.as_str(), &at.display().to_string()],
+        )?
+        .ok()?;
+        wait_for(&format!("the mount {}", at.display()), || {
+            Ok(fs::metadata(&at).is_ok_and(|root| root.ino() == 1))
+        })?;
+        Ok(at)
+    }
+
     /// Unmounts what [`Rig::mount`] has mounted; no error where it is not mounted.
     pub fn unmount(&self, at: &Path) -> Result<()> {
         mounts::unmount(at)

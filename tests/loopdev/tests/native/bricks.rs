@@ -5,19 +5,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Daemon, Output, Place, Rig, Volume, cmd, gluster_bd, run, sh, wait_for};
+use loopdev::{Daemon, Host, Output, Place, Rig, Volume, cmd, gluster_bd, run, sh, wait_for};
 
 use crate::images::tools::{sh_in, size_of};
 
 /// The image directory, whose name is that of each brick's store.
 pub(crate) const TOP: &str = "images";
 
-/// A mounted volume of several bricks, all served by one gluster-bdd.
+/// A mounted volume of several bricks.
 pub(crate) struct Bricks {
     pub(crate) volume: Volume,
     pub(crate) mount: PathBuf,
     pub(crate) stores: Vec<PathBuf>,
-    pub(crate) server: RefCell<Daemon>,
+    /// One for all bricks, or one for each.
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) servers: Vec<RefCell<Daemon>>,
+}
+
+/// Who serves the bricks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Servers {
+    /// One gluster-bdd, as on one host.
+    One,
+    /// Each brick its own, as on several hosts.
+    Each,
 }
 
 impl Bricks {
@@ -63,11 +74,23 @@ impl Bricks {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let ours = |brick: &&PathBuf| brick.join(".glusterfs/gluster-bd").exists();
-        for brick in self.volume.bricks().iter().filter(ours) {
-            gluster_bd(&["check", &brick.display().to_string()])?.ok()?;
+        let ours = |brick: &PathBuf| brick.join(".glusterfs/gluster-bd").exists();
+        let bricks = self.volume.bricks().iter().enumerate();
+        for (number, brick) in bricks.filter(|(_, brick)| ours(brick)) {
+            let dir = brick.display().to_string();
+            self.host(number).gluster_bd(&["check", &dir])?.ok()?;
         }
         Ok(())
+    }
+
+    /// The host of a brick.
+    pub(crate) fn host(&self, brick: usize) -> &Host {
+        &self.hosts[brick.min(self.hosts.len() - 1)]
+    }
+
+    /// The server of a brick.
+    pub(crate) fn server(&self, brick: usize) -> &RefCell<Daemon> {
+        &self.servers[brick.min(self.servers.len() - 1)]
     }
 
     /// Waits until every brick has all that the others have.
@@ -127,46 +150,76 @@ pub(crate) fn on_disks(
     body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
 ) {
     run(&format!("native::{name}"), Place::Native, |rig| {
-        let mut dirs = Vec::new();
-        let mut stores = Vec::new();
-        for number in 0..bricks {
-            let (names, images) = disks(rig, number)?;
-            dirs.push(names.join("b"));
-            stores.push(images.join(TOP));
-        }
-        let server = rig.bdd()?;
-        let _glusterd = rig.glusterd()?;
-        for (number, (dir, store)) in dirs.iter().zip(&stores).enumerate() {
-            fs::create_dir(dir)?;
-            fs::create_dir(store)?;
-            // An arbiter is a plain directory.
-            if words.contains(&"arbiter") && number == 2 {
-                continue;
-            }
-            let (dir, store) = (dir.display().to_string(), store.display().to_string());
-            let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
-            gluster_bd(&args)?.ok()?;
-        }
-        let volume = rig.volume_with("vol", words, &dirs)?;
-        volume.serve_images()?;
-        volume.start()?;
-        let mount = rig.mount(&volume, &[])?;
-        let bricks = Bricks {
-            volume,
-            mount,
-            stores,
-            server: RefCell::new(server),
-        };
+        let bricks = make(rig, words, bricks, Servers::One, &[], disks)?;
         body(rig, &bricks)?;
-        xdata_is_known()?;
-        sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
-        wait_for("the stores to be empty", || {
-            // The mount may not have found a brick again that was away.
-            rig.gluster(&["volume", "heal", bricks.volume.name()])?;
-            Ok(bricks.count()? == 0)
-        })?;
-        bricks.check()
+        emptied(rig, &bricks)
     });
+}
+
+/// A mounted volume with these options, and with `disks` for the names and for the images of each brick.
+pub(crate) fn make(
+    rig: &mut Rig,
+    words: &[&str],
+    bricks: usize,
+    servers: Servers,
+    options: &[(&str, &str)],
+    disks: impl Fn(&mut Rig, usize) -> Result<(PathBuf, PathBuf)>,
+) -> Result<Bricks> {
+    let mut dirs = Vec::new();
+    let mut stores = Vec::new();
+    for number in 0..bricks {
+        let (names, images) = disks(rig, number)?;
+        dirs.push(names.join("b"));
+        stores.push(images.join(TOP));
+    }
+    let hosts = match servers {
+        Servers::One => vec![Host::shared()],
+        Servers::Each => (0..bricks)
+            .map(|number| rig.host_of(number, &dirs[number]))
+            .collect::<Result<_>>()?,
+    };
+    let mut daemons = Vec::new();
+    for host in &hosts {
+        daemons.push(RefCell::new(host.start(rig)?));
+    }
+    let _glusterd = rig.glusterd()?;
+    for (number, (dir, store)) in dirs.iter().zip(&stores).enumerate() {
+        fs::create_dir(dir)?;
+        fs::create_dir(store)?;
+        // An arbiter is a plain directory.
+        if words.contains(&"arbiter") && number == 2 {
+            continue;
+        }
+        let (dir, store) = (dir.display().to_string(), store.display().to_string());
+        let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
+        hosts[number.min(hosts.len() - 1)].gluster_bd(&args)?.ok()?;
+    }
+    let volume = rig.volume_with("vol", words, &dirs)?;
+    volume.serve_images()?;
+    for (key, value) in options {
+        volume.set(key, value)?;
+    }
+    volume.start()?;
+    let mount = rig.mount(&volume, &[])?;
+    Ok(Bricks {
+        volume,
+        mount,
+        stores,
+        hosts,
+        servers: daemons,
+    })
+}
+
+/// At the end of a test: nothing was met that the tables do not know, and the images go.
+pub(crate) fn emptied(rig: &Rig, bricks: &Bricks) -> Result<()> {
+    xdata_is_known()?;
+    sh_in(&bricks.mount.join(TOP), "rm -f ./*")?;
+    wait_for("the stores to be empty", || {
+        // The mount may not have found a brick again that was away.
+        rig.gluster(&["volume", "heal", bricks.volume.name()])?;
+        Ok(bricks.count()? == 0)
+    })?;
+    bricks.check()
 }
 
 /// Every key that came with a request which a brick answered itself is in the table of

@@ -72,7 +72,7 @@ impl Bricks {
 
     /// Runs the server anew; with a point it dies when it comes there.
     fn restart_server(&self, rig: &mut Rig, point: &str) -> Result<()> {
-        let before = self.server.borrow();
+        let before = self.server(0).borrow();
         if before.running()? {
             before.stop()?;
         }
@@ -80,7 +80,7 @@ impl Bricks {
         let point = format!("GLUSTER_BDD_FAILPOINT={point}");
         let words = [point.as_str(), "gluster-bdd"];
         let server = rig.daemon("gluster-bdd", "env", &words, "gluster-bdd: ready")?;
-        self.server.replace(server);
+        self.server(0).replace(server);
         Ok(())
     }
 
@@ -239,7 +239,7 @@ fn of_directories() {
             bricks.volume.start()?;
             wait_for("the server to reach its end", || {
                 rig.gluster(&["volume", "heal", bricks.volume.name()])?;
-                Ok(!bricks.server.borrow().running()?)
+                Ok(!bricks.server(0).borrow().running()?)
             })?;
             rig.kill9(bricks.volume.brick_pids()?[2])?;
             bricks.restart_server(rig, "")?;

@@ -11,6 +11,7 @@ mod commands;
 mod completions;
 mod front;
 mod heals;
+mod hosts;
 mod interrupts;
 mod io_engine;
 mod layouts;
@@ -26,6 +27,7 @@ mod rebalance;
 mod replica_merges;
 mod rig;
 mod room;
+mod storm;
 mod top;
 #[path = "../commands/typed.rs"]
 mod typed;

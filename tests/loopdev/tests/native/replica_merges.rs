@@ -82,7 +82,7 @@ enum Victim {
 /// Somebody dies while the first brick that merges is at `point`.
 fn cut_off(rig: &mut Rig, bricks: &Bricks, point: &str, victim: Victim) -> Result<()> {
     fill(bricks)?;
-    bricks.server.borrow().stop()?;
+    bricks.server(0).borrow().stop()?;
     let stops = format!("GLUSTER_BDD_FAILPOINT={point}:stop");
     let words = [stops.as_str(), "gluster-bdd"];
     let server = rig.daemon("gluster-bdd-stopping", "env", &words, "gluster-bdd: ready")?;
@@ -106,14 +106,14 @@ fn cut_off(rig: &mut Rig, bricks: &Bricks, point: &str, victim: Victim) -> Resul
     }
     if matches!(victim, Victim::Server) {
         server.kill9()?;
-        *bricks.server.borrow_mut() = rig.bdd()?;
+        *bricks.server(0).borrow_mut() = rig.bdd()?;
     } else {
         server.signal(nix::sys::signal::Signal::SIGCONT)?;
     }
     client.wait()?;
     if !matches!(victim, Victim::Server) {
         server.stop()?;
-        *bricks.server.borrow_mut() = rig.bdd()?;
+        *bricks.server(0).borrow_mut() = rig.bdd()?;
     }
     bricks.volume.start()?;
     let mut merged = false;

@@ -1,0 +1,63 @@
+//! Volumes each of whose bricks is on a host of its own, with its own gluster-bdd.
+
+use anyhow::{Result, ensure};
+use loopdev::{Place, Rig, run, wait_for};
+
+use super::bricks::{Bricks, Servers, TOP, emptied, make, replicas_agree};
+use crate::images::tools::{expect_head, pattern, sh_in};
+
+fn on_hosts(name: &str, words: &[&str], body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>) {
+    let disks = |rig: &mut Rig, number| {
+        let disk = rig.filesystem(&format!("disk{number}"), 512)?;
+        Ok((disk.clone(), disk))
+    };
+    run(&format!("native::hosts::{name}"), Place::Native, |rig| {
+        let bricks = make(rig, words, 3, Servers::Each, &[], disks)?;
+        body(rig, &bricks)?;
+        emptied(rig, &bricks)
+    });
+}
+
+/// Copies that one host cannot make are blamed on it, and healed.
+fn copies_that_one_missed(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    let bytes = pattern(1, 100_000);
+    std::fs::write(bricks.at("a"), &bytes)?;
+    bricks.server(2).borrow().kill9()?;
+    sh_in(
+        &bricks.mount.join(TOP),
+        "mkdir d; ln a b; ln -s a s; ln a d/b",
+    )?;
+    let server = bricks.host(2).start(rig)?;
+    bricks.server(2).replace(server);
+    let info = rig.gluster(&["volume", "heal", bricks.volume.name(), "info"])?;
+    ensure!(info.stdout.contains("/d/b"), "{info}");
+    bricks.healed(rig)?;
+    for name in ["b", "s", "d/b"] {
+        let held = bricks.held(name)?;
+        ensure!(held.len() == 3, "{} bricks hold {name}", held.len());
+        expect_head(&bricks.at(name), 100_000, 100_000, &[(0, &bytes)])?;
+    }
+    bricks.check()
+}
+
+#[test]
+fn miss_copies() {
+    on_hosts("miss_copies", &["replica", "3"], |rig, bricks| {
+        copies_that_one_missed(rig, bricks)?;
+        sh_in(&bricks.mount.join(TOP), "rm -r d")?;
+        replicas_agree(bricks, 3)
+    });
+    let words = ["disperse", "3", "redundancy", "1"];
+    on_hosts("miss_copies_dispersed", &words, |rig, bricks| {
+        copies_that_one_missed(rig, bricks)?;
+        // What was healed is enough, together with any one of the others.
+        let mount = rig.mount_without(&bricks.volume, 0)?;
+        for name in ["b", "s", "d/b"] {
+            let path = mount.join(TOP).join(name);
+            expect_head(&path, 100_000, 100_000, &[(0, &pattern(1, 100_000))])?;
+        }
+        rig.unmount(&mount)?;
+        sh_in(&bricks.mount.join(TOP), "rm -r d")?;
+        wait_for("the removal", || Ok(bricks.count()? == 9))
+    });
+}

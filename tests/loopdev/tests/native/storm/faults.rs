@@ -1,0 +1,146 @@
+//! What breaks in a storm, and how it is mended.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use loopdev::Rig;
+
+use super::layout::Layout;
+use crate::bricks::Bricks;
+use crate::images::model::Random;
+use crate::rebalance::ended;
+
+/// Something that happens under load. Of a group of replicas, one at most is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    /// kill -9 of a brick.
+    Brick(usize),
+    /// kill -9 of its gluster-bdd.
+    Server(usize),
+    /// Both at once.
+    Host(usize),
+    /// A brick loses all that it has, and is put in again, empty.
+    Replace(usize),
+    /// Files move to the bricks on which they belong.
+    Rebalance,
+}
+
+impl Fault {
+    /// What can happen there, by names.
+    pub(super) fn kinds(layout: &Layout, stock: bool) -> Result<Vec<&'static str>> {
+        let mut kinds = vec!["brick"];
+        if !stock {
+            kinds.extend(["server", "host"]);
+        }
+        if layout.replicas > 1 && !stock {
+            kinds.push("replace");
+        }
+        if layout.bricks > layout.replicas {
+            kinds.push("rebalance");
+        }
+        if let Ok(wanted) = std::env::var("GBT_FAULTS") {
+            let known = kinds.clone();
+            kinds.retain(|kind| wanted.split(',').any(|one| one == *kind));
+            ensure!(!kinds.is_empty(), "GBT_FAULTS has none of {known:?}");
+        }
+        Ok(kinds)
+    }
+
+    pub(super) fn choose(kind: &str, layout: &Layout, random: &mut Random) -> Fault {
+        let mut brick = random.below(layout.bricks);
+        // An arbiter has no gluster-bdd, and nothing that could be lost but names.
+        while kind != "brick" && layout.is_arbiter(brick) {
+            brick = random.below(layout.bricks);
+        }
+        match kind {
+            "server" => Fault::Server(brick),
+            "host" => Fault::Host(brick),
+            "replace" => Fault::Replace(brick),
+            "rebalance" => Fault::Rebalance,
+            _ => Fault::Brick(brick),
+        }
+    }
+
+    pub(super) fn strike(self, rig: &Rig, bricks: &Bricks) -> Result<()> {
+        match self {
+            Fault::Brick(brick) => kill_brick(rig, bricks, brick),
+            Fault::Server(brick) => bricks.server(brick).borrow().kill9(),
+            Fault::Host(brick) => {
+                bricks.server(brick).borrow().kill9()?;
+                kill_brick(rig, bricks, brick)
+            }
+            Fault::Replace(brick) => {
+                reset(rig, bricks, brick, &["start"])?;
+                if bricks.servers.len() > 1 {
+                    bricks.server(brick).borrow().kill9()?;
+                }
+                for folder in [&bricks.volume.bricks()[brick], &bricks.stores[brick]] {
+                    fs::remove_dir_all(folder)
+                        .and_then(|()| fs::create_dir(folder))
+                        .with_context(|| format!("cannot empty {}", folder.display()))?;
+                }
+                Ok(())
+            }
+            Fault::Rebalance => {
+                let volume = bricks.volume.name();
+                rig.gluster(&["volume", "rebalance", volume, "start", "force"])?
+                    .ok()
+                    .map(drop)
+            }
+        }
+    }
+
+    pub(super) fn mend(self, rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+        match self {
+            Fault::Brick(_) => bricks.volume.start(),
+            Fault::Server(brick) => start_server(rig, bricks, brick),
+            Fault::Host(brick) => {
+                start_server(rig, bricks, brick)?;
+                bricks.volume.start()
+            }
+            Fault::Replace(brick) => {
+                if bricks.servers.len() > 1 {
+                    start_server(rig, bricks, brick)?;
+                }
+                init(bricks, brick, &bricks.volume.bricks()[brick])?;
+                let place = place(rig, bricks, brick)?;
+                reset(rig, bricks, brick, &[&place, "commit", "force"])?;
+                bricks.volume.start()?;
+                let volume = bricks.volume.name();
+                rig.gluster(&["volume", "heal", volume, "full"])?;
+                Ok(())
+            }
+            Fault::Rebalance => ended(rig, &bricks.volume),
+        }
+    }
+}
+
+fn kill_brick(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<()> {
+    let pids = bricks.volume.brick_pids()?;
+    rig.kill9(*pids.get(brick).context("a brick has no process")?)
+}
+
+fn start_server(rig: &mut Rig, bricks: &Bricks, brick: usize) -> Result<()> {
+    let server = bricks.host(brick).start(rig)?;
+    bricks.server(brick).replace(server);
+    Ok(())
+}
+
+fn init(bricks: &Bricks, brick: usize, dir: &Path) -> Result<()> {
+    let store = bricks.stores[brick].display().to_string();
+    let dir = dir.display().to_string();
+    let words = ["brick", "init", &dir, "--engine", "file", "--store", &store];
+    bricks.host(brick).gluster_bd(&words)?.ok().map(drop)
+}
+
+fn place(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<String> {
+    let dir = bricks.volume.bricks()[brick].display();
+    Ok(format!("{}:{dir}", rig.host()?))
+}
+
+fn reset(rig: &Rig, bricks: &Bricks, brick: usize, words: &[&str]) -> Result<()> {
+    let place = place(rig, bricks, brick)?;
+    let reset = ["volume", "reset-brick", bricks.volume.name(), &place];
+    rig.gluster(&[&reset[..], words].concat())?.ok().map(drop)
+}
