@@ -14,6 +14,7 @@ pub(crate) mod map;
 pub(crate) mod merge;
 mod migration;
 pub(crate) mod open;
+mod pieces;
 pub(crate) mod plain;
 mod quota;
 pub(crate) mod read;
