@@ -25,6 +25,7 @@ fn see_files() {
         files::answer_for_themselves_not_the_stub,
         stock::directories_behave_as_ever,
         qemu::and_fuse_agree,
+        qemu::zeroes_ranges_by_fuse,
     ];
     run_steps("programs::see_files", Backing::File, SIZE, &[steps]);
 }
