@@ -73,6 +73,8 @@ pub struct Brick {
 #[derive(Debug)]
 pub struct OpenImage {
     pub(crate) image: Arc<Image>,
+    /// Whether it may be written whatever its flags say: it made the file without any.
+    pub(crate) is_maker: bool,
 }
 
 impl Brick {
@@ -451,9 +453,19 @@ impl Brick {
 
     /// Gives a descriptor its image.
     pub(crate) fn bind_fd(&self, fd: &Fd<'_>, image: &Arc<Image>) {
+        self.bind(fd, image, false);
+    }
+
+    /// As [`Brick::bind_fd`], for the descriptor that made the file.
+    pub(crate) fn bind_maker(&self, fd: &Fd<'_>, image: &Arc<Image>) {
+        self.bind(fd, image, fd.flags() == 0);
+    }
+
+    fn bind(&self, fd: &Fd<'_>, image: &Arc<Image>, is_maker: bool) {
         image.opened();
         let open = Arc::new(OpenImage {
             image: Arc::clone(image),
+            is_maker,
         });
         if fd.set_ctx(self.xl, Some(open)).is_some() {
             // Two fops found it unbound at once.

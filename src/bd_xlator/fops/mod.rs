@@ -13,6 +13,7 @@ pub(crate) mod lookup;
 pub(crate) mod map;
 pub(crate) mod merge;
 mod migration;
+mod mode;
 pub(crate) mod open;
 mod pieces;
 pub(crate) mod plain;
