@@ -48,6 +48,13 @@ impl Written {
     }
 }
 
+/// Where a write ends; no file ends further than an offset can say.
+fn end_of(offset: u64, len: u64) -> Result<u64, Failure> {
+    let end = offset.checked_add(len);
+    end.filter(|end| i64::try_from(*end).is_ok())
+        .ok_or(Failure::Errno(libc::EFBIG))
+}
+
 impl Image {
     /// Writes, growing the file if the write ends past its end.
     pub(crate) fn write(
@@ -59,7 +66,7 @@ impl Image {
     ) -> Result<Written, Failure> {
         let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         if let WriteAt::Offset(offset) = at {
-            let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+            let end = end_of(offset, len)?;
             let _io = self.begin_io();
             if end <= self.size() {
                 let device = self.device(link)?;
@@ -74,7 +81,7 @@ impl Image {
             WriteAt::Offset(offset) => offset,
             WriteAt::End => old,
         };
-        let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+        let end = end_of(offset, len)?;
         if end > old {
             self.make_room(link, &device, &mut growth, end, true)?;
             // A hole that the write leaves behind the old end must read as zeros.

@@ -2,16 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed, wait_for};
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::{Mode, SFlag, mknod};
 
-use super::tools::{expect_at, expect_only, meta, open, pattern, put};
+use super::tools::{errno, expect_at, expect_only, meta, open, pattern, put};
 use crate::BACKING;
 
 /// Files that are made while others look, in four ways. An LV takes its time.
@@ -147,5 +148,35 @@ pub(crate) fn grow_at_their_end(bed: &mut Bed<'_>) -> Result<()> {
     expect_only(&bed.at("hole"), 70_000, &[(0, &head[..5])])?;
     // O_TRUNC on a name that is there.
     fs::write(bed.at("hole"), "short")?;
+    expect_only(&bed.at("hole"), 5, &[(0, b"short")])?;
+    no_further_than_they_can(bed)
+}
+
+/// Where no file can end, EFBIG, and nothing is changed.
+fn no_further_than_they_can(bed: &Bed<'_>) -> Result<()> {
+    let most = i64::MAX.unsigned_abs();
+    let file = File::options()
+        .write(true)
+        .custom_flags(nix::libc::O_SYNC)
+        .open(bed.at("hole"))?;
+    for below in [0, 4095, 8192, 3 << 20] {
+        for (what, done) in [
+            ("truncate", file.set_len(most - below)),
+            ("write", file.write_all_at(b"a", most - 1 - below)),
+            (
+                "allocate",
+                fallocate(
+                    &file,
+                    FallocateFlags::empty(),
+                    i64::try_from(most - 1 - below)?,
+                    1,
+                )
+                .map_err(Into::into),
+            ),
+        ] {
+            let code = errno(what, done)?;
+            ensure!(code == nix::libc::EFBIG, "{what} at {below}: errno {code}");
+        }
+    }
     expect_only(&bed.at("hole"), 5, &[(0, b"short")])
 }
