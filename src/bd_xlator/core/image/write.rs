@@ -113,7 +113,7 @@ impl Image {
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
         self.note_mapped(Span::at(offset, len));
         let written = device.write(offset, pieces);
-        self.note_written();
+        self.note_written(len);
         Ok(written?)
     }
 
@@ -133,11 +133,11 @@ impl Image {
         })
     }
 
-    /// Bytes came to the device. Only now a flush can bring them to stable storage: one that
+    /// So many bytes came to the device. Only now a flush can bring them to stable storage: one that
     /// runs while they are on their way does not.
-    pub(super) fn note_written(&self) {
+    pub(super) fn note_written(&self, bytes: u64) {
         self.unflushed.store(true, Ordering::Release);
-        self.allocation_changed();
+        self.allocation_grew(bytes);
     }
 
     /// A growing write failed: the file ends where it ended before, unless others have grown it
@@ -212,6 +212,6 @@ impl AsFd for WriteUnderWay {
 
 impl Drop for WriteUnderWay {
     fn drop(&mut self) {
-        self.image.note_written();
+        self.image.note_written(self.write.len());
     }
 }
