@@ -330,8 +330,10 @@ impl Brick {
         loc: &Loc<'_>,
     ) -> Result<Option<DirPolicy>, Errno> {
         match loc.parent() {
-            Some(parent) => self.policy_of(frame, &parent, loc.parent_gfid()),
-            None => Ok(None),
+            Some(parent) if !loc.is_elsewhere() => {
+                self.policy_of(frame, &parent, loc.parent_gfid())
+            }
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -361,7 +363,7 @@ impl Brick {
 
     /// The name that an image's LV should bear: that of the file in the top image directory.
     pub(crate) fn lv_name_at(&self, loc: &Loc<'_>) -> Option<String> {
-        let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top;
+        let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top && !loc.is_elsewhere();
         loc.name()
             .filter(|_| in_top)
             .and_then(|name| name.to_str().ok())

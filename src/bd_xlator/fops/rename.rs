@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bd_proto::Request;
 use glusterfs::fops::Rename;
-use glusterfs::{Call, Inode, Loc, gf_warn};
+use glusterfs::{Call, Errno, Inode, Loc, gf_warn};
 
 use super::unlink::Condemned;
 use crate::Brick;
@@ -18,6 +18,10 @@ pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
         Ok(moved) => moved,
         Err(errno) => return call.fail(errno),
     };
+    if moved.is_some() && call.args.newloc.is_elsewhere() {
+        // Trash would move it; at this answer it has it removed.
+        return call.fail(Errno::ENOTDIR);
+    }
     let replaced = match find(&call.args.newloc) {
         Ok(replaced) => replaced,
         Err(errno) => return call.fail(errno),

@@ -27,6 +27,7 @@ pub(super) fn findings(context: &Context) -> Vec<Found> {
         let served = idle.is_empty() && is_started(&folder);
         found.extend(idle);
         found.extend(sharding(&folder));
+        found.extend(trash(&folder));
         if served && let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
             found.extend(brick(context, name));
         }
@@ -170,6 +171,15 @@ fn older(here: u64, said: &str) -> Option<Found> {
     })
 }
 
+/// Whether somebody may believe that removed images are kept.
+fn trash(folder: &Path) -> Option<Found> {
+    let (_, info) = ours(folder)?;
+    let name = folder.file_name()?.to_str()?;
+    let cause =
+        format!("volume {name} has features.trash on, which keeps plain files only, and no images");
+    info.has_trash.then(|| Found::note("trash", cause))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +239,12 @@ mod tests {
         .unwrap();
         let text = sharding(folder.path()).unwrap().settle(true).message;
         assert!(text.ends_with("features.shard off"), "{text}");
+        assert_eq!(trash(folder.path()), None);
+        std::fs::write(
+            folder.path().join("info"),
+            format!("{info}features.trash=on\n"),
+        )
+        .unwrap();
+        assert!(trash(folder.path()).unwrap().settle(true).advice);
     }
 }

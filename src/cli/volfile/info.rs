@@ -13,7 +13,10 @@ const BYPASS: &str = "user.bd.bypass";
 const LOST_NAMES: &str = "user.bd.lost-names";
 
 /// The option by which large files are kept in pieces.
-pub(crate) const SHARD: &str = "features.shard";
+const SHARD: &str = "features.shard";
+
+/// The option by which removed files are kept.
+const TRASH: &str = "features.trash";
 
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct VolumeInfo {
     pub heals: bool,
     /// Whether large files are kept in pieces (`features.shard`).
     pub is_sharded: bool,
+    /// Whether removed files, but for images, are kept (`features.trash`).
+    pub has_trash: bool,
 }
 
 /// Why an info file cannot be used.
@@ -82,6 +87,7 @@ impl FromStr for VolumeInfo {
         Ok(VolumeInfo {
             id,
             is_sharded: switch(SHARD)?.unwrap_or(false),
+            has_trash: switch(TRASH)?.unwrap_or(false),
             is_ours,
             io_engine,
             bypass,

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use loopdev::{Backing, Bed, Place, cmd, gluster_bd, run, sh, wait_for};
 
-use crate::images::tools::{errno, meta, sh_in, size_of};
+use crate::images::tools::{errno, expect_at, meta, pattern, sh_in, size_of};
 
 /// The value of an option.
 fn value(bed: &Bed<'_>, volume: &str, key: &str) -> Result<String> {
@@ -114,4 +114,44 @@ fn on_before(bed: &mut Bed<'_>, disk: &Path) -> Result<()> {
 fn cmd_mknod(path: &Path) -> std::io::Result<()> {
     use nix::sys::stat::{Mode, SFlag, mknod};
     mknod(path, SFlag::S_IFREG, Mode::S_IRUSR, 0).map_err(Into::into)
+}
+
+#[test]
+fn trash_keeps_no_images() {
+    let name = "native::trash_keeps_no_images";
+    run(name, Place::Native, |rig| {
+        let bed = rig.bed(Backing::File, 1024)?;
+        bed.volume.set("features.trash", "on")?;
+        let bytes = pattern(1, 1 << 20);
+        fs::create_dir(bed.at("d"))?;
+        for path in ["a", "d/a", "../plain", "b"] {
+            fs::write(bed.at(path), &bytes)?;
+        }
+        for path in ["a", "d/a", "../plain"] {
+            fs::remove_file(bed.at(path))?;
+            ensure!(!bed.at(path).exists());
+        }
+        // Their volumes go, and nothing comes to other places; plain files go to the trash.
+        bed.expect_names(&["b"])?;
+        let there = sh_in(
+            bed.root(),
+            "ls -A | tr '\\n' ' '; cd .trashcan; find . -type f",
+        )?;
+        let expected = format!(".trashcan {} ./plain_", bed.top());
+        ensure!(
+            there.stdout.starts_with(&expected) && there.stdout.lines().count() == 1,
+            "{there}"
+        );
+        // Trash copies what is cut off.
+        fs::File::options()
+            .write(true)
+            .open(bed.at("b"))?
+            .set_len(5000)?;
+        ensure!(size_of(&bed.at("b"))? == 5000);
+        expect_at(&bed.at("b"), 0, &bytes[..5000])?;
+        bed.check()?;
+        let said = gluster_bd(&["check"])?.stdout;
+        ensure!(said.contains("features.trash"), "{said}");
+        bed.volume.set("features.trash", "off")
+    });
 }
