@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
 use glusterfs::fops::{
-    Access, Create, Fstat, FstatArgs, Getxattr, Link, Lookup, Mknod, Open, Readlink, Removexattr,
-    Rename, Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
+    Access, Create, Fallocate, Fstat, FstatArgs, Getxattr, Link, Lookup, Mknod, Open, Readlink,
+    Removexattr, Rename, Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -19,7 +19,7 @@ use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::target::Roots;
 use crate::workers::Workers;
-use crate::{copy, merge, space};
+use crate::{allocation, copy, merge, space};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -342,6 +342,14 @@ impl Translator for BdClient {
             Ok(_) => frame.pass(args),
             Err(failure) => frame.fail(failure.errno),
         });
+    }
+
+    fn fallocate(self: &Arc<Self>, call: Call<'_, Fallocate>) {
+        if self.fuse() && !BdClient::is_internal(&call) {
+            allocation::fallocate(call.detach());
+        } else {
+            call.pass();
+        }
     }
 
     fn link(self: &Arc<Self>, call: Call<'_, Link>) {

@@ -14,6 +14,7 @@
 //! and by the guard.
 #![forbid(unsafe_code)]
 
+mod allocation;
 mod arbiter;
 mod client;
 mod copied;

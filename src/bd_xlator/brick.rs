@@ -75,6 +75,8 @@ pub struct Brick {
 #[derive(Debug)]
 pub struct OpenImage {
     pub(crate) image: Arc<Image>,
+    /// Whether it may be written whatever its flags say: it made the file without any.
+    pub(crate) is_maker: bool,
 }
 
 impl Brick {
@@ -332,8 +334,10 @@ impl Brick {
         loc: &Loc<'_>,
     ) -> Result<Option<DirPolicy>, Errno> {
         match loc.parent() {
-            Some(parent) => self.policy_of(frame, &parent, loc.parent_gfid()),
-            None => Ok(None),
+            Some(parent) if !loc.is_elsewhere() => {
+                self.policy_of(frame, &parent, loc.parent_gfid())
+            }
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -363,7 +367,7 @@ impl Brick {
 
     /// The name that an image's LV should bear: that of the file in the top image directory.
     pub(crate) fn lv_name_at(&self, loc: &Loc<'_>) -> Option<String> {
-        let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top;
+        let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top && !loc.is_elsewhere();
         loc.name()
             .filter(|_| in_top)
             .and_then(|name| name.to_str().ok())
@@ -455,9 +459,19 @@ impl Brick {
 
     /// Gives a descriptor its image.
     pub(crate) fn bind_fd(&self, fd: &Fd<'_>, image: &Arc<Image>) {
+        self.bind(fd, image, false);
+    }
+
+    /// As [`Brick::bind_fd`], for the descriptor that made the file.
+    pub(crate) fn bind_maker(&self, fd: &Fd<'_>, image: &Arc<Image>) {
+        self.bind(fd, image, fd.flags() == 0);
+    }
+
+    fn bind(&self, fd: &Fd<'_>, image: &Arc<Image>, is_maker: bool) {
         image.opened();
         let open = Arc::new(OpenImage {
             image: Arc::clone(image),
+            is_maker,
         });
         if fd.set_ctx(self.xl, Some(open)).is_some() {
             // Two fops found it unbound at once.

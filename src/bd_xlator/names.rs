@@ -36,6 +36,8 @@ pub(crate) const PROTECT_WRITES: &str = "trusted.glusterfs.protect.writes";
 pub(crate) const PROTECT_WRITES_C: &CStr = c"trusted.glusterfs.protect.writes";
 /// `GF_AVOID_OVERWRITE`: a write of DHT's rebalance, which must not be done after such a note.
 pub(crate) const AVOID_OVERWRITE: &str = "glusterfs.avoid.overwrite";
+/// On a file that sharding keeps in pieces, and with the request to make it: their size.
+pub(crate) const SHARD_SIZE: &str = "trusted.glusterfs.shard.block-size";
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
 

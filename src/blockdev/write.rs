@@ -29,6 +29,12 @@ impl WholeWrite {
         self.span.start
     }
 
+    /// How many bytes.
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> u64 {
+        self.span.len()
+    }
+
     /// The pieces one behind the other, in memory that direct I/O takes.
     pub fn gather(&self, pieces: &[&[u8]]) -> Pages {
         let len = pieces.iter().map(|piece| piece.len()).sum();

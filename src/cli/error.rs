@@ -171,6 +171,7 @@ fn exit_of(fault: &Fault) -> Exit {
         FaultKind::Exists | FaultKind::Busy | FaultKind::InUse => Exit::Refused,
         FaultKind::NotAttached
         | FaultKind::NoSpace
+        | FaultKind::TooLarge
         | FaultKind::Invalid
         | FaultKind::Unsupported
         | FaultKind::Version
@@ -208,6 +209,7 @@ mod tests {
         for kind in [
             FaultKind::NotAttached,
             FaultKind::NoSpace,
+            FaultKind::TooLarge,
             FaultKind::Invalid,
             FaultKind::Unsupported,
             FaultKind::Version,

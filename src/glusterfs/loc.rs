@@ -64,6 +64,13 @@ impl<'a> Loc<'a> {
         unsafe { memory::text(self.get().path) }
     }
 
+    /// True if its path is not that of its name in its directory: trash says so where it moves a file
+    /// to, and what directories it makes there.
+    pub fn is_elsewhere(&self) -> bool {
+        self.name()
+            .is_some_and(|name| is_elsewhere(self.path(), name))
+    }
+
     /// The gfid: the loc's own, else that of its inode; zero if neither is known.
     pub fn gfid(&self) -> [u8; 16] {
         match self.get().gfid {
@@ -141,8 +148,19 @@ fn into_raw(inode: Inode<'static>) -> *mut sys::inode_t {
     raw
 }
 
-/// Sets path and name. The name points into the path behind a slash, as `loc_copy` of C needs.
+/// Sets path and name. The name points into the path behind a slash, as `loc_copy` of C needs; only
+/// where the path is that of another place (see [`Loc::is_elsewhere`]), it stands behind the path.
 fn set_texts(loc: &mut sys::loc_t, name: Option<&CStr>, path: Option<&CStr>) {
+    if let (Some(name), Some(path)) = (name, path)
+        && is_elsewhere(path, name)
+    {
+        let both = [path.to_bytes_with_nul(), name.to_bytes()].concat();
+        let copy = memory::copy(&both).cast::<std::ffi::c_char>();
+        loc.path = copy;
+        // SAFETY: inside the copy, which ends in NUL.
+        loc.name = unsafe { copy.add(path.to_bytes_with_nul().len()) };
+        return;
+    }
     let path = match (name, path) {
         (None, None) => return,
         (None, Some(path)) => path.to_bytes().to_vec(),
@@ -161,6 +179,12 @@ fn set_texts(loc: &mut sys::loc_t, name: Option<&CStr>, path: Option<&CStr>) {
         // SAFETY: inside the copy, which ends in NUL.
         loc.name = unsafe { copy.add(at) };
     }
+}
+
+/// Whether posix, which goes by a path from the root where it has one, goes past the name.
+fn is_elsewhere(path: &CStr, name: &CStr) -> bool {
+    let (path, name) = (path.to_bytes(), name.to_bytes());
+    path.starts_with(b"/") && !ends_in(path, name)
 }
 
 fn ends_in(path: &[u8], name: &[u8]) -> bool {

@@ -23,6 +23,8 @@ pub enum FaultKind {
     Exists,
     /// The VG or pool has not enough space.
     NoSpace,
+    /// No VG or store can hold anything of that size.
+    TooLarge,
     /// The object is in use.
     Busy,
     /// The VG or store belongs to another host, brick or volume.

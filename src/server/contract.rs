@@ -151,7 +151,9 @@ fn life_of_an_image(engine: &dyn Engine, kind: ImageKind) {
     );
     assert_eq!(read(engine, gfid, extent, len), vec![0; len]);
 
-    refused(engine.resize(gfid, Bytes(u64::MAX)), FaultKind::NoSpace);
+    for size in [u64::MAX, i64::MAX.unsigned_abs()] {
+        refused(engine.resize(gfid, Bytes(size)), FaultKind::TooLarge);
+    }
     assert_eq!(
         done(engine.find(gfid)).map(|v| v.size),
         Some(Bytes(2 * extent))

@@ -14,6 +14,7 @@ pub(crate) fn of_fault(kind: FaultKind) -> Errno {
         FaultKind::NotFound => libc::ENOENT,
         FaultKind::Exists => libc::EEXIST,
         FaultKind::NoSpace => libc::ENOSPC,
+        FaultKind::TooLarge => libc::EFBIG,
         FaultKind::Busy => libc::EBUSY,
         FaultKind::InUse => libc::EPERM,
         FaultKind::Invalid => libc::EINVAL,

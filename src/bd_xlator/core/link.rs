@@ -47,9 +47,9 @@ impl LinkError {
         self.is(FaultKind::NotFound)
     }
 
-    /// Whether space ran out.
-    pub(crate) fn is_no_space(&self) -> bool {
-        self.is(FaultKind::NoSpace)
+    /// Whether there is no room, and less might do.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.is(FaultKind::NoSpace) || self.is(FaultKind::TooLarge)
     }
 
     /// Whether gluster-bdd may not have heard of the request.

@@ -4,7 +4,7 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{attributes, early, plain, quota, truncate};
+use super::{attributes, early, mode, plain, quota, truncate};
 use crate::Brick;
 use crate::core::{Failure, Image};
 
@@ -17,21 +17,22 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
     let on_image = |call: Call<'_, Fallocate>, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
-            let done = span_of(args.offset, args.len as u64).and_then(|span| {
-                change(
-                    brick,
-                    &frame,
-                    &args.fd,
-                    &image,
-                    "allocate",
-                    |set_stub_size| {
-                        if args.keep_size == 0 {
-                            image.grow(&brick.link, span.end, set_stub_size)?;
-                        }
-                        image.provision(&brick.link, span)
-                    },
-                )
-            });
+            let done =
+                span_to_write(brick, &args.fd, args.offset, args.len as u64).and_then(|span| {
+                    change(
+                        brick,
+                        &frame,
+                        &args.fd,
+                        &image,
+                        "allocate",
+                        |set_stub_size| {
+                            if args.keep_size == 0 {
+                                image.grow(&brick.link, span.end, set_stub_size)?;
+                            }
+                            image.provision(&brick.link, span)
+                        },
+                    )
+                });
             match done {
                 Ok((preop, postop)) => {
                     frame.unwind(FallocateReply {
@@ -62,11 +63,12 @@ pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
     plain::or_image(brick, call, &fd.inode(), discard, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
-            let done = span_of(args.offset, args.len as u64).and_then(|span| {
-                change(brick, &frame, &args.fd, &image, "discard", |_| {
-                    image.zero(&brick.link, span)
-                })
-            });
+            let done =
+                span_to_write(brick, &args.fd, args.offset, args.len as u64).and_then(|span| {
+                    change(brick, &frame, &args.fd, &image, "discard", |_| {
+                        image.zero(&brick.link, span)
+                    })
+                });
             match done {
                 Ok((preop, postop)) => {
                     frame.unwind(DiscardReply {
@@ -89,7 +91,7 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
         brick.on_control(move |brick| {
             let len = u64::try_from(args.len).map_err(|_| Errno::EINVAL);
             let done = len
-                .and_then(|len| span_of(args.offset, len))
+                .and_then(|len| span_to_write(brick, &args.fd, args.offset, len))
                 .and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
                         image.zero(&brick.link, span)?;
@@ -108,6 +110,11 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
             }
         });
     });
+}
+
+fn span_to_write(brick: &Brick, fd: &Fd<'_>, offset: i64, len: u64) -> Result<Span, Errno> {
+    mode::writes(brick, fd)?;
+    span_of(offset, len)
 }
 
 fn span_of(offset: i64, len: u64) -> Result<Span, Errno> {

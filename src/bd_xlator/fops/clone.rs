@@ -5,7 +5,7 @@ use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::{create, health, quota};
+use super::{create, health, pieces, quota};
 use crate::core::{Image, Kind};
 use crate::{Brick, stub};
 
@@ -91,10 +91,12 @@ fn must_be_fresh<F: Fop>(frame: &Frame<F>, loc: Loc<'_>, dest: Gfid) -> Result<b
     let request = Dict::new();
     request.set_u32(xattr::IMAGE, 0)?;
     request.set_u32(xattr::DHT_LINKTO, 256)?;
+    pieces::ask(&request)?;
     let reply = frame.ask::<Lookup>(LookupArgs {
         loc,
         xdata: Some(request),
     })?;
+    pieces::refuse(&dest, reply.xdata.as_ref())?;
     let has = |key| reply.xdata.as_ref().and_then(|xdata| xdata.get_str(key));
     match has(xattr::IMAGE) {
         Some(text) if text.parse() == Ok(ImageMark::Pending) => return Ok(false),

@@ -6,7 +6,7 @@ use bd_proto::Request;
 use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
 use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
-use super::{healed, open, truncate};
+use super::{healed, mode, open, pieces, truncate};
 use crate::core::{Image, Kind};
 use crate::{Brick, names, stub};
 
@@ -73,7 +73,7 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
         && let Some(inode) = asked.loc.inode()
         && let Ok(Kind::Image(image)) = brick.kind_of(&frame, &inode, *gfid.as_bytes())
     {
-        brick.bind_fd(&asked.fd, &image);
+        brick.bind_maker(&asked.fd, &image);
     }
     frame.answer(answer);
 }
@@ -85,7 +85,7 @@ fn create_stub(
     mut call: Call<'static, Create>,
     gfid: Gfid,
 ) -> (Frame<Create>, Answer<'static, Create>) {
-    call.args.flags |= libc::O_EXCL;
+    call.args.flags = mode::of_creation(call.args.flags) | libc::O_EXCL;
     let place = call.args.loc.duplicate();
     ask_for_stub(brick, call, &place, gfid, None, |made| made.buf.gfid())
 }
@@ -313,6 +313,7 @@ fn new_file<F: Fop>(
         return Ok(NewFile::Plain);
     };
     if let Some(text) = xdata.get_str(xattr::IMAGE) {
+        pieces::refuse(loc, Some(xdata))?;
         return match text.parse() {
             Ok(ImageMark::Pending) => Ok(NewFile::Pending(gfid)),
             Ok(ImageMark::Image { kind, .. }) => Ok(NewFile::Image(gfid, brick.kind_for(kind))),
@@ -322,13 +323,13 @@ fn new_file<F: Fop>(
             }
         };
     }
-    Ok(match brick.policy_at(frame, loc)? {
-        Some(DirPolicy {
-            kind,
-            image_from: Bytes(0),
-            ..
-        }) => NewFile::Image(gfid, brick.kind_for(kind)),
-        Some(_) | None => NewFile::Plain,
+    let Some(policy) = brick.policy_at(frame, loc)? else {
+        return Ok(NewFile::Plain);
+    };
+    pieces::refuse(loc, Some(xdata))?;
+    Ok(match policy.image_from {
+        Bytes(0) => NewFile::Image(gfid, brick.kind_for(policy.kind)),
+        Bytes(_) => NewFile::Plain,
     })
 }
 

@@ -6,7 +6,7 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Stat, StatArgs};
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::{create, healed, truncate};
+use super::{create, healed, pieces, truncate};
 use crate::core::{Image, Kind, WriteAt};
 use crate::{Brick, stub};
 
@@ -57,11 +57,17 @@ fn import<F: Fop>(
 ) -> Result<Arc<Image>, Errno> {
     let gfid = Gfid::from_bytes(inode.gfid());
     let loc = || Loc::by_gfid(inode, inode.gfid());
+    let request = Dict::new();
+    pieces::ask(&request)?;
     let asked = StatArgs {
         loc: loc(),
-        xdata: None,
+        xdata: Some(request),
     };
-    let size = frame.ask::<Stat>(asked)?.buf.size();
+    let found = frame.ask::<Stat>(asked)?;
+    if frame.pid() >= 0 {
+        pieces::refuse(&gfid, found.xdata.as_ref())?;
+    }
+    let size = found.buf.size();
     // Only heal and rebalance mean the file that an LV was of; a user may not know of that.
     let again = match frame.pid() < 0 {
         true => healed::retake(brick, gfid, name.clone())?,

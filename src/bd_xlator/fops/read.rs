@@ -5,7 +5,7 @@ use bd_uring::{Outcome, Ring};
 use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekArgs, SeekReply};
 use glusterfs::{Call, Errno, Frame, Iobuf, Payload, gf_error};
 
-use super::{attributes, plain};
+use super::{attributes, mode, plain};
 use crate::Brick;
 use crate::core::{Image, ReadPlan};
 
@@ -19,6 +19,9 @@ pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     let fd = call.args.fd.share();
     plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
         brick.bind_late(&fd, &image);
+        if let Err(errno) = mode::reads(&fd) {
+            return call.fail(errno);
+        }
         let Call { frame, args } = call.detach();
         let read = ReadUnderWay { frame, args, image };
         match brick.ring().filter(|_| read.args.size < LARGE) {

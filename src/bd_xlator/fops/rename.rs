@@ -17,6 +17,10 @@ pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
         Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
+    if files.moved.image.is_some() && call.args.newloc.is_elsewhere() {
+        // Trash would move it; at this answer it has it removed.
+        return call.fail(Errno::ENOTDIR);
+    }
     if files.has_image() {
         let call = call.detach();
         return brick.on_control(move |brick| rename_files(brick, call, files));

@@ -18,6 +18,10 @@ pub(crate) fn fsync(brick: &Arc<Brick>, call: Call<'_, Fsync>) {
         Err(errno) => return call.fail(errno),
     };
     let Call { frame, args } = call.detach();
+    if image.begin_asking() {
+        let image = Arc::clone(&image);
+        brick.on_control(move |brick| image.end_asking(&brick.link));
+    }
     let held = Arc::clone(&image);
     brick.on_data(&held, move |brick| {
         match to_disk(brick, &frame, &args.fd, &image, args.datasync != 0) {
@@ -50,6 +54,8 @@ pub(crate) fn to_disk<F: Fop>(
         xdata: None,
     };
     let mut reply = frame.ask::<Fsync>(args).map_err(|failure| failure.errno)?;
+    // Clients keep what is answered here for a second.
+    image.wait_until_told();
     brick.dress(image, &mut reply.prebuf);
     brick.dress(image, &mut reply.postbuf);
     Ok(reply)

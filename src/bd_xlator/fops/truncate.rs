@@ -3,7 +3,7 @@ use std::sync::Arc;
 use glusterfs::fops::{Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, gf_error, gf_warn};
 
-use super::plain;
+use super::{mode, plain};
 use crate::core::Image;
 use crate::{Brick, stub};
 
@@ -13,6 +13,7 @@ pub(crate) fn truncate(brick: &Arc<Brick>, call: Call<'_, Truncate>) {
         return call.pass();
     };
     let how = How::<Truncate> {
+        may: Ok(()),
         size: call.args.offset,
         again: truncate,
         set_stub: |frame, args, size| stub::set_size(frame, args.loc.duplicate(), size),
@@ -29,6 +30,8 @@ pub(crate) fn truncate(brick: &Arc<Brick>, call: Call<'_, Truncate>) {
 pub(crate) fn ftruncate(brick: &Arc<Brick>, call: Call<'_, Ftruncate>) {
     let fd = call.args.fd.share();
     let how = How::<Ftruncate> {
+        // As the kernel says it.
+        may: mode::writes(brick, &fd).map_err(|_| Errno::EINVAL),
         size: call.args.offset,
         again: ftruncate,
         set_stub: |frame, args, size| set_open(frame, &args.fd, size),
@@ -46,6 +49,8 @@ type Attributes = Result<(Iatt, Iatt), Errno>;
 
 /// How one of the two fops sets a size.
 struct How<F: Fop> {
+    /// Whether the descriptor allows it.
+    may: Result<(), Errno>,
     size: i64,
     again: fn(&Arc<Brick>, Call<'_, F>),
     /// Sets the size of the stub; answers its attributes before and after.
@@ -56,6 +61,9 @@ struct How<F: Fop> {
 fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: How<F>) {
     let size = u64::try_from(how.size).unwrap_or(0);
     let on_image = move |call: Call<'_, F>, image| {
+        if let Err(errno) = how.may {
+            return call.fail(errno);
+        }
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let Ok(size) = u64::try_from(how.size) else {

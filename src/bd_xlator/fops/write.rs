@@ -8,7 +8,7 @@ use glusterfs::fops::{Writev, WritevArgs, WritevReply};
 use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
 use super::migration::{self, Part};
-use super::{attributes, early, plain, sync, truncate};
+use super::{attributes, early, mode, plain, sync, truncate};
 use crate::core::{Failure, Image, WriteAt, Written};
 use crate::{Brick, names};
 
@@ -21,6 +21,9 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
         .saturating_add(call.args.data.len() as u64);
     let on_image = |call: Call<'_, Writev>, image: Arc<Image>| {
         brick.bind_late(&fd, &image);
+        if let Err(errno) = mode::writes(brick, &fd) {
+            return call.fail(errno);
+        }
         let Call { frame, args } = call.detach();
         let grows = args.fd.flags() & libc::O_APPEND != 0 || end > image.size();
         let order = Order { frame, args, image };

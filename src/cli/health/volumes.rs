@@ -1,4 +1,5 @@
-//! Volumes of this host's glusterd: bricks that serve no images, and releases out of step.
+//! Volumes of this host's glusterd: bricks that serve no images, options that images cannot have, and
+//! releases out of step.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,8 @@ pub(super) fn findings(context: &Context) -> Vec<Found> {
         let idle = idle(&folder);
         let served = idle.is_empty() && is_started(&folder);
         found.extend(idle);
+        found.extend(sharding(&folder));
+        found.extend(trash(&folder));
         if served && let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
             found.extend(brick(context, name));
         }
@@ -62,14 +65,33 @@ fn idle(folder: &Path) -> Vec<Found> {
     found.collect()
 }
 
+/// What glusterd says of a volume of ours, as text and read.
+fn ours(folder: &Path) -> Option<(String, VolumeInfo)> {
+    let text = std::fs::read_to_string(folder.join("info")).ok()?;
+    let info: VolumeInfo = text.parse().ok()?;
+    info.is_ours.then_some((text, info))
+}
+
 /// Whether a volume is one of ours, and started.
 fn is_started(folder: &Path) -> bool {
-    let Ok(text) = std::fs::read_to_string(folder.join("info")) else {
-        return false;
-    };
-    let ours = text.parse().is_ok_and(|info: VolumeInfo| info.is_ours);
     // 1 is glusterd's number for a started volume.
-    ours && text.lines().any(|line| line == "status=1")
+    ours(folder).is_some_and(|(text, _)| text.lines().any(|line| line == "status=1"))
+}
+
+/// Whether a volume keeps large files in pieces, which images cannot be.
+fn sharding(folder: &Path) -> Option<Found> {
+    let (_, info) = ours(folder)?;
+    let name = folder.file_name()?.to_str()?;
+    info.is_sharded.then(|| {
+        Found::new(
+            "sharding",
+            format!("volume {name} has features.shard on: no new image can be made in it"),
+            format!(
+                "move files that are kept in pieces elsewhere (the larger ones outside of image \
+                 directories), and run: gluster volume set {name} features.shard off"
+            ),
+        )
+    })
 }
 
 /// Whether the server is of another release; one that does not answer is another finding.
@@ -149,6 +171,15 @@ fn older(here: u64, said: &str) -> Option<Found> {
     })
 }
 
+/// Whether somebody may believe that removed images are kept.
+fn trash(folder: &Path) -> Option<Found> {
+    let (_, info) = ours(folder)?;
+    let name = folder.file_name()?.to_str()?;
+    let cause =
+        format!("volume {name} has features.trash on, which keeps plain files only, and no images");
+    info.has_trash.then(|| Found::note("trash", cause))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,5 +231,20 @@ mod tests {
             "1"
         )));
         assert!(!is_started(&folder.path().join("nothere")));
+        assert_eq!(sharding(folder.path()), None);
+        std::fs::write(
+            folder.path().join("info"),
+            format!("{info}features.shard=on\n"),
+        )
+        .unwrap();
+        let text = sharding(folder.path()).unwrap().settle(true).message;
+        assert!(text.ends_with("features.shard off"), "{text}");
+        assert_eq!(trash(folder.path()), None);
+        std::fs::write(
+            folder.path().join("info"),
+            format!("{info}features.trash=on\n"),
+        )
+        .unwrap();
+        assert!(trash(folder.path()).unwrap().settle(true).advice);
     }
 }

@@ -78,6 +78,12 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     let before = volfile.clone();
     volfile.remove_ours();
     if info.is_ours {
+        // `info` still says what was before: where it is just being switched on, no file is in pieces
+        // yet, and none must be before the hook has switched it off again. Where it was on before the
+        // volume became ours, files in pieces need it.
+        if !info.is_sharded {
+            volfile.remove_sharding();
+        }
         volfile.insert_brick(&info, is_configured);
         volfile.insert_bypass(&info);
         if Role::of(path) == Role::Client && !volfile.insert_client() {

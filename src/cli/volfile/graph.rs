@@ -16,20 +16,32 @@ const CLIENT: &str = "features/bd-client";
 const POSIX: &str = "storage/posix";
 /// The type above it in an arbiter.
 const ARBITER: &str = "features/arbiter";
+/// The type that keeps large files in pieces.
+const SHARD: &str = "features/shard";
 /// The type at the top of each client.
 const TOP: &str = "debug/io-stats";
 
 impl Volfile {
     /// Takes our translators out.
     pub(super) fn remove_ours(&mut self) {
+        self.remove(&[BRICK, BYPASS, CLIENT]);
+    }
+
+    /// Takes out what keeps large files in pieces.
+    pub(super) fn remove_sharding(&mut self) {
+        self.remove(&[SHARD]);
+    }
+
+    /// Takes out the blocks of these types.
+    fn remove(&mut self, kinds: &[&str]) {
         while let Some(index) = self
             .blocks
             .iter()
-            .position(|block| [BRICK, BYPASS, CLIENT].contains(&block.kind.as_str()))
+            .position(|block| kinds.contains(&block.kind.as_str()))
         {
-            let ours = self.blocks.remove(index);
-            if let Some(below) = ours.subvolumes.first() {
-                self.redirect(&ours.name, below, index);
+            let block = self.blocks.remove(index);
+            if let Some(below) = block.subvolumes.first() {
+                self.redirect(&block.name, below, index);
             }
         }
     }

@@ -12,6 +12,12 @@ const BYPASS: &str = "user.bd.bypass";
 /// The option that says what becomes of images whose names a brick has lost.
 const LOST_NAMES: &str = "user.bd.lost-names";
 
+/// The option by which large files are kept in pieces.
+const SHARD: &str = "features.shard";
+
+/// The option by which removed files are kept.
+const TRASH: &str = "features.trash";
+
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeInfo {
@@ -26,6 +32,10 @@ pub struct VolumeInfo {
     /// Whether heal brings back what a brick has lost: others have the same files, and
     /// `user.bd.lost-names` is not `show` (on a dispersed volume it makes no difference).
     pub heals: bool,
+    /// Whether large files are kept in pieces (`features.shard`).
+    pub is_sharded: bool,
+    /// Whether removed files, but for images, are kept (`features.trash`).
+    pub has_trash: bool,
 }
 
 /// Why an info file cannot be used.
@@ -76,6 +86,8 @@ impl FromStr for VolumeInfo {
         };
         Ok(VolumeInfo {
             id,
+            is_sharded: switch(SHARD)?.unwrap_or(false),
+            has_trash: switch(TRASH)?.unwrap_or(false),
             is_ours,
             io_engine,
             bypass,
@@ -120,6 +132,9 @@ mod tests {
         assert!(!shown.parse::<VolumeInfo>().unwrap().heals);
         let fragments = format!("{dispersed}user.bd.lost-names=show\n");
         assert!(fragments.parse::<VolumeInfo>().unwrap().heals);
+        assert!(!info.is_sharded);
+        let sharded = format!("{text}features.shard=enable\n");
+        assert!(sharded.parse::<VolumeInfo>().unwrap().is_sharded);
         let unknown = format!("{text}user.bd.lost-names=hide\n");
         let unknown = unknown.parse::<VolumeInfo>();
         assert_eq!(unknown, Err(InfoError::LostNames("hide".into())));

@@ -196,7 +196,7 @@ fn what_fails_leaves_no_intent() {
     let brick = bed.attach(true);
     let gfid = Gfid::random();
     let huge = brick.create(gfid, None, ImageKind::Thin, Bytes(u64::MAX), false);
-    assert_eq!(kind_of(huge), FaultKind::NoSpace);
+    assert_eq!(kind_of(huge), FaultKind::TooLarge);
     let none = brick.copy(Gfid::random(), gfid, None, CopyHow::Clone, None);
     assert_eq!(kind_of(none), FaultKind::NotFound);
     assert_eq!(kind_of(brick.condemn(gfid)), FaultKind::NotFound);

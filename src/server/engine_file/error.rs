@@ -6,7 +6,8 @@ use crate::engine::EngineError;
 /// An engine error for a failed system call: `what` names the operation and its object.
 pub(super) fn failed(what: impl Into<String>, errno: Errno) -> EngineError {
     let kind = match errno {
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => FaultKind::NoSpace,
+        Errno::NOSPC | Errno::DQUOT => FaultKind::NoSpace,
+        Errno::FBIG => FaultKind::TooLarge,
         Errno::NOENT => FaultKind::NotFound,
         Errno::BUSY | Errno::TXTBSY => FaultKind::Busy,
         Errno::OPNOTSUPP | Errno::NOSYS => FaultKind::Unsupported,

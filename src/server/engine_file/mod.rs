@@ -132,9 +132,11 @@ fn size_to(
 
 /// The size of a volume that holds `size` bytes: whole extents, at least one.
 fn whole_extents(size: Bytes) -> Result<Bytes, EngineError> {
-    Bytes(size.0.max(1)).round_up(EXTENT).ok_or_else(|| {
+    let whole = Bytes(size.0.max(1)).round_up(EXTENT);
+    let whole = whole.filter(|whole| i64::try_from(whole.0).is_ok());
+    whole.ok_or_else(|| {
         EngineError::new(
-            FaultKind::NoSpace,
+            FaultKind::TooLarge,
             format!("{size} is larger than any file; choose a smaller size"),
         )
     })

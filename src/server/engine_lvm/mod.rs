@@ -145,7 +145,7 @@ impl LvmEngine {
         let extents = size.0.max(1).div_ceil(self.extent.0);
         if extents > u64::from(u32::MAX) {
             return Err(EngineError::new(
-                FaultKind::NoSpace,
+                FaultKind::TooLarge,
                 format!("cannot {what}: {size} is more than a volume group can hold"),
             ));
         }

@@ -1,24 +1,41 @@
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use bd_model::Bytes;
 use bd_proto::{Reply, Request};
 
 use super::{Image, lock};
 use crate::core::link::Link;
 
+/// How long an fsync waits for gluster-bdd, which is asked while the device is flushed and answers at
+/// once, unless it hangs or is at work with LVM.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Allocated bytes as gluster-bdd last told them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allocated {
     bytes: Option<u64>,
+    /// Bytes written since they were asked for: they may be allocated, too.
+    written: u64,
     /// Nothing was written since they were asked for.
     in_step: bool,
     /// Counts what may have changed them.
     changes: u64,
+    /// Since when somebody asks for them.
+    asked: Option<Instant>,
 }
 
 impl Image {
     pub(super) fn allocation_changed(&self) {
+        self.allocation_grew(0);
+    }
+
+    /// So many bytes were written.
+    pub(super) fn allocation_grew(&self, written: u64) {
         let mut allocated = lock(&self.allocated);
         allocated.in_step = false;
         allocated.changes += 1;
+        allocated.written = allocated.written.saturating_add(written);
     }
 
     /// Allocated bytes if nothing was written since gluster-bdd told them.
@@ -27,9 +44,14 @@ impl Image {
         allocated.bytes.filter(|_| allocated.in_step)
     }
 
-    /// Allocated bytes as last told, or the size where nobody told them yet.
+    /// Allocated bytes as last told, and what was written since; the size where nobody told them yet.
+    ///
+    /// As posix has it, they are no more than the size: an LV ends behind its file, and grows in steps,
+    /// which is no matter of the file's users and their quotas.
     pub(crate) fn allocated_lately(&self) -> u64 {
-        lock(&self.allocated).bytes.unwrap_or_else(|| self.size())
+        let allocated = *lock(&self.allocated);
+        let bytes = allocated.bytes.unwrap_or(u64::MAX);
+        bytes.saturating_add(allocated.written).min(self.size())
     }
 
     /// Takes note of allocated bytes which gluster-bdd told some time ago.
@@ -48,7 +70,7 @@ impl Image {
         if self.allocated_now().is_some() {
             return;
         }
-        let changes = lock(&self.allocated).changes;
+        let before = *lock(&self.allocated);
         let request = Request::Allocated {
             brick: link.id(),
             gfids: vec![self.gfid],
@@ -58,7 +80,38 @@ impl Image {
         {
             let mut allocated = lock(&self.allocated);
             allocated.bytes = Some(bytes.0);
-            allocated.in_step = allocated.changes == changes;
+            allocated.in_step = allocated.changes == before.changes;
+            allocated.written = allocated.written.saturating_sub(before.written);
+        }
+    }
+
+    /// Whether allocated bytes should be asked for, and nobody does; from now on the caller does, with
+    /// [`Image::end_asking`].
+    pub(crate) fn begin_asking(&self) -> bool {
+        let mut allocated = lock(&self.allocated);
+        let wanted = allocated.asked.is_none() && !(allocated.in_step && allocated.bytes.is_some());
+        if wanted {
+            allocated.asked = Some(Instant::now());
+        }
+        wanted
+    }
+
+    /// Asks, and lets those go on who wait.
+    pub(crate) fn end_asking(&self, link: &Link) {
+        self.refresh_allocated(link);
+        lock(&self.allocated).asked = None;
+        self.told.notify_all();
+    }
+
+    /// Waits until allocated bytes that somebody asks for are told, but not long: see [`PATIENCE`].
+    pub(crate) fn wait_until_told(&self) {
+        let mut allocated: MutexGuard<'_, Allocated> = lock(&self.allocated);
+        while let Some(left) = allocated
+            .asked
+            .and_then(|asked| PATIENCE.checked_sub(asked.elapsed()))
+        {
+            let waited = self.told.wait_timeout(allocated, left);
+            allocated = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

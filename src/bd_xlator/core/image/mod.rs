@@ -15,7 +15,7 @@ mod write;
 mod zero;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bd_model::{Gfid, ImageKind};
 use glusterfs::Iatt;
@@ -63,6 +63,8 @@ pub(crate) struct Image {
     /// The stub's attributes as posix told them.
     stub: Remembered<Iatt>,
     allocated: Mutex<Allocated>,
+    /// Allocated bytes were told.
+    told: Condvar,
     /// The spans that may hold data, while somebody asks for them.
     pub(in crate::core) mapping: Mutex<Option<Mapping>>,
     /// There is a mapping, to which writes must be added.
@@ -106,6 +108,7 @@ impl Image {
             times: Mutex::default(),
             stub: Remembered::default(),
             allocated: Mutex::default(),
+            told: Condvar::new(),
             mapping: Mutex::default(),
             is_mapped: AtomicBool::new(false),
             map_reader: Mutex::default(),

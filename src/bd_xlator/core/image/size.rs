@@ -32,7 +32,7 @@ impl Image {
             need
         };
         let resized = match self.resize(link, generous) {
-            Err(error) if error.is_no_space() && generous > need => self.resize(link, need),
+            Err(error) if error.is_too_much() && generous > need => self.resize(link, need),
             result => result,
         };
         *known = Some(resized?);

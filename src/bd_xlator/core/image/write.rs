@@ -48,6 +48,13 @@ impl Written {
     }
 }
 
+/// Where a write ends; no file ends further than an offset can say.
+fn end_of(offset: u64, len: u64) -> Result<u64, Failure> {
+    let end = offset.checked_add(len);
+    end.filter(|end| i64::try_from(*end).is_ok())
+        .ok_or(Failure::Errno(libc::EFBIG))
+}
+
 impl Image {
     /// Writes, growing the file if the write ends past its end.
     pub(crate) fn write(
@@ -59,7 +66,7 @@ impl Image {
     ) -> Result<Written, Failure> {
         let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         if let WriteAt::Offset(offset) = at {
-            let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+            let end = end_of(offset, len)?;
             let _io = self.begin_io();
             if end <= self.size() {
                 let device = self.device(link)?;
@@ -74,7 +81,7 @@ impl Image {
             WriteAt::Offset(offset) => offset,
             WriteAt::End => old,
         };
-        let end = offset.checked_add(len).ok_or(Failure::Errno(libc::EFBIG))?;
+        let end = end_of(offset, len)?;
         if end > old {
             self.make_room(link, &device, &mut growth, end, true)?;
             // A hole that the write leaves behind the old end must read as zeros.
@@ -106,7 +113,7 @@ impl Image {
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
         self.note_mapped(Span::at(offset, len));
         let written = device.write(offset, pieces);
-        self.note_written();
+        self.note_written(len);
         Ok(written?)
     }
 
@@ -126,11 +133,11 @@ impl Image {
         })
     }
 
-    /// Bytes came to the device. Only now a flush can bring them to stable storage: one that
+    /// So many bytes came to the device. Only now a flush can bring them to stable storage: one that
     /// runs while they are on their way does not.
-    pub(super) fn note_written(&self) {
+    pub(super) fn note_written(&self, bytes: u64) {
         self.unflushed.store(true, Ordering::Release);
-        self.allocation_changed();
+        self.allocation_grew(bytes);
     }
 
     /// A growing write failed: the file ends where it ended before, unless others have grown it
@@ -205,6 +212,6 @@ impl AsFd for WriteUnderWay {
 
 impl Drop for WriteUnderWay {
     fn drop(&mut self) {
-        self.image.note_written();
+        self.image.note_written(self.write.len());
     }
 }

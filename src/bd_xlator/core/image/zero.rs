@@ -47,7 +47,7 @@ impl Image {
                 break;
             }
             let done = work(&device, part);
-            self.note_written();
+            self.note_written(0);
             done?;
         }
         Ok(())

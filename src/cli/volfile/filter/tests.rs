@@ -168,6 +168,39 @@ fn clients_get_their_translator_below_the_top() {
 }
 
 #[test]
+fn sharding_stays_away_unless_it_was_there_first() {
+    let bed = Bed::new();
+    let put = || {
+        let path = bed.put("client.vol", "one.tcp-fuse.vol");
+        let sharded =
+            "volume one-shard\n    type features/shard\n    subvolumes one-dht\nend-volume\n\n";
+        let text = fs::read_to_string(&path).unwrap();
+        let (dht, rest) = text.split_once("volume one-utime").unwrap();
+        let rest = rest.replace("subvolumes one-dht", "subvolumes one-shard");
+        fs::write(&path, format!("{dht}{sharded}volume one-utime{rest}")).unwrap();
+        path
+    };
+    let has_shard = |path: &Path| {
+        let volfile = load(path);
+        volfile.blocks.iter().any(|b| b.kind == "features/shard")
+    };
+    let path = put();
+    assert!(has_shard(&path));
+    assert!(filter(&path).unwrap());
+    assert!(!has_shard(&path));
+    let plain = bed.put("client.vol", "one.tcp-fuse.vol");
+    filter(&plain).unwrap();
+    let without = load(&plain);
+    let path = put();
+    filter(&path).unwrap();
+    assert_eq!(load(&path), without);
+    bed.switch("user.bd=on\nfeatures.shard=on");
+    let path = put();
+    assert!(filter(&path).unwrap());
+    assert!(has_shard(&path));
+}
+
+#[test]
 fn services_stay_plain() {
     let bed = Bed::new();
     bed.configure_brick();

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn too_large_is_no_space() {
+fn what_does_not_fit_says_why() {
     let bench = bench(Some("pool"));
     for kind in [ImageKind::Thin, ImageKind::Thick] {
         let size = Bytes(u64::MAX);
         let made = bench.engine.create(Gfid::random(), &name("a"), kind, size);
         refused(
             made,
-            FaultKind::NoSpace,
+            FaultKind::TooLarge,
             "more than a volume group can hold",
         );
     }

@@ -2,16 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed, wait_for};
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::{Mode, SFlag, mknod};
 
-use super::tools::{expect_at, expect_only, meta, open, pattern, put};
+use super::tools::{errno, expect_at, expect_only, meta, open, pattern, put, sh_in};
 use crate::BACKING;
 
 /// Files that are made while others look, in four ways. An LV takes its time.
@@ -147,5 +148,63 @@ pub(crate) fn grow_at_their_end(bed: &mut Bed<'_>) -> Result<()> {
     expect_only(&bed.at("hole"), 70_000, &[(0, &head[..5])])?;
     // O_TRUNC on a name that is there.
     fs::write(bed.at("hole"), "short")?;
+    expect_only(&bed.at("hole"), 5, &[(0, b"short")])?;
+    no_further_than_they_can(bed)
+}
+
+/// Programs leave out what has no blocks: `tar -S` a whole file.
+pub(crate) fn tell_their_blocks(bed: &mut Bed<'_>) -> Result<()> {
+    let blocks = |file: &File| Ok::<_, anyhow::Error>(file.metadata()?.blocks());
+    for round in 0..10 {
+        let file = File::create(bed.at("full"))?;
+        ensure!(blocks(&file)? == 0, "{} blocks of nothing", blocks(&file)?);
+        file.write_all_at(&pattern(round, 5000), 0)?;
+        ensure!(blocks(&file)? == 10, "{round}: {} blocks", blocks(&file)?);
+    }
+    let said = sh_in(
+        &bed.images(),
+        "cp full new; tar -Scf ../t new; tar -xOf ../t new | cmp - full",
+    )?;
+    ensure!(said.stdout.is_empty(), "{said}");
+    // One chunk of a pool, and exact as soon as it is asked for.
+    let file = File::create(bed.at("sparse"))?;
+    file.set_len(64 << 20)?;
+    ensure!(blocks(&file)? < 64, "{} blocks of a hole", blocks(&file)?);
+    let part = if BACKING == Backing::File { 112 } else { 128 };
+    for (at, wanted) in [(32 << 20, part), ((32 << 20) + 8192, 128)] {
+        file.write_all_at(&pattern(1, 65536 - 8192), at)?;
+        file.sync_all()?;
+        let found = blocks(&file)?;
+        ensure!(found == wanted, "{found} blocks, not {wanted}, at {at}");
+    }
+    Ok(())
+}
+
+/// Where no file can end, EFBIG, and nothing is changed.
+fn no_further_than_they_can(bed: &Bed<'_>) -> Result<()> {
+    let most = i64::MAX.unsigned_abs();
+    let file = File::options()
+        .write(true)
+        .custom_flags(nix::libc::O_SYNC)
+        .open(bed.at("hole"))?;
+    for below in [0, 4095, 8192, 3 << 20] {
+        for (what, done) in [
+            ("truncate", file.set_len(most - below)),
+            ("write", file.write_all_at(b"a", most - 1 - below)),
+            (
+                "allocate",
+                fallocate(
+                    &file,
+                    FallocateFlags::empty(),
+                    i64::try_from(most - 1 - below)?,
+                    1,
+                )
+                .map_err(Into::into),
+            ),
+        ] {
+            let code = errno(what, done)?;
+            ensure!(code == nix::libc::EFBIG, "{what} at {below}: errno {code}");
+        }
+    }
     expect_only(&bed.at("hole"), 5, &[(0, b"short")])
 }

@@ -119,6 +119,7 @@ fn have_names_and_copies() {
         life::every_name_of_a_clone_has_its_own_bytes,
         files::live_until_the_last_close,
         files::are_one_while_others_look,
+        files::tell_their_blocks,
         plain::a_plain_file_becomes_an_image,
         plain::subdirectories_hold_images_too,
         plain::statfs_tells_the_store,

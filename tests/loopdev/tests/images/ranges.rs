@@ -1,13 +1,14 @@
 //! Ranges of images: allocated and freed, and beside them reads, writes and new sizes.
 //!
-//! Zeroing a range by fallocate(2) is not here: GlusterFS's FUSE client takes it for an allocation
-//! on any volume. libgfapi can: see `zeroed_by_libgfapi`.
+//! GlusterFS's FUSE client takes the zeroing of a range for its allocation, so that a mount refuses both
+//! where there is data, and programs write zeros. libgfapi can zero: see `zeroed_by_libgfapi`.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed, cmd, wait_for};
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::holes;
@@ -30,15 +31,29 @@ fn operate(file: &File, bytes: &mut Vec<u8>, random: &mut Random, seed: u64) -> 
     let (from, to) = (i64::try_from(at)?, i64::try_from(len)?);
     let grown = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().max(end), 0);
     let clipped = |bytes: &Vec<u8>| at.min(bytes.len())..end.min(bytes.len());
-    let what = match random.below(6) {
+    // Whether it was done: not where there is data.
+    let allocate = |flags, bytes: &[u8]| match fallocate(file, flags, from, to) {
+        Ok(()) => Ok(true),
+        Err(Errno::EOPNOTSUPP) if at < bytes.len() => Ok(false),
+        Err(errno) => Err(errno),
+    };
+    let what = match random.below(7) {
         0 => {
-            fallocate(file, FallocateFlags::empty(), from, to)?;
-            grown(bytes);
+            if allocate(FallocateFlags::empty(), bytes)? {
+                grown(bytes);
+            }
             "allocate"
         }
         1 => {
-            fallocate(file, KEEP, from, to)?;
+            allocate(KEEP, bytes)?;
             "allocate inside"
+        }
+        4 => {
+            if allocate(KEEP | FallocateFlags::FALLOC_FL_ZERO_RANGE, bytes)? {
+                let range = clipped(bytes);
+                bytes[range].fill(0);
+            }
+            "zero"
         }
         2 => {
             fallocate(file, KEEP | FallocateFlags::FALLOC_FL_PUNCH_HOLE, from, to)?;

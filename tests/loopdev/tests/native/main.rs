@@ -20,6 +20,7 @@ mod manual;
 mod many;
 mod multiplex;
 mod operations;
+mod options;
 mod plain;
 mod programs;
 mod quota;

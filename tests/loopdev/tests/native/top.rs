@@ -11,8 +11,8 @@ use crate::images::tools::sh_in;
 
 fn restart(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     bricks.volume.stop()?;
-    bricks.server.borrow().stop()?;
-    bricks.server.replace(rig.bdd()?);
+    bricks.server(0).borrow().stop()?;
+    bricks.server(0).replace(rig.bdd()?);
     bricks.volume.start()?;
     wait_for("the mount to find the brick again", || {
         Ok(fs::read_dir(&bricks.mount).is_ok())

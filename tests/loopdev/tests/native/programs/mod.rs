@@ -1,6 +1,7 @@
 //! What programs see of images whatever these lie on: links, attributes, times, QEMU, and the plain
 //! directories beside. What LVM can change of it is in `images`, which the guest runs, too.
 
+mod descriptors;
 mod files;
 mod links;
 mod qemu;
@@ -24,7 +25,9 @@ fn see_files() {
         files::keep_owner_mode_and_attributes,
         files::answer_for_themselves_not_the_stub,
         stock::directories_behave_as_ever,
+        descriptors::allow_what_they_are_open_for,
         qemu::and_fuse_agree,
+        qemu::zeroes_ranges_by_fuse,
     ];
     run_steps("programs::see_files", Backing::File, SIZE, &[steps]);
 }

@@ -2,8 +2,12 @@
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use loopdev::{Bed, cmd, sh};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use crate::images::tools::{expect_at, meta, open, pattern, put};
 
 pub(crate) fn and_fuse_agree(bed: &mut Bed<'_>) -> Result<()> {
     let folder = bed.rig.folder("qemu")?;
@@ -32,4 +36,40 @@ pub(crate) fn and_fuse_agree(bed: &mut Bed<'_>) -> Result<()> {
     fs::remove_file(source)?;
     fs::remove_file(back)?;
     Ok(())
+}
+
+/// A FUSE mount that is told to zero a range hears of an allocation: the zeros must be there all the
+/// same, by whoever writes them.
+pub(crate) fn zeroes_ranges_by_fuse(bed: &mut Bed<'_>) -> Result<()> {
+    let image = bed.at("x");
+    sh(&format!("truncate -s 8M '{}'", image.display()))?;
+    let lines = "-c 'write -q -P 0x5a 0 2M' -c 'write -q -z 0 1M' -c 'read -q -P 0 0 1M' \
+                 -c 'read -q -P 0x5a 1M 1M' -c 'write -q -z 1537k 3k' -c 'read -q -P 0 1537k 3k' \
+                 -c 'read -q -P 0x5a 1540k 500k'";
+    for mode in ["-t none", "-t writeback"] {
+        let said = sh(&format!(
+            "qemu-io -f raw {mode} {lines} '{}' 2>&1",
+            image.display()
+        ))?;
+        ensure!(!said.stdout.contains("failed"), "{mode}: {said}");
+    }
+    let file = open(&image)?;
+    for flags in [
+        FallocateFlags::FALLOC_FL_ZERO_RANGE,
+        FallocateFlags::empty(),
+    ] {
+        put(&image, 1 << 20, &pattern(1, 4096))?;
+        let refused = fallocate(&file, flags, 0, 4 << 20);
+        ensure!(refused == Err(Errno::EOPNOTSUPP), "{flags:?}: {refused:?}");
+        expect_at(&image, 1 << 20, &pattern(1, 4096))?;
+    }
+    // Holes are allocated, and the file grows.
+    fallocate(&file, FallocateFlags::empty(), 8 << 20, 8 << 20)?;
+    let found = meta(&image)?;
+    ensure!(found.len() == 16 << 20, "{found:?}");
+    // Plain files are as on a stock volume.
+    let plain = bed.root().join("plain");
+    fs::write(&plain, pattern(2, 100_000))?;
+    fallocate(&open(&plain)?, FallocateFlags::empty(), 0, 200_000)?;
+    expect_at(&plain, 0, &pattern(2, 100_000))
 }
