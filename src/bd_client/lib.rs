@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod arbiter;
+mod attributes;
 mod client;
 mod copy;
 mod guard;

@@ -21,7 +21,8 @@ use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::{self, Keeper};
 use crate::making::Making;
-use crate::pending::Pending;
+use crate::pending::{Consents, Pending};
+use crate::stub;
 
 /// The most threads for reading and writing open images, where the ring does not: several times
 /// what one client can ask at a time (server.outstanding-rpc-limit, 64).
@@ -46,6 +47,8 @@ pub struct Brick {
     top_by_heal: Option<Instant>,
     /// Destinations of clones and snapshots that are under way.
     pending: Pending,
+    /// Plain files that may become copies.
+    consents: Consents,
     making: Making,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
@@ -135,6 +138,7 @@ impl Brick {
             top_is_there: AtomicBool::new(false),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
             pending: Pending::default(),
+            consents: Consents::default(),
             making: Making::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
@@ -305,18 +309,21 @@ impl Brick {
             name: Some(crate::names::DIR.into()),
             xdata: None,
         };
-        let text = match frame.ask::<Getxattr>(args) {
-            Ok(reply) => reply.dict.and_then(|dict| dict.get_str(xattr::DIR)),
+        let value = match frame.ask::<Getxattr>(args) {
+            Ok(reply) => reply.dict.and_then(|dict| dict.get(xattr::DIR)),
             Err(failure) if failure.errno == Errno::ENODATA => None,
             Err(failure) => return Err(failure.errno),
         };
-        let policy = text.and_then(|text| match text.parse::<DirPolicy>() {
-            Ok(policy) => Some(policy),
-            Err(error) => {
-                gf_warn!("directory {dir:?} has a policy that cannot be read: {error}");
-                None
-            }
-        });
+        // Without its policy nobody knows what new files in it are.
+        let policy = value.map(|value| DirPolicy::read(&value)).transpose();
+        let policy = policy.map_err(|error| {
+            gf_error!(
+                "directory {dir:?} has a policy that cannot be read: {error}; set {} again, or let \
+                 gluster-bd check --repair do it",
+                xattr::DIR
+            );
+            Errno::EIO
+        })?;
         node.set_policy(Some(policy));
         Ok(policy)
     }
@@ -382,6 +389,11 @@ impl Brick {
     /// Stubs that wait for their LV.
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
+    }
+
+    /// Plain files that may become copies.
+    pub(crate) fn consents(&self) -> &Consents {
+        &self.consents
     }
 
     pub(crate) fn making(&self) -> &Making {
@@ -517,19 +529,18 @@ fn read_stub(
         loc: Loc::by_gfid(inode, *gfid.as_bytes()),
         xdata: Some(request),
     })?;
-    let text = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-    let mark = text.and_then(|text| match text.parse() {
-        Ok(mark) => Some(mark),
-        Err(error) => {
-            gf_error!("<gfid:{gfid}> has a mark that cannot be read: {error}");
-            None
-        }
-    });
+    let mark = stub::mark_in(&reply).map_err(|error| {
+        gf_error!(
+            "<gfid:{gfid}> has a mark that cannot be read: {error}; let gluster-bd check --repair \
+             write it anew"
+        );
+        Errno::EIO
+    })?;
     Ok(match mark {
         Some(ImageMark::Image { kind, .. }) if reply.buf.file_type() == FileType::Regular => {
             (Some(Image::new(gfid, kind, reply.buf.size())), false)
         }
-        Some(ImageMark::Pending) => (None, true),
+        Some(ImageMark::Pending { .. }) => (None, true),
         Some(ImageMark::Image { .. }) | None => (None, false),
     })
 }

@@ -359,7 +359,7 @@ pub(crate) fn mark_of(path: &Path) -> Result<Mark, Fault> {
     };
     Ok(match text.trim_end_matches('\0').parse() {
         Ok(ImageMark::Image { kind, .. }) => Mark::Image(kind),
-        Ok(ImageMark::Pending) => Mark::Pending,
+        Ok(ImageMark::Pending { .. }) => Mark::Pending,
         Err(_) => Mark::Unknown(text.into_owned()),
     })
 }

@@ -24,6 +24,7 @@ mod quota;
 mod rebalance;
 mod replica_merges;
 mod rig;
+mod rights;
 mod room;
 #[path = "../commands/typed.rs"]
 mod typed;
