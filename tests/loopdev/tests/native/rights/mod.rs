@@ -2,6 +2,7 @@
 //! client that has nothing but the brick's address.
 
 mod copies;
+mod marks;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -20,7 +21,11 @@ const OTHER: u32 = 1001;
 
 #[test]
 fn of_strangers() {
-    let steps = steps![copies::are_for_who_may_read, copies::go_by_access_lists];
+    let steps = steps![
+        copies::are_for_who_may_read,
+        copies::go_by_access_lists,
+        marks::are_text,
+    ];
     run_steps("rights::of_strangers", Backing::File, SIZE, &[steps]);
 }
 
