@@ -34,6 +34,9 @@ const CONTROL_THREADS: usize = 256;
 /// one that must be healed. One that the brick makes would be taken for a good one that is empty.
 const TOP_BY_HEAL: Duration = Duration::from_secs(60);
 
+/// The option that says who may make a plain file an image.
+const CONVERT: &str = "convert";
+
 /// The brick translator: one brick of one volume.
 #[derive(Debug)]
 pub struct Brick {
@@ -49,6 +52,8 @@ pub struct Brick {
     pending: Pending,
     /// Plain files that may become copies.
     consents: Consents,
+    /// Whether root alone may make plain files images: the option `convert`.
+    root_converts: AtomicBool,
     making: Making,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
@@ -129,6 +134,7 @@ impl Brick {
             Some(word) => word.parse().map_err(InitError)?,
             None => IoEngine::default(),
         };
+        let root_converts = is_root_alone(xl.option(CONVERT).as_deref())?;
         let brick = Arc::new(Brick {
             ring: engine.start(),
             xl,
@@ -139,6 +145,7 @@ impl Brick {
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
             pending: Pending::default(),
             consents: Consents::default(),
+            root_converts: AtomicBool::new(root_converts),
             making: Making::default(),
             unsaved: Mutex::default(),
             merging: Mutex::default(),
@@ -159,6 +166,21 @@ impl Brick {
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
         *lock(&brick.hydrator) = Some(hydrator);
         Ok(brick)
+    }
+
+    /// Takes the options that may change while the brick runs.
+    pub(crate) fn reconfigure(&self, options: &Dict<'_>) -> Result<(), InitError> {
+        let root_converts = is_root_alone(options.get_str(CONVERT).as_deref())?;
+        if self.root_converts.swap(root_converts, Ordering::Relaxed) != root_converts {
+            let who = if root_converts { "root" } else { "owner" };
+            gf_info!("a plain file is made an image by its {who} from now on");
+        }
+        Ok(())
+    }
+
+    /// Whether root alone may make plain files images.
+    pub(crate) fn root_converts(&self) -> bool {
+        self.root_converts.load(Ordering::Relaxed)
     }
 
     /// Finishes all that is under way, while what is below still answers; nothing is begun after.
@@ -507,6 +529,17 @@ impl Brick {
     /// The top image directory exists.
     pub(crate) fn note_top(&self) {
         self.top_is_there.store(true, Ordering::Release);
+    }
+}
+
+/// What the option `convert` says.
+fn is_root_alone(word: Option<&str>) -> Result<bool, InitError> {
+    match word {
+        None | Some("owner") => Ok(false),
+        Some("root") => Ok(true),
+        Some(word) => Err(InitError(format!(
+            "{CONVERT} is {word:?}; set it to owner or root"
+        ))),
     }
 }
 

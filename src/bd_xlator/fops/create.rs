@@ -6,7 +6,7 @@ use bd_proto::Request;
 use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
 use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
-use super::{clone, healed, open, truncate};
+use super::{clone, healed, open, rights, truncate};
 use crate::core::{Image, Kind};
 use crate::{Brick, names, stub};
 
@@ -333,7 +333,7 @@ fn new_file<F: Fop>(
                 );
                 Err(Errno::EOPNOTSUPP)
             }
-            Ok(ImageMark::Image { kind, .. }) if frame.pid() < 0 => {
+            Ok(ImageMark::Image { kind, .. }) if rights::is_service(frame) => {
                 Ok(NewFile::Image(gfid, brick.kind_for(kind)))
             }
             Ok(ImageMark::Image { .. }) => Err(Errno::EINVAL),

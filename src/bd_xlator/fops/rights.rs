@@ -11,6 +11,11 @@ use crate::stub;
 /// `POSIX_ACL_ACCESS_XATTR`.
 const ACL: &str = "system.posix_acl_access";
 
+/// Whether heal or rebalance asks, which bring attributes of files as they are elsewhere.
+pub(super) fn is_service<F: Fop>(frame: &Frame<F>) -> bool {
+    frame.pid() < 0 && frame.uid() == 0
+}
+
 /// A file, as posix has it just now.
 pub(super) struct Seen {
     found: LookupReply<'static>,

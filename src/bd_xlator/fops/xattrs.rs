@@ -38,7 +38,7 @@ fn wish_of<F: Fop>(brick: &Brick, frame: &Frame<F>, dict: &Dict<'_>) -> Result<W
     let mut ours = dict.entries();
     ours.retain(|(key, _)| xattr::is_ours(key));
     // Heal brings all attributes of a file at once.
-    let is_internal = frame.pid() < 0;
+    let is_internal = rights::is_service(frame);
     if ours.len() > 1 && !is_internal {
         gf_warn!("cannot set an attribute: one at a time");
         return Err(Errno::EINVAL);
@@ -227,7 +227,7 @@ fn grant<F: Fop>(
         Wish::Keep => Ok(()),
         Wish::Map(ImageMark::Pending { .. }) => {
             // Heal copies it along with the others; it means nothing without a copy to come.
-            if frame.pid() < 0 {
+            if rights::is_service(frame) {
                 Ok(())
             } else {
                 Err(Errno::EINVAL)
@@ -238,7 +238,19 @@ fn grant<F: Fop>(
             match brick.image_of(frame, inode)? {
                 // With a size it is a truncation, and else nothing.
                 Some(_) => file.must_let(frame, Want::Write)?,
-                None => file.must_be_owned(frame)?,
+                None => {
+                    if file.file_type() != FileType::Regular {
+                        return Err(Errno::EINVAL);
+                    }
+                    file.must_be_owned(frame)?;
+                    if brick.root_converts() && frame.uid() != 0 {
+                        gf_warn!(
+                            "{inode:?} stays plain: root alone makes plain files images here \
+                             (user.bd.convert)"
+                        );
+                        return Err(Errno::EPERM);
+                    }
+                }
             }
             map::map(brick, frame, inode, name, kind, size)
         }
@@ -475,7 +487,7 @@ fn removal_of<F: Fop>(
     let list = xdata.filter(|_| name.is_empty());
     let is_named = |key: &str| name.to_bytes() == key.as_bytes();
     let is_meant = |key: &str| is_named(key) || list.is_some_and(|list| list.contains(key));
-    if is_meant(xattr::DIR) && frame.pid() >= 0 {
+    if is_meant(xattr::DIR) {
         let gfid = Gfid::from_bytes(inode.gfid());
         rights::look(frame, inode, gfid)?.must_be_owned(frame)?;
     }
@@ -486,7 +498,7 @@ fn removal_of<F: Fop>(
         list.remove(xattr::IMAGE);
         return Ok(Removal::Pass);
     }
-    if frame.pid() < 0 {
+    if rights::is_service(frame) {
         return Ok(Removal::Pretend);
     }
     gf_warn!("{inode:?} stays an image; copy it to a plain directory to make it a plain file");

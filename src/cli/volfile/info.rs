@@ -12,6 +12,9 @@ const BYPASS: &str = "user.bd.bypass";
 /// The option that says what becomes of images whose names a brick has lost.
 const LOST_NAMES: &str = "user.bd.lost-names";
 
+/// The option that says who may make a plain file an image.
+const CONVERT: &str = "user.bd.convert";
+
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeInfo {
@@ -26,6 +29,8 @@ pub struct VolumeInfo {
     /// Whether heal brings back what a brick has lost: others have the same files, and
     /// `user.bd.lost-names` is not `show` (on a dispersed volume it makes no difference).
     pub heals: bool,
+    /// Whether root alone may make plain files images: `user.bd.convert` is `root`.
+    pub root_converts: bool,
 }
 
 /// Why an info file cannot be used.
@@ -43,6 +48,9 @@ pub enum InfoError {
     /// The option has an unknown value.
     #[error("user.bd.lost-names is {0:?}; set it to heal or show")]
     LostNames(String),
+    /// The option has an unknown value.
+    #[error("user.bd.convert is {0:?}; set it to owner or root")]
+    Convert(String),
 }
 
 impl FromStr for VolumeInfo {
@@ -74,12 +82,18 @@ impl FromStr for VolumeInfo {
             Some(&"show") => is_dispersed,
             Some(word) => return Err(InfoError::LostNames((*word).to_owned())),
         };
+        let root_converts = match values.get(CONVERT) {
+            None | Some(&"owner") => false,
+            Some(&"root") => true,
+            Some(word) => return Err(InfoError::Convert((*word).to_owned())),
+        };
         Ok(VolumeInfo {
             id,
             is_ours,
             io_engine,
             bypass,
             heals,
+            root_converts,
         })
     }
 }
@@ -123,6 +137,14 @@ mod tests {
         let unknown = format!("{text}user.bd.lost-names=hide\n");
         let unknown = unknown.parse::<VolumeInfo>();
         assert_eq!(unknown, Err(InfoError::LostNames("hide".into())));
+        assert!(!info.root_converts);
+        let by_root = format!("{text}user.bd.convert=root\n");
+        assert!(by_root.parse::<VolumeInfo>().unwrap().root_converts);
+        let by_all = format!("{text}user.bd.convert=all\n");
+        assert_eq!(
+            by_all.parse::<VolumeInfo>(),
+            Err(InfoError::Convert("all".to_owned()))
+        );
         let threads = format!("{text}user.bd.io-engine=threads\n");
         let threads: VolumeInfo = threads.parse().unwrap();
         assert_eq!(threads.io_engine.as_deref(), Some("threads"));

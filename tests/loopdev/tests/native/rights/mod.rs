@@ -25,6 +25,9 @@ fn of_strangers() {
         copies::are_for_who_may_read,
         copies::go_by_access_lists,
         marks::are_text,
+        marks::are_no_notes_to_copy,
+        marks::are_their_owners_to_change,
+        marks::are_set_by_whom_the_volume_says,
     ];
     run_steps("rights::of_strangers", Backing::File, SIZE, &[steps]);
 }
