@@ -122,7 +122,11 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
         parent: &inode,
         name: c"",
     }
-    .copy_into(wish, dest)
+    .copy_into(wish, dest)?;
+    // Caches have the empty file.
+    let _seen = walk::by_gfid(&stack, &inode, *dest.as_bytes());
+    into.inode.invalidate();
+    Ok(())
 }
 
 /// Makes a snapshot with a space of so many bytes, at a path from the volume's root.

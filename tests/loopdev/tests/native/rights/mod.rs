@@ -3,6 +3,7 @@
 
 mod copies;
 mod marks;
+mod table;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -28,12 +29,13 @@ fn of_strangers() {
         marks::are_no_notes_to_copy,
         marks::are_their_owners_to_change,
         marks::are_set_by_whom_the_volume_says,
+        table::is_walked,
     ];
     run_steps("rights::of_strangers", Backing::File, SIZE, &[steps]);
 }
 
 /// What the client's way to the brick is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// libgfapi with all translators of a client.
     Client,
@@ -62,8 +64,14 @@ fn volfile(bed: &Bed<'_>, way: Way) -> Result<PathBuf> {
     }
 }
 
-/// What each line of `gfapi-as` came to, in the name of a user of its own group.
-fn through(bed: &Bed<'_>, way: Way, user: u32, lines: &[String]) -> Result<Vec<(i32, String)>> {
+/// What each line of `gfapi-as` came to, in the name of a user of its own group, and of others that may
+/// stand behind it.
+fn through(
+    bed: &Bed<'_>,
+    way: Way,
+    user: impl ToString,
+    lines: &[String],
+) -> Result<Vec<(i32, String)>> {
     use std::io::Write;
     let mut child = Command::new(env!("CARGO_BIN_EXE_gfapi-as"))
         .arg(volfile(bed, way)?)
