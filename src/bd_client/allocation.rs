@@ -38,8 +38,8 @@ pub(crate) fn fallocate(call: Call<'static, Fallocate>) {
 }
 
 fn is_image(told: Option<&Dict<'_>>) -> bool {
-    let mark = told.and_then(|told| told.get_str(xattr::IMAGE));
-    mark.is_some_and(|mark| mark.parse() != Ok(ImageMark::Pending))
+    let mark = told.and_then(|told| told.get(xattr::IMAGE));
+    mark.is_some_and(|mark| !matches!(ImageMark::read(&mark), Ok(ImageMark::Pending { .. })))
 }
 
 /// Looks for data after all that was written before has reached the brick: see

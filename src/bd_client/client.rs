@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
 use glusterfs::fops::{
-    Access, Create, Fallocate, Fstat, FstatArgs, Getxattr, Link, Lookup, Mknod, Open, Readlink,
-    Removexattr, Rename, Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
+    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fsetxattr, Fstat, FstatArgs, Getxattr,
+    GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename, Seek, Setattr,
+    Setxattr, Stat, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -19,7 +20,7 @@ use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::target::Roots;
 use crate::workers::Workers;
-use crate::{allocation, copy, merge, space};
+use crate::{allocation, attributes, copy, merge, space};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -254,11 +255,34 @@ impl Translator for BdClient {
         if self.is_phantom(&call.args.loc) {
             return call.fail(Errno::ESTALE);
         }
-        if BdClient::is_internal(&call) || !space::is_wish(&call.args) {
+        if BdClient::is_internal(&call) {
+            return call.pass();
+        }
+        if call.args.name.is_none() {
+            return call.wind(|frame, answer| {
+                frame.answer(answer.map(|reply| GetxattrReply {
+                    dict: reply.dict.as_ref().map(attributes::without_marks),
+                    ..reply
+                }));
+            });
+        }
+        if !space::is_wish(&call.args) {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
         self.workers.run(move || space::getxattr(&this, call));
+    }
+
+    fn fgetxattr(self: &Arc<Self>, call: Call<'_, Fgetxattr>) {
+        if BdClient::is_internal(&call) || call.args.name.is_some() {
+            return call.pass();
+        }
+        call.wind(|frame, answer| {
+            frame.answer(answer.map(|reply| FgetxattrReply {
+                dict: reply.dict.as_ref().map(attributes::without_marks),
+                ..reply
+            }));
+        });
     }
 
     fn lookup(self: &Arc<Self>, call: Call<'_, Lookup>) {
@@ -290,6 +314,9 @@ impl Translator for BdClient {
         if BdClient::is_internal(&call) {
             return call.pass();
         }
+        if attributes::are_internal(&call.args.dict) {
+            return call.fail(Errno::EPERM);
+        }
         let this = self.clone();
         if merge::is_wish(&call.args.dict) {
             let call = call.detach();
@@ -300,6 +327,13 @@ impl Translator for BdClient {
         } else {
             call.pass();
         }
+    }
+
+    fn fsetxattr(self: &Arc<Self>, call: Call<'_, Fsetxattr>) {
+        if !BdClient::is_internal(&call) && attributes::are_internal(&call.args.dict) {
+            return call.fail(Errno::EPERM);
+        }
+        call.pass();
     }
 
     fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {

@@ -7,7 +7,9 @@ use bd_model::{Bytes, DirPolicy, Gfid, ImageMark, LinkMeans, xattr};
 use glusterfs::fops::{
     Getxattr, GetxattrArgs, Link, LinkReply, Setxattr, SetxattrReply, Symlink, SymlinkReply,
 };
-use glusterfs::{Call, Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, gf_info, gf_warn};
+use glusterfs::{
+    Call, Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, Stack, gf_info, gf_warn,
+};
 
 use crate::client::BdClient;
 use crate::guard::Place;
@@ -33,29 +35,29 @@ fn links_copy(client: &BdClient, directory: &Inode<'_>) -> Result<bool, Errno> {
         name: Some(Cow::Owned(name)),
         xdata: None,
     };
-    let text = match stack.ask::<Getxattr>(args) {
-        Ok(reply) => reply.dict.and_then(|dict| dict.get_str(xattr::DIR)),
+    let value = match stack.ask::<Getxattr>(args) {
+        Ok(reply) => reply.dict.and_then(|dict| dict.get(xattr::DIR)),
         Err(failure) if matches!(failure.errno, Errno::ENODATA | Errno::EOPNOTSUPP) => None,
         Err(failure) => return Err(failure.errno),
     };
-    let Some(text) = text else { return Ok(false) };
-    match text.parse::<DirPolicy>() {
+    let Some(value) = value else { return Ok(false) };
+    match DirPolicy::read(&value) {
         Ok(policy) => Ok(policy.link == LinkMeans::Clone),
         Err(error) => {
-            gf_warn!("{directory:?} has the policy {text:?}, which cannot be read: {error}");
-            Err(Errno::EINVAL)
+            gf_warn!("{directory:?} has a policy that cannot be read: {error}");
+            Err(Errno::EIO)
         }
     }
 }
 
-/// Whether a file can be copied by this caller; `false` if it is not an image.
-fn copyable(who: &Credentials, source: &Found) -> Result<bool, Errno> {
+/// Whether a file can be copied in the stack's name; `false` if it is not an image.
+fn copyable(stack: &Stack, source: &Found) -> Result<bool, Errno> {
     match source.mark {
         _ if source.iatt.file_type() != FileType::Regular => Ok(false),
         None => Ok(false),
         // Somebody else's copy is being made; it is an image soon, or gone.
-        Some(ImageMark::Pending) => Err(Errno::EBUSY),
-        Some(ImageMark::Image { .. }) if allowed(who, &source.iatt, Want::Read) => Ok(true),
+        Some(ImageMark::Pending { .. }) => Err(Errno::EBUSY),
+        Some(ImageMark::Image { .. }) if allowed(stack, source, Want::Read)? => Ok(true),
         Some(ImageMark::Image { .. }) => Err(Errno::EACCES),
     }
 }
@@ -104,16 +106,13 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
     let who = call.frame.credentials();
     let stack = client.stack(&who);
     let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
-    if !copyable(&who, &source)? {
+    if !copyable(&stack, &source)? {
         return Err(Errno::EOPNOTSUPP);
     }
     let into = walk::by_gfid(&stack, &inode, *dest.as_bytes())?;
     if into.mark.is_some() || into.iatt.file_type() != FileType::Regular || into.iatt.size() > 0 {
         gf_warn!("cannot copy into <gfid:{dest}>: it is no empty plain file");
         return Err(Errno::EEXIST);
-    }
-    if !allowed(&who, &into.iatt, Want::Write) {
-        return Err(Errno::EACCES);
     }
     Recipe {
         node: client.node(),
@@ -123,7 +122,11 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
         parent: &inode,
         name: c"",
     }
-    .copy_into(wish, dest)
+    .copy_into(wish, dest)?;
+    // Caches have the empty file.
+    let _seen = walk::by_gfid(&stack, &inode, *dest.as_bytes());
+    into.inode.invalidate();
+    Ok(())
 }
 
 /// Makes a snapshot with a space of so many bytes, at a path from the volume's root.
@@ -139,13 +142,13 @@ fn snapshot_as(client: &BdClient, call: &Call<'static, Setxattr>, text: &str) ->
     let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
     let who = call.frame.credentials();
     let stack = client.stack(&who);
-    let parent = walk::directory(&stack, &who, &inode.root(), above.as_bytes())?;
+    let parent = walk::directory(&stack, &inode.root(), above.as_bytes())?;
     if !links_copy(client, &parent)? {
         gf_warn!("cannot make a snapshot as {text:?}: it is in no image directory");
         return Err(Errno::EINVAL);
     }
     let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
-    if !copyable(&who, &source)? {
+    if !copyable(&stack, &source)? {
         return Err(Errno::EINVAL);
     }
     let recipe = Recipe {
@@ -202,7 +205,7 @@ fn try_link(
         return Ok(Plan::Plain);
     }
     let source = walk::by_gfid(&stack, &old_inode, old.gfid())?;
-    if !copyable(&who, &source)? {
+    if !copyable(&stack, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();
@@ -265,10 +268,10 @@ fn try_symlink(
         return Ok(Plan::Plain);
     }
     let text = call.args.linkname.to_bytes();
-    let Some(source) = walk::follow(&stack, &who, &parent, text, &client.roots())? else {
+    let Some(source) = walk::follow(&stack, &parent, text, &client.roots())? else {
         return Ok(Plan::Plain);
     };
-    if !copyable(&who, &source)? {
+    if !copyable(&stack, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();

@@ -16,6 +16,7 @@
 
 mod allocation;
 mod arbiter;
+mod attributes;
 mod client;
 mod copied;
 mod copy;

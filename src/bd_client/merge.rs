@@ -49,7 +49,7 @@ fn merge(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno>
     };
     let origin = recipe.origin()?;
     let origin = walk::by_gfid(&stack, &inode, *origin.as_bytes())?;
-    must_be_allowed(&stack, &who, &snapshot, &origin, &parent)?;
+    must_be_allowed(&client.stack(&who), &who, &snapshot, &origin, &parent)?;
     recipe.source = &origin;
     recipe.merge(&snapshot)?;
     gf_info!(
@@ -87,7 +87,7 @@ fn place_of(stack: &Stack, snapshot: &Found) -> Result<(Inode<'static>, CString)
     };
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let above = &path[..path.len() - name.len()];
-    let parent = walk::directory(stack, &Credentials::root(), &inode.root(), above)?;
+    let parent = walk::directory(stack, &inode.root(), above)?;
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     let found = stack.ask::<Lookup>(LookupArgs {
         loc: Loc::by_name(&parent, &name, &parent.fresh()),
@@ -108,22 +108,18 @@ fn must_be_allowed(
     origin: &Found,
     parent: &Inode<'_>,
 ) -> Result<(), Errno> {
-    if who.uid == 0 {
-        return Ok(());
-    }
-    let bytes = allowed(who, &snapshot.iatt, Want::Read) && allowed(who, &origin.iatt, Want::Write);
-    let loc = Loc::by_gfid(&parent.fresh(), parent.gfid());
-    let folder = stack.ask::<Lookup>(LookupArgs { loc, xdata: None })?.buf;
-    if bytes && may_remove(who, &folder, &snapshot.iatt) {
-        return Ok(());
-    }
-    Err(Errno::EACCES)
+    let folder = walk::by_gfid(stack, parent, parent.gfid())?;
+    let may = allowed(stack, snapshot, Want::Read)?
+        && allowed(stack, origin, Want::Write)?
+        && allowed(stack, &folder, Want::Change)?
+        && (who.uid == 0 || may_remove(who, &folder.iatt, &snapshot.iatt));
+    may.then_some(()).ok_or(Errno::EACCES)
 }
 
-/// Whether the name of a file in that directory may be removed (unlink(2)).
+/// Whether the sticky bit of a directory lets somebody who may change it remove the name of a file
+/// there (unlink(2)).
 fn may_remove(who: &Credentials, folder: &Iatt, file: &Iatt) -> bool {
-    let owns = folder.permissions() & STICKY == 0 || [folder.uid(), file.uid()].contains(&who.uid);
-    owns && allowed(who, folder, Want::Write) && allowed(who, folder, Want::Search)
+    folder.permissions() & STICKY == 0 || [folder.uid(), file.uid()].contains(&who.uid)
 }
 
 #[cfg(test)]
@@ -131,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_removed_by_whom_unlink_lets() {
+    fn the_sticky_bit_keeps_names_for_their_owners() {
         let iatt = |uid: u32, mode: u32| {
             let mut iatt = Iatt::default();
             iatt.set_uid(uid);
@@ -140,15 +136,11 @@ mod tests {
         };
         let who = |uid| Credentials {
             uid,
-            gid: uid,
-            groups: Vec::new(),
             ..Credentials::root()
         };
         for (folder, file, uid, may) in [
-            (iatt(1, 0o755), 1, 1, true),
-            (iatt(1, 0o755), 2, 2, false),
-            (iatt(1, 0o777), 1, 2, true),
-            (iatt(1, 0o776), 1, 2, false),
+            (iatt(1, 0o755), 1, 2, true),
+            (iatt(1, 0o1777), 1, 1, true),
             (iatt(1, 0o1777), 1, 2, false),
             (iatt(1, 0o1777), 2, 2, true),
         ] {

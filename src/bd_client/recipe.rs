@@ -11,6 +11,7 @@ use glusterfs::{
 
 use crate::merging::Merging;
 use crate::replicas::Replicas;
+use crate::space::bricks_of;
 use crate::walk::Found;
 use crate::{arbiter, copied};
 
@@ -95,7 +96,31 @@ impl Recipe<'_> {
     pub(crate) fn copy_into(&self, wish: Wish, dest: Gfid) -> Result<(), Errno> {
         self.settle(&self.source.inode)?;
         let home = self.home()?;
+        self.consent(dest, &home)?;
         self.copy(wish, dest, &home)
+    }
+
+    /// Tells each brick, in the caller's name, that the file `dest` may become a copy of the source: the
+    /// copy itself is asked for in root's name.
+    fn consent(&self, dest: Gfid, home: &Home) -> Result<(), Errno> {
+        let source = Gfid::from_bytes(self.source.iatt.gfid()).to_string();
+        for brick in bricks_of(home.part).0 {
+            let dict = Dict::new();
+            dict.set_str(xattr::COPY_OF, &source)?;
+            let args = SetxattrArgs {
+                loc: Loc::by_gfid(&self.source.inode.fresh(), *dest.as_bytes()),
+                dict,
+                flags: 0,
+                xdata: None,
+            };
+            match self.stack.ask_node::<Setxattr>(brick, args) {
+                Ok(_) => {}
+                // One that is away does not copy, and an arbiter never does.
+                Err(failure) if matches!(failure.errno, Errno::ENOTCONN | Errno::EOPNOTSUPP) => {}
+                Err(failure) => return Err(failure.errno),
+            }
+        }
+        Ok(())
     }
 
     /// The image that the source is a snapshot of.
@@ -152,7 +177,10 @@ impl Recipe<'_> {
     fn destination(&self, gfid: Gfid, home: &Home) -> Result<(Iatt, Iatt), Errno> {
         let xdata = Dict::new();
         xdata.set_gfid("gfid-req", *gfid.as_bytes())?;
-        xdata.set_str(xattr::IMAGE, &ImageMark::Pending.to_string())?;
+        // In the caller's name: the brick makes sure that the caller may read the source, and lets
+        // the file become a copy of nothing else.
+        let of = Some(Gfid::from_bytes(self.source.iatt.gfid()));
+        xdata.set_str(xattr::IMAGE, &ImageMark::Pending { of }.to_string())?;
         // No set-id bits, as the owner is another one; no sticky bit, which marks DHT's links.
         let mode = libc::S_IFREG | self.source.iatt.permissions() & 0o777;
         let scratch = self.parent.fresh();

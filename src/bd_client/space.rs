@@ -58,7 +58,7 @@ fn ask(client: &BdClient, call: &Call<'static, Getxattr>) -> Result<Dict<'static
 }
 
 /// The bricks of a part of a volume, and how many of them hold different bytes of a file.
-fn bricks_of(part: Node) -> (Vec<Node>, u64) {
+pub(crate) fn bricks_of(part: Node) -> (Vec<Node>, u64) {
     if let Some(disperse) = part.find_kind("cluster/disperse") {
         let bricks = disperse.children();
         let redundancy = disperse.option("redundancy");

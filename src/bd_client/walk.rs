@@ -3,7 +3,7 @@ use std::ffi::CString;
 
 use bd_model::{ImageMark, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, Readlink, ReadlinkArgs};
-use glusterfs::{Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, Stack};
+use glusterfs::{Dict, Errno, FileType, Iatt, Inode, Loc, Stack, gf_warn};
 
 use crate::permission::{Want, allowed};
 use crate::target::{Roots, Target, parse};
@@ -15,7 +15,7 @@ pub(crate) struct Found {
     pub(crate) inode: Inode<'static>,
     /// Its attributes.
     pub(crate) iatt: Iatt,
-    /// What it says of being an image, if it does.
+    /// What it says of being an image, if it does. No mark that cannot be read: that is EIO.
     pub(crate) mark: Option<ImageMark>,
 }
 
@@ -56,8 +56,12 @@ fn find(
         place.map(|(parent, name)| (parent, name.as_c_str())),
         &reply.buf,
     )?;
-    let mark = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-    let mark = mark.and_then(|text| text.parse().ok());
+    let mark = reply.xdata.and_then(|xdata| xdata.get(xattr::IMAGE));
+    let mark = mark.map(|mark| ImageMark::read(&mark)).transpose();
+    let mark = mark.map_err(|error| {
+        gf_warn!("{inode:?} has a mark that cannot be read: {error}");
+        Errno::EIO
+    })?;
     Ok(Found {
         inode,
         iatt: reply.buf,
@@ -67,11 +71,10 @@ fn find(
 
 /// Follows the text of a symbolic link in the directory `parent`, as the kernel would later.
 ///
-/// `None` if there is nothing, if it is not in the volume, or if `who` may not go there: then the
-/// link is one like any other.
+/// `None` if there is nothing, if it is not in the volume, or if whose name the stack bears may not go
+/// there: then the link is one like any other.
 pub(crate) fn follow(
     stack: &Stack,
-    who: &Credentials,
     parent: &Inode<'_>,
     text: &[u8],
     roots: &Roots,
@@ -103,7 +106,7 @@ pub(crate) fn follow(
             Err(errno) => return Err(errno),
         };
         match found.iatt.file_type() {
-            FileType::Directory if allowed(who, &found.iatt, Want::Search) => {
+            FileType::Directory if allowed(stack, &found, Want::Search)? => {
                 way.down(found.inode);
             }
             FileType::Symlink if links < LINKS => {
@@ -127,7 +130,6 @@ pub(crate) fn follow(
 /// Walks down from the volume's root to a directory, through directories only.
 pub(crate) fn directory(
     stack: &Stack,
-    who: &Credentials,
     root: &Inode<'_>,
     path: &[u8],
 ) -> Result<Inode<'static>, Errno> {
@@ -137,7 +139,7 @@ pub(crate) fn directory(
         if found.iatt.file_type() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
-        if !allowed(who, &found.iatt, Want::Search) {
+        if !allowed(stack, &found, Want::Search)? {
             return Err(Errno::EACCES);
         }
         here = found.inode;

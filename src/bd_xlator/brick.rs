@@ -21,7 +21,8 @@ use crate::hydrator::Hydrator;
 use crate::io_engine::IoEngine;
 use crate::keeper::{self, Keeper};
 use crate::making::Making;
-use crate::pending::Pending;
+use crate::pending::{Consents, Pending};
+use crate::stub;
 
 /// The most threads for reading and writing open images, where the ring does not: several times
 /// what one client can ask at a time (server.outstanding-rpc-limit, 64).
@@ -32,6 +33,9 @@ const CONTROL_THREADS: usize = 256;
 /// How long a brick that has lost its names leaves the top image directory to heal, which makes it as
 /// one that must be healed. One that the brick makes would be taken for a good one that is empty.
 const TOP_BY_HEAL: Duration = Duration::from_secs(60);
+
+/// The option that says who may make a plain file an image.
+const CONVERT: &str = "convert";
 
 /// The brick translator: one brick of one volume.
 #[derive(Debug)]
@@ -46,6 +50,10 @@ pub struct Brick {
     top_by_heal: Option<Instant>,
     /// Destinations of clones and snapshots that are under way.
     pending: Pending,
+    /// Plain files that may become copies.
+    consents: Consents,
+    /// Whether root alone may make plain files images: the option `convert`.
+    root_converts: AtomicBool,
     making: Making,
     /// Turns to change what names lead to.
     pub(crate) names: NameLocks,
@@ -131,6 +139,7 @@ impl Brick {
             Some(word) => word.parse().map_err(InitError)?,
             None => IoEngine::default(),
         };
+        let root_converts = is_root_alone(xl.option(CONVERT).as_deref())?;
         let brick = Arc::new(Brick {
             ring: engine.start(),
             xl,
@@ -140,6 +149,8 @@ impl Brick {
             top_is_there: AtomicBool::new(false),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
             pending: Pending::new(heals),
+            consents: Consents::default(),
+            root_converts: AtomicBool::new(root_converts),
             making: Making::default(),
             names: NameLocks::default(),
             unsaved: Mutex::default(),
@@ -161,6 +172,21 @@ impl Brick {
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
         *lock(&brick.hydrator) = Some(hydrator);
         Ok(brick)
+    }
+
+    /// Takes the options that may change while the brick runs.
+    pub(crate) fn reconfigure(&self, options: &Dict<'_>) -> Result<(), InitError> {
+        let root_converts = is_root_alone(options.get_str(CONVERT).as_deref())?;
+        if self.root_converts.swap(root_converts, Ordering::Relaxed) != root_converts {
+            let who = if root_converts { "root" } else { "owner" };
+            gf_info!("a plain file is made an image by its {who} from now on");
+        }
+        Ok(())
+    }
+
+    /// Whether root alone may make plain files images.
+    pub(crate) fn root_converts(&self) -> bool {
+        self.root_converts.load(Ordering::Relaxed)
     }
 
     /// Finishes all that is under way, while what is below still answers; nothing is begun after.
@@ -311,18 +337,21 @@ impl Brick {
             name: Some(crate::names::DIR.into()),
             xdata: None,
         };
-        let text = match frame.ask::<Getxattr>(args) {
-            Ok(reply) => reply.dict.and_then(|dict| dict.get_str(xattr::DIR)),
+        let value = match frame.ask::<Getxattr>(args) {
+            Ok(reply) => reply.dict.and_then(|dict| dict.get(xattr::DIR)),
             Err(failure) if failure.errno == Errno::ENODATA => None,
             Err(failure) => return Err(failure.errno),
         };
-        let policy = text.and_then(|text| match text.parse::<DirPolicy>() {
-            Ok(policy) => Some(policy),
-            Err(error) => {
-                gf_warn!("directory {dir:?} has a policy that cannot be read: {error}");
-                None
-            }
-        });
+        // Without its policy nobody knows what new files in it are.
+        let policy = value.map(|value| DirPolicy::read(&value)).transpose();
+        let policy = policy.map_err(|error| {
+            gf_error!(
+                "directory {dir:?} has a policy that cannot be read: {error}; set {} again, or let \
+                 gluster-bd check --repair do it",
+                xattr::DIR
+            );
+            Errno::EIO
+        })?;
         node.set_policy(Some(policy));
         Ok(policy)
     }
@@ -390,6 +419,11 @@ impl Brick {
     /// Stubs that wait for their LV.
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
+    }
+
+    /// Plain files that may become copies.
+    pub(crate) fn consents(&self) -> &Consents {
+        &self.consents
     }
 
     pub(crate) fn making(&self) -> &Making {
@@ -520,6 +554,17 @@ impl Brick {
     }
 }
 
+/// What the option `convert` says.
+fn is_root_alone(word: Option<&str>) -> Result<bool, InitError> {
+    match word {
+        None | Some("owner") => Ok(false),
+        Some("root") => Ok(true),
+        Some(word) => Err(InitError(format!(
+            "{CONVERT} is {word:?}; set it to owner or root"
+        ))),
+    }
+}
+
 /// Whether a brick has volumes of images, but not the directory that its first start has made.
 fn has_lost_names(link: &Link, dir: &Path, top: Gfid) -> bool {
     let list = Request::List { brick: link.id() };
@@ -542,19 +587,18 @@ fn read_stub(
         loc: Loc::by_gfid(inode, *gfid.as_bytes()),
         xdata: Some(request),
     })?;
-    let text = reply.xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-    let mark = text.and_then(|text| match text.parse() {
-        Ok(mark) => Some(mark),
-        Err(error) => {
-            gf_error!("<gfid:{gfid}> has a mark that cannot be read: {error}");
-            None
-        }
-    });
+    let mark = stub::mark_in(&reply).map_err(|error| {
+        gf_error!(
+            "<gfid:{gfid}> has a mark that cannot be read: {error}; let gluster-bd check --repair \
+             write it anew"
+        );
+        Errno::EIO
+    })?;
     Ok(match mark {
         Some(ImageMark::Image { kind, .. }) if reply.buf.file_type() == FileType::Regular => {
             (Some(Image::new(gfid, kind, reply.buf.size())), false)
         }
-        Some(ImageMark::Pending) => (None, true),
+        Some(ImageMark::Pending { .. }) => (None, true),
         Some(ImageMark::Image { .. }) | None => (None, false),
     })
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bd_model::{Gfid, ImageMark, xattr};
+use bd_model::{Gfid, ImageMark};
 use bd_proto::{Foreign, Reply, Request};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mknod, MknodArgs};
@@ -218,9 +218,7 @@ fn remove_stub(
     };
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     let is_pending = |found: &LookupReply<'_>| {
-        let xdata = found.xdata.as_ref();
-        let mark = xdata.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-        mark.and_then(|text| text.parse().ok()) == Some(ImageMark::Pending)
+        matches!(stub::mark_in(found), Ok(Some(ImageMark::Pending { .. })))
     };
     stub::unlink_if(brick, stack, &parent, &name, *gfid.as_bytes(), is_pending)
 }

@@ -88,6 +88,36 @@ impl Pending {
     }
 }
 
+/// How long a plain file may wait to become the copy that its owner wants.
+const CONSENT: Duration = Duration::from_secs(60);
+
+/// Plain files that may become copies, and of which images: their owners have said so, who may read
+/// those.
+#[derive(Debug, Default)]
+pub(crate) struct Consents(Mutex<HashMap<Gfid, (Gfid, Instant)>>);
+
+impl Consents {
+    /// Notes that the file `dest` may become a copy of `source`, and of nothing else.
+    pub(crate) fn give(&self, dest: Gfid, source: Gfid, now: Instant) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (_, since)| now.saturating_duration_since(*since) <= CONSENT);
+        all.insert(dest, (source, now));
+    }
+
+    /// Whether the file `dest` may become a copy of `source`: once.
+    pub(crate) fn take(&self, dest: Gfid, source: Gfid, now: Instant) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((of, since)) = all.get(&dest) else {
+            return false;
+        };
+        let may = *of == source && now.saturating_duration_since(*since) <= CONSENT;
+        if may {
+            all.remove(&dest);
+        }
+        may
+    }
+}
+
 /// A copy that is being made into a stub. When it ends without success, the stub waits again.
 #[derive(Debug)]
 pub(crate) struct Copying<'a> {
@@ -147,6 +177,23 @@ mod tests {
         assert_eq!(at(start + LIFE + second), ["first"]);
         assert_eq!(at(start + minute + LIFE + second), ["second"]);
         assert!(at(start + LIFE * 9).is_empty());
+    }
+
+    #[test]
+    fn a_file_becomes_the_copy_that_its_owner_wants_and_no_other() {
+        let (consents, start) = (Consents::default(), Instant::now());
+        let [file, image, other] = [1, 2, 3].map(|byte| Gfid::from_bytes([byte; 16]));
+        assert!(!consents.take(file, image, start));
+        consents.give(file, image, start);
+        assert!(!consents.take(file, other, start));
+        assert!(!consents.take(image, file, start));
+        assert!(consents.take(file, image, start + CONSENT));
+        assert!(!consents.take(file, image, start), "only once");
+        consents.give(file, image, start);
+        let late = start + CONSENT + Duration::from_secs(1);
+        assert!(!consents.take(file, image, late));
+        consents.give(other, image, late);
+        assert_eq!(consents.0.lock().unwrap().len(), 1, "old ones go");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use bd_model::{ImageKind, ImageMark, xattr};
+use bd_model::{ImageKind, ImageMark, MarkError, xattr};
 use glusterfs::fops::{
     Lookup, LookupArgs, LookupReply, Setxattr, SetxattrArgs, Truncate, TruncateArgs, Unlink,
     UnlinkArgs,
@@ -27,6 +27,18 @@ impl Ask for Stack {
     fn ask_below<G: Fop>(&self, args: G::Args<'_>) -> Answer<'static, G> {
         self.ask::<G>(args)
     }
+}
+
+/// The mark in an answer to a lookup that has asked for it.
+///
+/// # Errors
+/// It cannot be read: nobody knows what the file is.
+pub(crate) fn mark_in(found: &LookupReply<'_>) -> Result<Option<ImageMark>, MarkError> {
+    let value = found
+        .xdata
+        .as_ref()
+        .and_then(|xdata| xdata.get(xattr::IMAGE));
+    value.map(|value| ImageMark::read(&value)).transpose()
 }
 
 /// Puts the mark of an image of `kind` among attributes to set.

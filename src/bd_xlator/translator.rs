@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use glusterfs::fops::*;
-use glusterfs::{Call, Event, Fd, InitError, Translator, Xlator};
+use glusterfs::{Call, Dict, Event, Fd, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
 use crate::core::Node;
@@ -22,6 +22,10 @@ impl Translator for Brick {
 
     fn init(xl: Xlator<Brick>) -> Result<Arc<Brick>, InitError> {
         Brick::start(xl)
+    }
+
+    fn reconfigure(self: &Arc<Self>, options: &Dict<'_>) -> Result<(), InitError> {
+        Brick::reconfigure(self, options)
     }
 
     fn notify(self: &Arc<Self>, event: Event) {

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, SizeError};
+use crate::{Bytes, Gfid, SizeError};
 
 /// How the blocks of an image are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ impl fmt::Display for ImageKind {
 
 /// The value of `user.glusterfs.bd`: what is asked of a file, and what a stub says it is.
 ///
-/// The text forms are `lv`, `thin`, `lv:SIZE`, `thin:SIZE` as in GlusterFS 5, and `pending`.
+/// The text forms are `lv`, `thin`, `lv:SIZE`, `thin:SIZE` as in GlusterFS 5, and `pending:GFID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageMark {
     /// The file's bytes live on an LV of this kind; a size asks for a resize as well.
@@ -38,12 +38,19 @@ pub enum ImageMark {
         size: Option<Bytes>,
     },
     /// The destination of a clone or snapshot that is under way; it has no LV yet.
-    Pending,
+    Pending {
+        /// The image that it shall be a copy of, and of no other. Stubs of old do not say it, and
+        /// become none.
+        of: Option<Gfid>,
+    },
 }
 
 /// Why a text is not a mark.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MarkError {
+    /// Not text.
+    #[error("a mark is text; write lv, thin, lv:SIZE or thin:SIZE")]
+    NoText,
     /// Neither `lv` nor `thin` nor `pending`.
     #[error("{0:?} is not a kind of image; write lv, thin, lv:SIZE or thin:SIZE")]
     Kind(String),
@@ -52,10 +59,26 @@ pub enum MarkError {
     Size(#[from] SizeError),
 }
 
+impl ImageMark {
+    /// Reads the bytes of an attribute, which may end in NULs.
+    ///
+    /// # Errors
+    /// They are no mark.
+    pub fn read(value: &[u8]) -> Result<ImageMark, MarkError> {
+        let text = std::str::from_utf8(value).map_err(|_| MarkError::NoText)?;
+        text.trim_end_matches('\0').parse()
+    }
+}
+
 impl FromStr for ImageMark {
     type Err = MarkError;
 
     fn from_str(text: &str) -> Result<ImageMark, MarkError> {
+        if let Some(source) = text.strip_prefix("pending:") {
+            let source = source.parse();
+            let source = source.map_err(|_| MarkError::Kind(text.to_owned()))?;
+            return Ok(ImageMark::Pending { of: Some(source) });
+        }
         let (kind, size) = match text.split_once(':') {
             Some((kind, size)) => (kind, Some(Bytes::parse_with_unit(size, Bytes::MIB)?)),
             None => (text, None),
@@ -63,7 +86,7 @@ impl FromStr for ImageMark {
         let kind = match kind {
             "thin" => ImageKind::Thin,
             "lv" => ImageKind::Thick,
-            "pending" if size.is_none() => return Ok(ImageMark::Pending),
+            "pending" if size.is_none() => return Ok(ImageMark::Pending { of: None }),
             _ => return Err(MarkError::Kind(text.to_owned())),
         };
         Ok(ImageMark::Image { kind, size })
@@ -78,7 +101,8 @@ impl fmt::Display for ImageMark {
                 kind,
                 size: Some(size),
             } => write!(f, "{kind}:{}b", size.0),
-            ImageMark::Pending => f.write_str("pending"),
+            ImageMark::Pending { of: None } => f.write_str("pending"),
+            ImageMark::Pending { of: Some(source) } => write!(f, "pending:{source}"),
         }
     }
 }
@@ -89,8 +113,12 @@ mod tests {
 
     #[test]
     fn marks_round_trip() {
-        for text in ["thin", "lv", "thin:4096b", "lv:1b", "pending"] {
+        let copy = "pending:01020304-0506-0708-090a-0b0c0d0e0f10";
+        for text in ["thin", "lv", "thin:4096b", "lv:1b", "pending", copy] {
             assert_eq!(text.parse::<ImageMark>().unwrap().to_string(), text);
+            assert_eq!(ImageMark::read(text.as_bytes()), text.parse());
+            let with_nul = [text.as_bytes(), b"\0"].concat();
+            assert_eq!(ImageMark::read(&with_nul), text.parse());
         }
         let mark = "lv:4MB".parse::<ImageMark>().unwrap();
         assert_eq!(
@@ -107,5 +135,6 @@ mod tests {
         for text in ["", "LV", "thick", "lv:", "lv:x", "pending:1", "lv:1:2"] {
             assert!(text.parse::<ImageMark>().is_err(), "{text:?}");
         }
+        assert_eq!(ImageMark::read(b"\xc3\x28"), Err(MarkError::NoText));
     }
 }

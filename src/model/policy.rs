@@ -29,6 +29,9 @@ pub struct DirPolicy {
 /// Why a text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
+    /// Not text.
+    #[error("a policy is text that starts with thin or lv")]
+    NoText,
     /// The first word is neither `thin` nor `lv`.
     #[error("{0:?} is not a kind of image; a policy starts with thin or lv")]
     Kind(String),
@@ -48,6 +51,15 @@ impl DirPolicy {
             image_from: Bytes(0),
             link: LinkMeans::Clone,
         }
+    }
+
+    /// Reads the bytes of an attribute, which may end in NULs.
+    ///
+    /// # Errors
+    /// They are no policy.
+    pub fn read(value: &[u8]) -> Result<DirPolicy, PolicyError> {
+        let text = std::str::from_utf8(value).map_err(|_| PolicyError::NoText)?;
+        text.trim_end_matches('\0').parse()
     }
 }
 
@@ -113,5 +125,10 @@ mod tests {
         ] {
             assert!(text.parse::<DirPolicy>().is_err(), "{text:?}");
         }
+        assert_eq!(DirPolicy::read(b"\xc3\x28"), Err(PolicyError::NoText));
+        assert_eq!(
+            DirPolicy::read(b"lv\0"),
+            Ok(DirPolicy::new(ImageKind::Thick))
+        );
     }
 }

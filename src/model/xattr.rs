@@ -3,9 +3,10 @@ pub const IMAGE: &str = "user.glusterfs.bd";
 /// On a directory: new files in it are images ([`crate::DirPolicy`]); subdirectories inherit it.
 pub const DIR: &str = "user.glusterfs.bd.dir";
 /// Virtual, set on the source: clone it into the stub whose gfid is the value (text form).
+/// `bd-client` does it.
 pub const CLONE: &str = "glusterfs.bd.clone";
 /// Virtual, set on the source: snapshot it into the stub whose gfid is the value (text form). For
-/// a copy-on-write snapshot the bytes of its space may follow behind a colon.
+/// a copy-on-write snapshot the bytes of its space may follow behind a colon. `bd-client` does it.
 pub const SNAPSHOT: &str = "glusterfs.bd.snapshot";
 /// Virtual, set on the source of a copy-on-write snapshot: the value is the bytes of its space, a
 /// blank, and the path of the new file from the volume's root. `bd-client` does it.
@@ -29,8 +30,9 @@ pub const SPACE: &str = "glusterfs.bd.space";
 pub const TOP: &str = "glusterfs.bd.top";
 /// Virtual, read: the release of the brick's translator.
 pub const RELEASE: &str = "glusterfs.bd.release";
-/// Prefix of every attribute of gluster-bd in the user namespace.
-pub const USER_PREFIX: &str = "user.glusterfs.bd";
+/// Virtual, set on an empty plain file by who owns it: it may become a copy of the image whose gfid
+/// is the value (text form). `bd-client` does it, in its caller's name.
+pub const COPY_OF: &str = "glusterfs.bd.copy-of";
 /// Set by DHT on link files, which never become images.
 pub const DHT_LINKTO: &str = "trusted.glusterfs.dht.linkto";
 /// In the xdata of a link or symlink: `bd-client` has seen that no copy is meant.
@@ -64,3 +66,45 @@ pub const OLD_CLONE: &str = "clone";
 pub const OLD_SNAPSHOT: &str = "snapshot";
 /// Virtual, set on a snapshot, as in GlusterFS 5: merge it into its origin. Any value will do.
 pub const OLD_MERGE: &str = "merge";
+
+/// The keys that translators of gluster-bd use among themselves. Nobody may set them from above.
+pub const INTERNAL: [&str; 7] = [
+    CLONE,
+    SNAPSHOT,
+    PROMISE_MERGE,
+    CALL_OFF_MERGE,
+    MERGE,
+    COPY_OF,
+    PLAIN,
+];
+
+/// Whether a name of an attribute is one that gluster-bd gives a meaning, or may give one later.
+pub fn is_ours(name: &str) -> bool {
+    let rest = ["user.", "trusted.", ""]
+        .iter()
+        .find_map(|space| name.strip_prefix(space)?.strip_prefix("glusterfs.bd"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether programs that copy attributes see nothing of it: [`IMAGE`], [`DIR`], and what is like them.
+pub fn is_hidden(name: &str) -> bool {
+    is_ours(name) && (name.starts_with("user.") || name.starts_with("trusted."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_names_are_ours_and_their_neighbours_are_not() {
+        for name in [IMAGE, DIR, "user.glusterfs.bd.x", "trusted.glusterfs.bd"] {
+            assert!(is_ours(name) && is_hidden(name), "{name}");
+        }
+        for name in INTERNAL {
+            assert!(is_ours(name) && !is_hidden(name), "{name}");
+        }
+        for name in ["user.glusterfs.bdx", "user.note", DHT_LINKTO, "glusterfs"] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
+}

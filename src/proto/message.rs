@@ -451,6 +451,8 @@ pub enum FindingKind {
     Name,
     /// The mark of a stub cannot be read.
     Mark,
+    /// The policy of a directory cannot be read.
+    Policy,
     /// The destination of a clone or snapshot that was never finished.
     Pending,
     /// An operation on an image was begun and not ended.

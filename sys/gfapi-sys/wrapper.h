@@ -1,1 +1,2 @@
 #include <glusterfs/api/glfs.h>
+#include <glusterfs/api/glfs-handles.h>

@@ -3,4 +3,5 @@
 glusterfs::export!(bd_xlator::Brick, c"bd", options: [
     (c"volume-id", None, c"the Gluster volume that the brick belongs to"),
     (c"heals", None, c"whether heal brings back what the brick has lost: on or off"),
+    (c"convert", None, c"who may make a plain file an image: owner or root"),
 ]);

@@ -1,12 +1,12 @@
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
-use bd_model::{Bytes, Gfid, ImageMark, xattr};
+use bd_model::{Bytes, Gfid, ImageMark};
 use bd_proto::{CopyHow, Reply, Request};
-use glusterfs::fops::{Lookup, LookupArgs};
-use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::{create, health, pieces, quota};
-use crate::core::{Image, Kind};
+use super::{create, health, pieces, quota, rights};
+use crate::core::{Image, Kind, Want};
 use crate::{Brick, stub};
 
 /// Makes the stub `dest`, which is pending or an empty plain file, a clone or snapshot of `source`.
@@ -34,7 +34,7 @@ pub(crate) fn copy<F: Fop>(
         .plain_io()
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    let plain = must_be_fresh(frame, loc(), dest)?;
+    let plain = must_be_fresh(brick, frame, &fresh, dest, source.gfid())?;
     let copying = brick.pending().begin(dest);
     let name = copying.name_in(brick.top());
     let request = Request::Copy {
@@ -86,28 +86,64 @@ pub(crate) fn copy<F: Fop>(
     Ok(())
 }
 
-/// Whether `dest` is an empty plain file; `false` if it is pending. Anything else is refused.
-fn must_be_fresh<F: Fop>(frame: &Frame<F>, loc: Loc<'_>, dest: Gfid) -> Result<bool, Errno> {
-    let request = Dict::new();
-    request.set_u32(xattr::IMAGE, 0)?;
-    request.set_u32(xattr::DHT_LINKTO, 256)?;
-    pieces::ask(&request)?;
-    let reply = frame.ask::<Lookup>(LookupArgs {
-        loc,
-        xdata: Some(request),
-    })?;
-    pieces::refuse(&dest, reply.xdata.as_ref())?;
-    let has = |key| reply.xdata.as_ref().and_then(|xdata| xdata.get_str(key));
-    match has(xattr::IMAGE) {
-        Some(text) if text.parse() == Ok(ImageMark::Pending) => return Ok(false),
-        None if reply.buf.file_type() == FileType::Regular
-            && reply.buf.size() == 0
-            && has(xattr::DHT_LINKTO).is_none() =>
-        {
-            return Ok(true);
-        }
-        _ => {}
+/// Notes that the caller, whose empty plain file `inode` is, wants it to become a copy of `source`, and
+/// may read that.
+pub(crate) fn consent<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    source: Gfid,
+) -> Result<(), Errno> {
+    let dest = Gfid::from_bytes(inode.gfid());
+    let file = rights::look(frame, inode, dest)?;
+    file.must_be_owned(frame)?;
+    file.must_let(frame, Want::Write)?;
+    if !file.is_empty_plain() {
+        return Err(Errno::EEXIST);
     }
-    gf_error!("<gfid:{dest}> is not a fresh destination of a clone or snapshot");
-    Err(Errno::EINVAL)
+    must_be_readable(frame, inode, source)?;
+    brick.consents().give(dest, source, Instant::now());
+    Ok(())
+}
+
+/// Makes sure that `source` is an image that the caller may read: a copy belongs to the caller and holds
+/// the source's bytes, so that copying is reading.
+pub(super) fn must_be_readable<F: Fop>(
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    source: Gfid,
+) -> Result<(), Errno> {
+    let source = rights::look(frame, inode, source)?;
+    source.must_let(frame, Want::Read)?;
+    match source.mark()? {
+        Some(ImageMark::Image { .. }) => Ok(()),
+        Some(ImageMark::Pending { .. }) => Err(Errno::EBUSY),
+        None => Err(Errno::EINVAL),
+    }
+}
+
+/// Whether `dest` is an empty plain file; `false` if it is pending. Its owner must have said that it may
+/// become a copy of `source`, whoever asks for that now. Anything else is refused.
+fn must_be_fresh<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    dest: Gfid,
+    source: Gfid,
+) -> Result<bool, Errno> {
+    let file = rights::look(frame, inode, dest)?;
+    pieces::refuse(&dest, file.xdata())?;
+    if let Some(ImageMark::Pending { of }) = file.mark()?
+        && of == Some(source)
+    {
+        return Ok(false);
+    }
+    if file.is_empty_plain() && brick.consents().take(dest, source, Instant::now()) {
+        return Ok(true);
+    }
+    gf_error!(
+        "<gfid:{dest}> is no fresh file that its owner wants to be a copy of <gfid:{source}>; only \
+         features/bd-client asks for copies"
+    );
+    Err(Errno::EPERM)
 }

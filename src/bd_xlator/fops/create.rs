@@ -6,7 +6,7 @@ use bd_proto::Request;
 use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
 use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
-use super::{healed, mode, open, pieces, truncate};
+use super::{clone, healed, mode, open, pieces, rights, truncate};
 use crate::core::{Image, Kind};
 use crate::{Brick, names, stub};
 
@@ -283,6 +283,12 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
         Ok(policy) => policy,
         Err(errno) => return call.fail(errno),
     };
+    if let Some(value) = asked.and_then(|xdata| xdata.get(xattr::DIR))
+        && let Err(error) = DirPolicy::read(&value)
+    {
+        gf_warn!("cannot make {:?}: {error}", call.args.loc);
+        return call.fail(Errno::EINVAL);
+    }
     if let Some(policy) = policy {
         let xdata = call
             .args
@@ -312,11 +318,26 @@ fn new_file<F: Fop>(
     let Some(gfid) = xdata.get_gfid(names::GFID_REQ).map(Gfid::from_bytes) else {
         return Ok(NewFile::Plain);
     };
-    if let Some(text) = xdata.get_str(xattr::IMAGE) {
+    if let Some(value) = xdata.get(xattr::IMAGE) {
         pieces::refuse(loc, Some(xdata))?;
-        return match text.parse() {
-            Ok(ImageMark::Pending) => Ok(NewFile::Pending(gfid)),
-            Ok(ImageMark::Image { kind, .. }) => Ok(NewFile::Image(gfid, brick.kind_for(kind))),
+        return match ImageMark::read(&value) {
+            Ok(ImageMark::Pending { of: Some(source) }) => {
+                if let Some(parent) = loc.parent() {
+                    clone::must_be_readable(frame, &parent, source)?;
+                }
+                Ok(NewFile::Pending(gfid))
+            }
+            Ok(ImageMark::Pending { of: None }) => {
+                gf_warn!(
+                    "cannot make {loc:?} the copy of an image: the client does not say of which; \
+                     install this release of gluster-bd there, then mount again"
+                );
+                Err(Errno::EOPNOTSUPP)
+            }
+            Ok(ImageMark::Image { kind, .. }) if rights::is_service(frame) => {
+                Ok(NewFile::Image(gfid, brick.kind_for(kind)))
+            }
+            Ok(ImageMark::Image { .. }) => Err(Errno::EINVAL),
             Err(error) => {
                 gf_warn!("cannot make {loc:?}: {error}");
                 Err(Errno::EINVAL)

@@ -6,7 +6,7 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Stat, StatArgs};
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
-use super::{create, healed, pieces, truncate};
+use super::{create, healed, pieces, quota, truncate};
 use crate::core::{Image, Kind, WriteAt};
 use crate::{Brick, stub};
 
@@ -33,6 +33,9 @@ pub(crate) fn map<F: Fop>(
     let image = match brick.image_of(frame, inode)? {
         Some(image) => image,
         None => {
+            if brick.kind_for(kind) == ImageKind::Thick {
+                quota::check_growth(frame, inode, size.map_or(0, |size| size.0))?;
+            }
             let image = import(brick, frame, inode, name, brick.kind_for(kind))?;
             node.learn(Kind::Image(Arc::clone(&image)));
             image

@@ -24,6 +24,7 @@ pub(crate) mod read;
 pub(crate) mod readdir;
 pub(crate) mod refuse;
 pub(crate) mod rename;
+mod rights;
 pub(crate) mod rmdir;
 pub(crate) mod space;
 pub(crate) mod sync;

@@ -2,6 +2,7 @@
 //!
 //! So a fop that writes nothing goes through the translators which check and count, and comes back here.
 
+use super::rights;
 use glusterfs::fops::{Fallocate, FallocateArgs, FallocateReply, Fstat, FstatArgs};
 use glusterfs::{Call, Dict, Errno, Fd, Fop, Frame, Inode, Node};
 
@@ -15,6 +16,27 @@ const ASKED: &str = "glusterfs.bd.counted";
 /// Asks whether the directories of a file may hold `bytes` more; EDQUOT if not.
 pub(super) fn check<F: Fop>(frame: &Frame<F>, file: &Inode<'_>, bytes: u64) -> Result<(), Errno> {
     send(frame, QUOTA, file, bytes)
+}
+
+/// As [`check`], for a file all of whose `size` bytes are about to be allocated. What heal and rebalance
+/// bring has been counted where it comes from.
+pub(super) fn check_growth<F: Fop>(
+    frame: &Frame<F>,
+    file: &Inode<'_>,
+    size: u64,
+) -> Result<(), Errno> {
+    if rights::is_service(frame) || frame.node().find_above(QUOTA).is_none() {
+        return Ok(());
+    }
+    let asked = FstatArgs {
+        fd: Fd::anonymous(file),
+        xdata: None,
+    };
+    let has = frame.ask::<Fstat>(asked)?.buf.size();
+    match size.checked_sub(has) {
+        Some(more) if more > 0 => check(frame, file, more),
+        _ => Ok(()),
+    }
 }
 
 /// Has counted what a file holds by now.

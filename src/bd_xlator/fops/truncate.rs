@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use bd_model::ImageKind;
 use glusterfs::fops::{Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, gf_error, gf_warn};
 
-use super::{mode, plain};
+use super::{mode, plain, quota};
 use crate::core::Image;
 use crate::{Brick, stub};
 
@@ -60,6 +61,7 @@ struct How<F: Fop> {
 
 fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: How<F>) {
     let size = u64::try_from(how.size).unwrap_or(0);
+    let image_inode = inode.share();
     let on_image = move |call: Call<'_, F>, image| {
         if let Err(errno) = how.may {
             return call.fail(errno);
@@ -69,7 +71,7 @@ fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: 
             let Ok(size) = u64::try_from(how.size) else {
                 return frame.fail(Errno::EINVAL);
             };
-            let done = resize(brick, &image, size, |size| {
+            let done = resize(brick, &frame, &image_inode, &image, size, |size| {
                 (how.set_stub)(&frame, &args, size)
             });
             match done {
@@ -81,13 +83,20 @@ fn sized<F: Fop>(brick: &Arc<Brick>, call: Call<'_, F>, inode: &Inode<'_>, how: 
     plain::or_image_from(brick, call, inode, size, how.again, on_image, Call::pass);
 }
 
-/// Sets the size of an image whose stub `set_stub` truncates.
-fn resize(
+/// Sets the size of an image whose stub `set_stub` truncates. A thick one has all of its bytes allocated,
+/// which counts for quotas as if they were written.
+fn resize<F: Fop>(
     brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
     image: &Arc<Image>,
     size: u64,
     set_stub: impl Fn(u64) -> Attributes,
 ) -> Attributes {
+    let allocates = image.kind() == ImageKind::Thick && size > image.size();
+    if allocates {
+        quota::check_growth(frame, inode, size)?;
+    }
     let mut attributes = None;
     let mut set_stub_size = |size: u64| {
         let change = image.changing();
@@ -114,6 +123,12 @@ fn resize(
         );
     }
     image.refresh_allocated(&brick.link);
+    if allocates && let Err(errno) = quota::count(frame, inode) {
+        gf_warn!(
+            "image <gfid:{}> is not counted for quotas yet: {errno}",
+            image.gfid()
+        );
+    }
     let (mut prebuf, mut postbuf) = attributes.ok_or(Errno::EIO)?;
     let old = prebuf.size();
     brick.dress(image, &mut prebuf);
@@ -153,5 +168,6 @@ pub(crate) fn to<F: Fop>(
     size: u64,
 ) -> Result<(), Errno> {
     let set_stub = |size| stub::set_size(frame, loc.duplicate(), size);
-    resize(brick, image, size, set_stub).map(|_| ())
+    let inode = loc.inode().ok_or(Errno::EINVAL)?;
+    resize(brick, frame, &inode, image, size, set_stub).map(|_| ())
 }

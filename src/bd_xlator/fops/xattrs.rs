@@ -8,11 +8,11 @@ use glusterfs::fops::{
     Fxattrop, Getxattr, GetxattrReply, Removexattr, RemovexattrReply, Setxattr, SetxattrReply,
     Xattrop, Xdata,
 };
-use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, gf_warn};
+use glusterfs::{Call, Dict, Errno, FileType, Fop, Frame, Inode, gf_warn};
 
-use super::{attributes, clone, map, merge};
+use super::{attributes, clone, map, merge, rights};
 use crate::Brick;
-use crate::core::Image;
+use crate::core::{Image, Want};
 
 /// What a set of attributes asks of gluster-bd.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ enum Wish {
     Keep,
     /// Make the file an image, then keep the rest.
     Map(ImageMark),
+    /// The file may become a copy of the image of that gfid.
+    BeCopy(Gfid),
     /// Copy the image into the stub of that gfid; the bytes are those of the space of a
     /// copy-on-write snapshot.
     Copy(CopyHow, Gfid, Option<Bytes>),
@@ -32,46 +34,66 @@ enum Wish {
     Policy,
 }
 
-fn wish_of(brick: &Brick, dict: &Dict<'_>) -> Result<Wish, Errno> {
+fn wish_of<F: Fop>(brick: &Brick, frame: &Frame<F>, dict: &Dict<'_>) -> Result<Wish, Errno> {
+    let mut ours = dict.entries();
+    ours.retain(|(key, _)| xattr::is_ours(key));
+    // Heal brings all attributes of a file at once.
+    let is_internal = rights::is_service(frame);
+    if ours.len() > 1 && !is_internal {
+        gf_warn!("cannot set an attribute: one at a time");
+        return Err(Errno::EINVAL);
+    }
+    for (key, value) in &ours {
+        match wish_in(brick, key, value).transpose() {
+            Some(wish) => return wish,
+            None if is_internal => {}
+            None => {
+                gf_warn!("cannot set {key}: this release does not know it");
+                return Err(Errno::EINVAL);
+            }
+        }
+    }
+    Ok(Wish::Keep)
+}
+
+/// What one attribute asks; `None` if the brick does not know it.
+fn wish_in(brick: &Brick, key: &str, value: &[u8]) -> Result<Option<Wish>, Errno> {
     let invalid = |what: &dyn std::fmt::Display| {
-        gf_warn!("cannot set an attribute: {what}");
+        gf_warn!("cannot set {key}: {what}");
         Errno::EINVAL
     };
-    for (key, how) in [
-        (xattr::CLONE, CopyHow::Clone),
-        (xattr::SNAPSHOT, CopyHow::Snapshot),
-    ] {
-        if let Some(text) = dict.get_str(key) {
-            let (gfid, space) = match text.split_once(':') {
-                Some((gfid, space)) => (gfid, Some(space)),
-                None => (text.as_str(), None),
-            };
-            let space = match space {
-                Some(space) => Some(Bytes(space.parse().map_err(|error| invalid(&error))?)),
-                None => None,
-            };
-            let dest = gfid.parse().map_err(|error| invalid(&error))?;
-            return Ok(Wish::Copy(how, dest, space));
+    let text = || {
+        let text = std::str::from_utf8(value).map_err(|error| invalid(&error));
+        text.map(|text| text.trim_end_matches('\0'))
+    };
+    let gfid = |text: &str| text.parse::<Gfid>().map_err(|error| invalid(&error));
+    let copy = |how| {
+        let text = text()?;
+        let (dest, space) = match text.split_once(':') {
+            Some((dest, space)) => (dest, Some(space)),
+            None => (text, None),
+        };
+        let space = space.map(str::parse).transpose();
+        let space = space.map_err(|error| invalid(&error))?.map(Bytes);
+        Ok::<_, Errno>(Wish::Copy(how, gfid(dest)?, space))
+    };
+    let wish = match key {
+        xattr::CLONE => copy(CopyHow::Clone)?,
+        xattr::SNAPSHOT => copy(CopyHow::Snapshot)?,
+        xattr::COPY_OF => Wish::BeCopy(gfid(text()?)?),
+        xattr::PROMISE_MERGE => Wish::PromiseMerge(gfid(text()?)?),
+        xattr::CALL_OFF_MERGE => Wish::CallOffMerge,
+        xattr::DIR => {
+            let policy = DirPolicy::read(value).map_err(|error| invalid(&error))?;
+            if policy.kind != brick.kind_for(policy.kind) {
+                return Err(invalid(&"this brick has no thin pool; use the policy lv"));
+            }
+            Wish::Policy
         }
-    }
-    if let Some(text) = dict.get_str(xattr::PROMISE_MERGE) {
-        let origin = text.parse().map_err(|error| invalid(&error))?;
-        return Ok(Wish::PromiseMerge(origin));
-    }
-    if dict.contains(xattr::CALL_OFF_MERGE) {
-        return Ok(Wish::CallOffMerge);
-    }
-    if let Some(text) = dict.get_str(xattr::DIR) {
-        let policy: DirPolicy = text.parse().map_err(|error| invalid(&error))?;
-        if policy.kind != brick.kind_for(policy.kind) {
-            return Err(invalid(&"this brick has no thin pool; use the policy lv"));
-        }
-        return Ok(Wish::Policy);
-    }
-    match dict.get_str(xattr::IMAGE) {
-        Some(text) => Ok(Wish::Map(text.parse().map_err(|error| invalid(&error))?)),
-        None => Ok(Wish::Keep),
-    }
+        xattr::IMAGE => Wish::Map(ImageMark::read(value).map_err(|error| invalid(&error))?),
+        _ => return Ok(None),
+    };
+    Ok(Some(wish))
 }
 
 /// Sets attributes; those of gluster-bd do what they mean.
@@ -79,7 +101,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
     let Some(inode) = call.args.loc.inode().map(|inode| inode.share()) else {
         return call.pass();
     };
-    let wish = match wish_of(brick, &call.args.dict) {
+    let wish = match wish_of(brick, &call.frame, &call.args.dict) {
         Ok(wish) => wish,
         Err(errno) => return call.fail(errno),
     };
@@ -105,15 +127,17 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
 /// As [`setxattr`]; rebalance maps files by it.
 pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
     let inode = call.args.fd.inode().share();
-    let wish = match wish_of(brick, &call.args.dict) {
+    let wish = match wish_of(brick, &call.frame, &call.args.dict) {
         Ok(wish) => wish,
         Err(errno) => return call.fail(errno),
     };
     match wish {
         Wish::Keep => return pass_dressed(brick, call, &inode, |reply| share(&reply.xdata)),
-        // It has the snapshot open, which is to go.
-        Wish::PromiseMerge(_) | Wish::CallOffMerge => return call.fail(Errno::EOPNOTSUPP),
-        Wish::Map(_) | Wish::Copy(..) | Wish::Policy => {}
+        // bd-client asks for them by name.
+        Wish::PromiseMerge(_) | Wish::CallOffMerge | Wish::Copy(..) | Wish::BeCopy(_) => {
+            return call.fail(Errno::EOPNOTSUPP);
+        }
+        Wish::Map(_) | Wish::Policy => {}
     }
     let mut call = call.detach();
     brick.on_control(move |brick| {
@@ -167,6 +191,9 @@ fn share(xdata: &Xdata<'_>) -> Xdata<'static> {
 
 /// Numbers inside attributes, as AFR and EC keep them: posix changes them.
 pub(crate) fn xattrop(brick: &Arc<Brick>, call: Call<'_, Xattrop>) {
+    if has_ours(&call.args.xattr) {
+        return call.fail(Errno::EPERM);
+    }
     match call.args.loc.inode().map(|inode| inode.share()) {
         Some(inode) => pass_change(brick, call, &inode),
         None => call.pass(),
@@ -175,8 +202,16 @@ pub(crate) fn xattrop(brick: &Arc<Brick>, call: Call<'_, Xattrop>) {
 
 /// As [`xattrop`].
 pub(crate) fn fxattrop(brick: &Arc<Brick>, call: Call<'_, Fxattrop>) {
+    if has_ours(&call.args.xattr) {
+        return call.fail(Errno::EPERM);
+    }
     let inode = call.args.fd.inode().share();
     pass_change(brick, call, &inode);
+}
+
+/// What is in our attributes are no numbers, and nobody counts in them.
+fn has_ours(dict: &Dict<'_>) -> bool {
+    dict.keys().iter().any(|key| xattr::is_ours(key))
 }
 
 /// Does what a set of attributes means, except to keep those that posix keeps.
@@ -187,19 +222,39 @@ fn grant<F: Fop>(
     name: Option<String>,
     wish: Wish,
 ) -> Result<(), Errno> {
+    let gfid = Gfid::from_bytes(inode.gfid());
     match wish {
         Wish::Keep => Ok(()),
-        Wish::Map(ImageMark::Pending) => {
+        Wish::Map(ImageMark::Pending { .. }) => {
             // Heal copies it along with the others; it means nothing without a copy to come.
-            if frame.pid() < 0 {
+            if rights::is_service(frame) {
                 Ok(())
             } else {
                 Err(Errno::EINVAL)
             }
         }
         Wish::Map(ImageMark::Image { kind, size }) => {
+            let file = rights::look(frame, inode, gfid)?;
+            match brick.image_of(frame, inode)? {
+                // With a size it is a truncation, and else nothing.
+                Some(_) => file.must_let(frame, Want::Write)?,
+                None => {
+                    if file.file_type() != FileType::Regular {
+                        return Err(Errno::EINVAL);
+                    }
+                    file.must_be_owned(frame)?;
+                    if brick.root_converts() && frame.uid() != 0 {
+                        gf_warn!(
+                            "{inode:?} stays plain: root alone makes plain files images here \
+                             (user.bd.convert)"
+                        );
+                        return Err(Errno::EPERM);
+                    }
+                }
+            }
             map::map(brick, frame, inode, name, kind, size)
         }
+        Wish::BeCopy(source) => clone::consent(brick, frame, inode, source),
         Wish::Copy(how, dest, space) => {
             let source = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
             clone::copy(brick, frame, &source, inode, dest, how, space)
@@ -208,12 +263,13 @@ fn grant<F: Fop>(
             let snapshot = brick.image_of(frame, inode)?.ok_or(Errno::EINVAL)?;
             merge::promise(brick, frame, inode, &snapshot, origin)
         }
-        Wish::CallOffMerge => merge::call_off(brick, frame, Gfid::from_bytes(inode.gfid())),
+        Wish::CallOffMerge => merge::call_off(brick, frame, gfid),
         Wish::Policy => {
-            if inode.file_type() != glusterfs::FileType::Directory {
+            let directory = rights::look(frame, inode, gfid)?;
+            if directory.file_type() != FileType::Directory {
                 return Err(Errno::ENOTDIR);
             }
-            Ok(())
+            directory.must_be_owned(frame)
         }
     }
 }
@@ -225,6 +281,7 @@ fn rest_of(dict: &Dict<'_>) -> Dict<'static> {
         xattr::IMAGE,
         xattr::CLONE,
         xattr::SNAPSHOT,
+        xattr::COPY_OF,
         xattr::PROMISE_MERGE,
         xattr::CALL_OFF_MERGE,
     ] {
@@ -419,7 +476,7 @@ enum Removal {
 }
 
 /// The mark of an image stays: without it the image would be an empty file. Heal removes and
-/// sets it again, which must not touch the image.
+/// sets it again, which must not touch the image. A policy goes if its directory's owner wants that.
 fn removal_of<F: Fop>(
     brick: &Brick,
     frame: &Frame<F>,
@@ -427,19 +484,21 @@ fn removal_of<F: Fop>(
     name: &CStr,
     xdata: Option<&Dict<'_>>,
 ) -> Result<Removal, Errno> {
-    let in_list = name.is_empty() && xdata.is_some_and(|xdata| xdata.contains(xattr::IMAGE));
-    if (name.to_bytes() != xattr::IMAGE.as_bytes() && !in_list)
-        || brick.image_of(frame, inode)?.is_none()
-    {
+    let list = xdata.filter(|_| name.is_empty());
+    let is_named = |key: &str| name.to_bytes() == key.as_bytes();
+    let is_meant = |key: &str| is_named(key) || list.is_some_and(|list| list.contains(key));
+    if is_meant(xattr::DIR) {
+        let gfid = Gfid::from_bytes(inode.gfid());
+        rights::look(frame, inode, gfid)?.must_be_owned(frame)?;
+    }
+    if !is_meant(xattr::IMAGE) || brick.image_of(frame, inode)?.is_none() {
         return Ok(Removal::Pass);
     }
-    if in_list {
-        if let Some(xdata) = xdata {
-            xdata.remove(xattr::IMAGE);
-        }
+    if let Some(list) = list {
+        list.remove(xattr::IMAGE);
         return Ok(Removal::Pass);
     }
-    if frame.pid() < 0 {
+    if rights::is_service(frame) {
         return Ok(Removal::Pretend);
     }
     gf_warn!("{inode:?} stays an image; copy it to a plain directory to make it a plain file");

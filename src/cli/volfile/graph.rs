@@ -68,6 +68,9 @@ impl Volfile {
                 if info.heals {
                     bd.options.push(("heals".to_owned(), "on".to_owned()));
                 }
+                if info.root_converts {
+                    bd.options.push(("convert".to_owned(), "root".to_owned()));
+                }
                 self.redirect(&posix, &bd.name, index + 1);
                 self.blocks.insert(index + 1, bd);
                 index += 1;

@@ -18,6 +18,9 @@ const SHARD: &str = "features.shard";
 /// The option by which removed files are kept.
 const TRASH: &str = "features.trash";
 
+/// The option that says who may make a plain file an image.
+const CONVERT: &str = "user.bd.convert";
+
 /// What glusterd keeps of a volume in its file `info`: lines of `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeInfo {
@@ -36,6 +39,8 @@ pub struct VolumeInfo {
     pub is_sharded: bool,
     /// Whether removed files, but for images, are kept (`features.trash`).
     pub has_trash: bool,
+    /// Whether root alone may make plain files images: `user.bd.convert` is `root`.
+    pub root_converts: bool,
 }
 
 /// Why an info file cannot be used.
@@ -53,6 +58,9 @@ pub enum InfoError {
     /// The option has an unknown value.
     #[error("user.bd.lost-names is {0:?}; set it to heal or show")]
     LostNames(String),
+    /// The option has an unknown value.
+    #[error("user.bd.convert is {0:?}; set it to owner or root")]
+    Convert(String),
 }
 
 impl FromStr for VolumeInfo {
@@ -84,6 +92,11 @@ impl FromStr for VolumeInfo {
             Some(&"show") => is_dispersed,
             Some(word) => return Err(InfoError::LostNames((*word).to_owned())),
         };
+        let root_converts = match values.get(CONVERT) {
+            None | Some(&"owner") => false,
+            Some(&"root") => true,
+            Some(word) => return Err(InfoError::Convert((*word).to_owned())),
+        };
         Ok(VolumeInfo {
             id,
             is_sharded: switch(SHARD)?.unwrap_or(false),
@@ -92,6 +105,7 @@ impl FromStr for VolumeInfo {
             io_engine,
             bypass,
             heals,
+            root_converts,
         })
     }
 }
@@ -138,6 +152,14 @@ mod tests {
         let unknown = format!("{text}user.bd.lost-names=hide\n");
         let unknown = unknown.parse::<VolumeInfo>();
         assert_eq!(unknown, Err(InfoError::LostNames("hide".into())));
+        assert!(!info.root_converts);
+        let by_root = format!("{text}user.bd.convert=root\n");
+        assert!(by_root.parse::<VolumeInfo>().unwrap().root_converts);
+        let by_all = format!("{text}user.bd.convert=all\n");
+        assert_eq!(
+            by_all.parse::<VolumeInfo>(),
+            Err(InfoError::Convert("all".to_owned()))
+        );
         let threads = format!("{text}user.bd.io-engine=threads\n");
         let threads: VolumeInfo = threads.parse().unwrap();
         assert_eq!(threads.io_engine.as_deref(), Some("threads"));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use bd_model::{Bytes, Gfid, LvName};
+use bd_model::{Bytes, DirPolicy, Gfid, LvName};
 use bd_proto::{Fault, Finding, FindingKind};
 
 use super::config::BrickConfig;
@@ -155,6 +155,11 @@ impl<'a> Inspection<'a> {
             }
             Ok(())
         })?;
+        namespace.each_unreadable_policy(|gfid, path, inherited| {
+            let kind = self.engine.default_kind();
+            self.tell_of_policy(gfid, path, inherited.unwrap_or(DirPolicy::new(kind)));
+            Ok(())
+        })?;
         for (gfid, intent) in intents {
             let message = format!(
                 "an operation on image {gfid} was not finished: {intent:?}; it is settled when the \
@@ -223,6 +228,17 @@ impl<'a> Inspection<'a> {
     fn tell_of_file(&mut self, gfid: Gfid, path: &Path, fact: Fact) {
         let fact = fact.mended_by(Mend::Handle);
         let mending = self.try_it(|s| s.namespace.link_handle(gfid, path));
+        self.put(gfid, fact, Some(mending));
+    }
+
+    fn tell_of_policy(&mut self, gfid: Gfid, path: &Path, policy: DirPolicy) {
+        let message = format!(
+            "the policy of directory {} cannot be read, so that nothing can be made there; it was \
+             {policy} if nobody had changed it",
+            path.display()
+        );
+        let fact = Fact::new(FindingKind::Policy, message);
+        let mending = self.try_it(|s| s.namespace.set_policy(path, policy));
         self.put(gfid, fact, Some(mending));
     }
 
@@ -296,13 +312,26 @@ fn judge(gfid: Gfid, stub: &Stub, volume: Option<&Volume>) -> Vec<Fact> {
                  minutes after the brick has started"
             ),
         )),
-        (Mark::Unknown(mark), _) => found.push(Fact::new(
-            FindingKind::Mark,
-            format!(
-                "{path} has the mark {mark:?}, which this version cannot read; install the version \
-                 of gluster-bd that wrote it"
+        (Mark::Unknown(mark), volume) => found.push(match volume {
+            // The volume's own tags say whose it is, and of which kind.
+            Some(volume) => Fact::new(
+                FindingKind::Mark,
+                format!(
+                    "{path} has the mark {mark:?}, which cannot be read; it is the image of volume {}, \
+                     which is {}",
+                    volume.name, volume.kind
+                ),
+            )
+            .mended_by(Mend::Mark),
+            None => Fact::new(
+                FindingKind::Mark,
+                format!(
+                    "{path} has the mark {mark:?}, which this version cannot read, and {gfid} has no \
+                     volume; install the version of gluster-bd that wrote it, or let it heal from \
+                     another replica (gluster volume heal VOL full)"
+                ),
             ),
-        )),
+        }),
         (Mark::Image(_), None) => found.push(Fact::new(
             FindingKind::NoVolume,
             format!(

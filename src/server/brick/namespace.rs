@@ -3,7 +3,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use bd_model::{Bytes, Gfid, ImageKind, ImageMark, xattr};
+use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{Fault, FaultKind};
 use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
@@ -280,8 +280,53 @@ impl Namespace {
         })
     }
 
+    /// Calls `see` with each directory whose policy cannot be read, its gfid, and the policy that it
+    /// would have inherited; `None` if nothing above it has one. Walks the whole brick.
+    pub(crate) fn each_unreadable_policy(
+        &self,
+        mut see: impl FnMut(Gfid, &Path, Option<DirPolicy>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.each(|path, about| {
+            if !about.is_dir() || !matches!(policy_of(path)?, Policy::Unknown) {
+                return Ok(());
+            }
+            let mut inherited = None;
+            let above = path.ancestors().skip(1);
+            for folder in above.take_while(|folder| folder.starts_with(&self.dir)) {
+                if let Policy::Known(policy) = policy_of(folder)? {
+                    inherited = Some(policy);
+                    break;
+                }
+            }
+            match gfid_of(path)? {
+                Some(gfid) => see(gfid, path, inherited),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Gives a directory a policy; durable when this returns.
+    pub(crate) fn set_policy(&self, folder: &Path, policy: DirPolicy) -> Result<(), Fault> {
+        let value = policy.to_string();
+        lsetxattr(folder, xattr::DIR, value.as_bytes(), XattrFlags::empty())
+            .map_err(io::Error::from)
+            .and_then(|()| fs::File::open(folder)?.sync_all())
+            .map_err(|error| failed("set the policy of", folder, &error))
+    }
+
     /// Calls `see` with each regular file outside of the translators' own folder.
     fn each_file(
+        &self,
+        mut see: impl FnMut(&Path, &Metadata) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.each(|path, about| match about.is_file() {
+            true => see(path, about),
+            false => Ok(()),
+        })
+    }
+
+    /// Calls `see` with each directory and regular file outside of the translators' own folder.
+    fn each(
         &self,
         mut see: impl FnMut(&Path, &Metadata) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
@@ -293,10 +338,14 @@ impl Namespace {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => return Err(failed("look at", &path, &error)),
                 };
-                if about.is_dir() && path != self.dir.join(HIDDEN) {
-                    folders.push(path);
-                } else if about.is_file() {
+                if about.is_dir() && path == self.dir.join(HIDDEN) {
+                    continue;
+                }
+                if about.is_dir() || about.is_file() {
                     see(&path, &about)?;
+                }
+                if about.is_dir() {
+                    folders.push(path);
                 }
             }
         }
@@ -361,6 +410,25 @@ fn gfid_of(path: &Path) -> Result<Option<Gfid>, Fault> {
     }
 }
 
+/// What a directory says of new files in it.
+enum Policy {
+    /// They are plain.
+    None,
+    Known(DirPolicy),
+    Unknown,
+}
+
+/// The policy of the directory at `path`.
+fn policy_of(path: &Path) -> Result<Policy, Fault> {
+    let mut value = [0_u8; 256];
+    match lgetxattr(path, xattr::DIR, &mut value[..]) {
+        Ok(len) => Ok(DirPolicy::read(&value[..len]).map_or(Policy::Unknown, Policy::Known)),
+        Err(Errno::NODATA) => Ok(Policy::None),
+        Err(Errno::RANGE) => Ok(Policy::Unknown),
+        Err(errno) => Err(failed("read the policy of", path, &errno)),
+    }
+}
+
 /// The mark of the file at `path`.
 pub(crate) fn mark_of(path: &Path) -> Result<Mark, Fault> {
     let mut value = [0_u8; 128];
@@ -372,7 +440,7 @@ pub(crate) fn mark_of(path: &Path) -> Result<Mark, Fault> {
     };
     Ok(match text.trim_end_matches('\0').parse() {
         Ok(ImageMark::Image { kind, .. }) => Mark::Image(kind),
-        Ok(ImageMark::Pending) => Mark::Pending,
+        Ok(ImageMark::Pending { .. }) => Mark::Pending,
         Err(_) => Mark::Unknown(text.into_owned()),
     })
 }

@@ -8,6 +8,7 @@ use rustix::fs::{XattrFlags, lsetxattr};
 use tempfile::TempDir;
 
 use super::intent::Intent;
+use super::namespace::{Mark, mark_of};
 use super::*;
 use crate::engines::Installed;
 
@@ -501,4 +502,30 @@ fn a_brick_belongs_to_one_volume_and_one_server() {
         describe(&bed.dir(), &Installed::default()).unwrap().volume,
         Some(VOLUME)
     );
+}
+
+/// The volume's own tags say what the mark has said.
+#[test]
+fn unreadable_marks_are_found_and_mended() {
+    let bed = Bed::new();
+    let brick = bed.attach(true);
+    let (image, lost) = (settled(&bed, &brick, "vm1"), Gfid::random());
+    let path = bed.dir().join("vm1");
+    lsetxattr(&path, xattr::IMAGE, b"\xc3\x28", XattrFlags::empty()).unwrap();
+    let without = bed.stub("lost", lost, Some("other"));
+    let kinds = |found: &[bd_proto::Finding]| -> Vec<_> {
+        found
+            .iter()
+            .map(|it| (it.gfid.unwrap(), it.repaired))
+            .collect()
+    };
+    let found = brick.check(true).unwrap();
+    assert_eq!(kinds(&found).len(), 2, "{found:?}");
+    assert!(kinds(&found).contains(&(image, true)), "{found:?}");
+    assert!(kinds(&found).contains(&(lost, false)), "{found:?}");
+    assert!(found.iter().all(|it| it.kind == FindingKind::Mark));
+    assert_eq!(mark_of(&path).unwrap(), Mark::Image(ImageKind::Thin));
+    fs::remove_file(bed.handle(lost)).unwrap();
+    fs::remove_file(without).unwrap();
+    assert_eq!(brick.check(false).unwrap(), []);
 }

@@ -60,6 +60,35 @@ fn life(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     rig.unmount(&other)
 }
 
+/// A user copies what is the user's, by links and into files that are there, and nothing else.
+fn copies_of_a_user(bricks: &Bricks) -> Result<()> {
+    let script = r#"
+        as() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+        gfid() { getfattr --only-values -n glusterfs.gfid.string "$1"; }
+        mkdir plain images/sub; chown 1000:1000 plain images/sub
+        echo bytes >images/own; chown 1000:1000 images/own; chmod 600 images/own
+        echo secret >images/root; chmod 622 images/root
+        as touch plain/a plain/b
+        as setfattr -n clone -v "$(gfid plain/a)" images/own
+        as setfattr -n snapshot -v "$(gfid plain/b)" images/own
+        as ln images/own images/sub/l
+        as ln -s ../own images/sub/s
+        cmp images/own images/sub/l; cmp images/own images/sub/s
+        as touch plain/c
+        ! as setfattr -n clone -v "$(gfid plain/c)" images/root
+        ! as ln -s ../root images/sub/stolen
+        test ! -s plain/c; test ! -e images/sub/stolen
+    "#;
+    sh_in(&bricks.mount, script)?;
+    for name in ["plain/a", "plain/b"] {
+        // The mount may remember for a second that it was empty.
+        wait_for("the bytes of the copy", || {
+            Ok(fs::read(bricks.mount.join(name))? == b"bytes\n")
+        })?;
+    }
+    sh_in(&bricks.mount, "rm -r plain images/sub").map(drop)
+}
+
 /// Copies of an image that somebody writes to: each is one moment's bytes, on every brick.
 fn copies_under_load(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     const BLOCKS: usize = 512;
@@ -422,6 +451,7 @@ fn replicated() {
     on("replicated", &["replica", "3"], 3, |rig, bricks| {
         check_sees_each_brick(rig, bricks)?;
         life(rig, bricks)?;
+        copies_of_a_user(bricks)?;
         copies_under_load(rig, bricks)?;
         replicas_agree(bricks, 3)?;
         brick_misses_changes(rig, bricks)?;
@@ -449,6 +479,7 @@ fn with_an_arbiter() {
         |rig, bricks| {
             one_beside_the_arbiter(rig, bricks)?;
             life(rig, bricks)?;
+            copies_of_a_user(bricks)?;
             copies_under_load(rig, bricks)?;
             merges(bricks)?;
             brick_misses_changes(rig, bricks)
@@ -465,6 +496,7 @@ fn dispersed() {
         |rig, bricks| {
             commands_see_the_file(bricks)?;
             life(rig, bricks)?;
+            copies_of_a_user(bricks)?;
             copies_under_load(rig, bricks)?;
             merges_are_refused(bricks)?;
             brick_misses_changes(rig, bricks)?;

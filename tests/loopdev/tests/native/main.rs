@@ -27,6 +27,7 @@ mod quota;
 mod rebalance;
 mod replica_merges;
 mod rig;
+mod rights;
 mod room;
 mod storm;
 mod top;

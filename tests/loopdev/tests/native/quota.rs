@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Rig, cmd, wait_for};
+use loopdev::{Output, Rig, cmd, wait_for};
 use nix::libc;
 
 use super::bricks::{self, Bricks, TOP};
@@ -61,6 +61,28 @@ fn counts_copies() {
             ensure!(output.stderr.contains(text), "{output}");
             ensure!(!bricks.at("c").exists());
         }
+        // A thick image has all of its bytes, also one that is made of a plain file.
+        let plain = bricks.at("plain");
+        fs::create_dir(&plain)?;
+        let path = plain.display().to_string();
+        cmd("setfattr", &["-x", "user.glusterfs.bd.dir", &path])?.ok()?;
+        fs::write(plain.join("file"), "bytes")?;
+        let path = plain.join("file").display().to_string();
+        let set = |value: &str| cmd("setfattr", &["-n", "user.glusterfs.bd", "-v", value, &path]);
+        let refused = |output: Output| {
+            ensure!(output.stderr.contains("quota exceeded"), "{output}");
+            Ok(())
+        };
+        let images = bricks.count()?;
+        refused(set("lv:800M")?.fails()?)?;
+        ensure!(bricks.count()? == images && fs::read(&path)? == b"bytes");
+        cmd("getfattr", &["-n", "user.glusterfs.bd", &path])?.fails()?;
+        set("lv:1M")?.ok()?;
+        ensure!(bricks.count()? == images + 1);
+        refused(set("lv:800M")?.fails()?)?;
+        refused(cmd("truncate", &["-s", "800M", &path])?.fails()?)?;
+        ensure!(fs::metadata(&path)?.len() == MIB);
+        fs::remove_dir_all(&plain)?;
         fs::remove_file(bricks.at("b"))?;
         wait_for("the removal to be counted", || {
             Ok(counted(rig, bricks)? < 5 * MIB)

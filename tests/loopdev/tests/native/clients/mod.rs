@@ -148,7 +148,7 @@ fn round(tops: &[PathBuf], before: &Names, random: &mut Random, id: &mut u64) ->
 
 fn change_names(tops: &[PathBuf], bricks: Option<&Bricks>) -> Result<()> {
     let seed = number("GBT_SEED", 7);
-    let rounds = number("GBT_ROUNDS", 250);
+    let rounds = number("GBT_ROUNDS", 120);
     let mut random = Random::new(seed);
     let (mut known, mut id) = (Names::new(), 0);
     for number in 0..rounds {
