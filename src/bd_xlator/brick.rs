@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
-use bd_proto::{Reply, Request};
+use bd_proto::{Reply, Request, Space};
 use bd_uring::Ring;
 use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
 use glusterfs::{
@@ -13,6 +13,7 @@ use glusterfs::{
 };
 use uuid::Uuid;
 
+use crate::brief::Overdue;
 use crate::core::{
     Changing, Image, Images, Kind, Link, LinkError, NameLocks, Node, Tally, Timestamp, Workers,
 };
@@ -29,6 +30,9 @@ use crate::stub;
 const DATA_THREADS: usize = 256;
 /// The most threads for what waits for gluster-bdd.
 const CONTROL_THREADS: usize = 256;
+
+/// The most threads for what waits for gluster-bdd for a moment.
+const BRIEF_THREADS: usize = 16;
 
 /// How long a brick that has lost its names leaves the top image directory to heal, which makes it as
 /// one that must be healed. One that the brick makes would be taken for a good one that is empty.
@@ -67,7 +71,12 @@ pub struct Brick {
     merges: Mutex<Vec<Merge>>,
     control: Workers,
     data: Workers,
-    /// Jobs of both that are queued or under way.
+    /// For fops that wait for gluster-bdd, but not long.
+    brief: Workers,
+    pub(crate) overdue: Overdue,
+    /// Space as gluster-bdd last told it.
+    space: Mutex<Option<Space>>,
+    /// Jobs of all three that are queued or under way.
     jobs: Arc<Tally>,
     /// Nothing below answers any more.
     ended: AtomicBool,
@@ -159,6 +168,9 @@ impl Brick {
             merges: Mutex::default(),
             control: threads("bd-control", CONTROL_THREADS)?,
             data: threads("bd-data", DATA_THREADS)?,
+            brief: threads("bd-brief", BRIEF_THREADS)?,
+            overdue: Overdue::default(),
+            space: Mutex::default(),
             jobs: Arc::default(),
             ended: AtomicBool::new(false),
             keeper: Mutex::default(),
@@ -213,6 +225,12 @@ impl Brick {
     /// Runs `job` on a thread that may wait for gluster-bdd.
     pub(crate) fn on_control(self: &Arc<Self>, job: impl FnOnce(&Arc<Brick>) + Send + 'static) {
         self.run(&self.control, job);
+    }
+
+    /// Runs `job` on a thread for what waits for gluster-bdd, but not long: no thread of the others need be
+    /// free for it.
+    pub(crate) fn on_brief(self: &Arc<Self>, job: impl FnOnce(&Arc<Brick>) + Send + 'static) {
+        self.run(&self.brief, job);
     }
 
     /// Runs `job` on a thread that does I/O on `image`, or waits for its device to be opened.
@@ -428,6 +446,15 @@ impl Brick {
 
     pub(crate) fn making(&self) -> &Making {
         &self.making
+    }
+
+    /// Space as gluster-bdd last told it.
+    pub(crate) fn space(&self) -> Option<Space> {
+        *lock(&self.space)
+    }
+
+    pub(crate) fn note_space(&self, space: Space) {
+        *lock(&self.space) = Some(space);
     }
 
     /// The turn to merge, which one thread has at a time.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod brick;
+mod brief;
 mod core;
 mod fops;
 mod hydrator;

@@ -41,13 +41,13 @@ fn dressed<F: Fop>(
             Ok(reply) => reply,
             Err(failure) => return frame.answer(Err(failure)),
         };
-        if image.allocated_now().is_some() {
+        if image.allocated_now().is_some() || !brick.tells_soon() {
             brick.dress(&image, iatt(&mut reply));
             return frame.unwind(reply);
         }
         let mut reply = F::own_reply(reply);
-        brick.on_control(move |brick| {
-            image.refresh_allocated(&brick.link);
+        brick.on_brief(move |brick| {
+            brick.ask_allocated(&image);
             brick.dress(&image, iatt(&mut reply));
             frame.unwind(reply);
         });

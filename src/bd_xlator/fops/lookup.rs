@@ -92,13 +92,13 @@ fn answer_file(
             let reply = <Lookup as Fop>::own_reply(reply);
             brick.on_control(move |brick| answer_heal(brick, frame, reply, &image));
         }
-        Ok(Kind::Image(image)) if image.allocated_now().is_some() => {
+        Ok(Kind::Image(image)) if image.allocated_now().is_some() || !brick.tells_soon() => {
             brick.dress(&image, &mut reply.buf);
             frame.unwind(reply);
         }
         Ok(Kind::Image(image)) => {
             let reply = <Lookup as Fop>::own_reply(reply);
-            brick.on_control(move |brick| answer_image(brick, frame, reply, &image));
+            brick.on_brief(move |brick| answer_image(brick, frame, reply, &image));
         }
         Ok(Kind::Pending) => {
             // The process that it was made by may have ended since.
@@ -120,7 +120,7 @@ fn answer_heal(
     brick: &Arc<Brick>,
     frame: Frame<Lookup>,
     reply: LookupReply<'static>,
-    image: &Image,
+    image: &Arc<Image>,
 ) {
     match image.await_merge() {
         true => answer_image(brick, frame, reply, image),
@@ -132,9 +132,9 @@ fn answer_image(
     brick: &Arc<Brick>,
     frame: Frame<Lookup>,
     mut reply: LookupReply<'static>,
-    image: &Image,
+    image: &Arc<Image>,
 ) {
-    image.refresh_allocated(&brick.link);
+    brick.ask_allocated(image);
     brick.dress(image, &mut reply.buf);
     frame.unwind(reply);
 }

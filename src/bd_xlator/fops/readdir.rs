@@ -18,12 +18,12 @@ pub(crate) fn readdirp(brick: &Arc<Brick>, mut call: Call<'_, Readdirp>) {
     let brick = Arc::clone(brick);
     call.wind(move |frame, answer| match answer {
         Ok(mut reply) => {
-            if unknown(&brick, &mut reply).is_empty() {
+            if !brick.tells_soon() || unknown(&brick, &mut reply).is_empty() {
                 dress(&brick, &mut reply, &HashMap::new());
                 return frame.unwind(reply);
             }
             let reply = <Readdirp as Fop>::own_reply(reply);
-            brick.on_control(move |brick| ask_and_answer(brick, frame, reply));
+            brick.on_brief(move |brick| ask_and_answer(brick, frame, reply));
         }
         Err(failure) => frame.answer(Err(failure)),
     });
@@ -55,12 +55,12 @@ fn ask_and_answer(brick: &Arc<Brick>, frame: Frame<Readdirp>, mut reply: Readdir
         brick: brick.link.id(),
         gfids: gfids.clone(),
     };
-    let told = match brick.link.ask(&request) {
-        Ok(Reply::Allocated(bytes)) => gfids.into_iter().zip(bytes).collect(),
-        // Names and sizes are worth answering without blocks.
-        Ok(_) | Err(_) => HashMap::new(),
-    };
-    dress(brick, &mut reply, &told);
+    let told = brick.ask_briefly(request, move |_, answer| match answer {
+        Reply::Allocated(bytes) => gfids.into_iter().zip(bytes).collect(),
+        _ => HashMap::new(),
+    });
+    // Names and sizes are worth answering without blocks.
+    dress(brick, &mut reply, &told.unwrap_or_default());
     frame.unwind(reply);
 }
 
@@ -81,8 +81,10 @@ fn dress(brick: &Brick, reply: &mut ReaddirpReply<'_>, told: &HashMap<Gfid, Opti
                 image.note_allocated(bytes);
             }
             brick.dress(&image, &mut iatt);
-        } else if let Some(bytes) = bytes {
-            iatt.set_blocks(bytes.sectors_up().0);
+        } else if entry.dict().is_some_and(|dict| dict.contains(xattr::IMAGE)) {
+            // As of an image whose bytes nobody has told yet: never 0 where there is data.
+            let size = Bytes(iatt.size());
+            iatt.set_blocks(bytes.map_or(size, |bytes| bytes.min(size)).sectors_up().0);
         }
         entry.set_iatt(&iatt);
     }

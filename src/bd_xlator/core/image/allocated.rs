@@ -25,6 +25,10 @@ pub(super) struct Allocated {
     asked: Option<Instant>,
 }
 
+/// What was known when gluster-bdd was asked.
+#[derive(Debug)]
+pub(crate) struct Asked(Allocated);
+
 impl Image {
     pub(super) fn allocation_changed(&self) {
         self.allocation_grew(0);
@@ -70,12 +74,25 @@ impl Image {
         if self.allocated_now().is_some() {
             return;
         }
-        let before = *lock(&self.allocated);
+        let (request, asked) = self.ask_for_allocated(link);
+        if let Ok(answer) = link.ask(&request) {
+            self.take_allocated(&asked, &answer);
+        }
+    }
+
+    /// What to ask gluster-bdd for the allocated bytes, and what to take the answer with.
+    pub(crate) fn ask_for_allocated(&self, link: &Link) -> (Request, Asked) {
+        let asked = Asked(*lock(&self.allocated));
         let request = Request::Allocated {
             brick: link.id(),
             gfids: vec![self.gfid],
         };
-        if let Ok(Reply::Allocated(told)) = link.ask(&request)
+        (request, asked)
+    }
+
+    /// Takes the allocated bytes from the answer to [`Image::ask_for_allocated`].
+    pub(crate) fn take_allocated(&self, Asked(before): &Asked, answer: &Reply) {
+        if let Reply::Allocated(told) = answer
             && let Some(Some(bytes)) = told.first()
         {
             let mut allocated = lock(&self.allocated);

@@ -1,5 +1,7 @@
 //! The crash tests on volume groups.
 
+use std::cell::RefCell;
+
 use bd_proto::EngineSpec;
 use loopdev::{Place, Vg, run};
 
@@ -43,9 +45,11 @@ pub(crate) fn survive(name: &str, pool: Option<&str>, points: &[&str]) {
             let args = ["-y", "-Zn", "-an", "-L", "8m", "-n", "admin", vg.name()];
             vg.lvm("lvcreate", &args).unwrap().ok().unwrap();
         };
+        let kept = RefCell::default();
         let ground = crash::Ground {
             bed: &bed,
             admin: &admin,
+            kept: Some(&kept),
         };
         for point in points {
             crash::survive(&ground, point);

@@ -17,11 +17,12 @@ fn fail_points_are_survived_on_a_thin_pool() {
         Some("pool"),
         &[
             "init.claimed",
+            // They leave what the next one wants.
             "create.made",
             "copy.made",
+            "abort.removed",
             "merge.committed",
             "merge.swapped",
-            "abort.removed",
             "remove.removed",
             "adopt.done",
             "release.released",

@@ -1,5 +1,7 @@
 //! gluster-bdd dies at each of its fail points; the next start must make all right again.
 
+use std::cell::RefCell;
+
 use super::support::{Bed, Server, brick, findings};
 use bd_model::{BrickId, Bytes, Gfid};
 use bd_proto::{CallError, CopyHow, Reply, Request};
@@ -10,6 +12,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) bed: &'a dyn Fn() -> Bed,
     /// Makes a volume `admin` behind the server's back.
     pub(crate) admin: &'a dyn Fn(&Bed),
+    /// What the last test has left as it was before, where it takes long to make.
+    pub(crate) kept: Option<&'a RefCell<Option<Before>>>,
 }
 
 /// What is there before the server dies.
@@ -24,6 +28,11 @@ pub(crate) struct Before {
 
 impl Before {
     pub(crate) fn new(ground: &Ground<'_>) -> Before {
+        let kept = ground.kept.and_then(RefCell::take);
+        if let Some(kept) = kept {
+            let new = Gfid::random();
+            return Before { new, ..kept };
+        }
         let bed = (ground.bed)();
         let server = bed.start();
         let mut client = server.client();
@@ -43,6 +52,13 @@ impl Before {
             id,
             old,
             new: Gfid::random(),
+        }
+    }
+
+    /// It is as it was.
+    fn keep(self, ground: &Ground<'_>) {
+        if let Some(kept) = ground.kept {
+            kept.replace(Some(self));
         }
     }
 
@@ -145,8 +161,15 @@ fn made(ground: &Ground<'_>, point: &str, request: impl Fn(&Before) -> Request) 
     let before = Before::new(ground);
     before.dies(point, &[request(&before)]);
     let server = before.starts_clean(point, &[before.old]);
-    server.client().call(&request(&before)).unwrap();
+    let mut client = server.client();
+    client.call(&request(&before)).unwrap();
+    let abort = Request::Abort {
+        brick: before.id,
+        gfid: before.new,
+    };
+    client.call(&abort).unwrap();
     server.stop();
+    before.keep(ground);
 }
 
 /// The server died in a merge, and so did the brick, or not: both images are what they were, or
@@ -185,6 +208,9 @@ fn merge(ground: &Ground<'_>, point: &str) {
     assert_eq!(before.bed.path("brick/new").exists(), !merged, "{point}");
     assert_eq!(before.bed.handle(before.new).exists(), !merged, "{point}");
     assert_eq!(length(&before), if merged { size.0 } else { 0 }, "{point}");
+    if merged {
+        before.keep(ground);
+    }
 
     let before = begun();
     let (brick, snapshot) = (before.id, before.new);
@@ -209,6 +235,9 @@ fn merge(ground: &Ground<'_>, point: &str) {
     }
     server.stop();
     before.starts_clean(point, &left_of(&before, merged)).stop();
+    if merged {
+        before.keep(ground);
+    }
 }
 
 fn left_of(before: &Before, merged: bool) -> Vec<Gfid> {
@@ -226,6 +255,7 @@ fn abort(ground: &Ground<'_>, point: &str) {
     };
     before.dies(point, &[before.create(), abort]);
     before.starts_clean(point, &[before.old]).stop();
+    before.keep(ground);
 }
 
 fn commit(ground: &Ground<'_>, point: &str) {

@@ -40,6 +40,7 @@ const GROUND: crash::Ground<'static> = crash::Ground {
         let file = std::fs::File::create(bed.path("store").join("admin")).unwrap();
         file.set_len(5 << 20).unwrap();
     },
+    kept: None,
 };
 
 #[test]

@@ -127,7 +127,15 @@ pub(crate) fn for_the_server_hold_nobody_up(bed: &mut Bed<'_>) -> Result<()> {
     let mut other = Bystander::new(bed)?;
     let folders: Vec<String> = (0..MAKERS).map(|n| format!("folder{n}")).collect();
     sh_in(&bed.images(), &format!("mkdir {}", folders.join(" ")))?;
+    fs::write(bed.at("seen"), pattern(3, 4096))?;
+    let seen = open(&bed.at("seen"))?;
+    // Only now does open-behind open it on the brick.
+    seen.sync_all()?;
+    let there = bed.another_mount(&[])?.join(bed.top());
     bed.server().signal(Signal::SIGSTOP)?;
+    // How much it takes is not known any more.
+    seen.write_all_at(&pattern(4, 4096), 0)?;
+    seen.sync_all()?;
     let mut makers = Vec::new();
     for folder in &folders {
         let file = bed.at(folder).join("new").to_string_lossy().into_owned();
@@ -136,7 +144,19 @@ pub(crate) fn for_the_server_hold_nobody_up(bed: &mut Bed<'_>) -> Result<()> {
     let held = wait_for("all to wait for gluster-bdd", || {
         Ok(threads(bed, "bd-control")? >= MAKERS)
     })
-    .and_then(|()| other.goes_on(bed));
+    .and_then(|()| other.goes_on(bed))
+    .and_then(|()| {
+        for line in [
+            "ls -l",
+            "stat seen",
+            "df .",
+            "test $(stat -c %b seen) -gt 0",
+        ] {
+            let line = format!("timeout 20 bash -c '{line}'");
+            sh_in(&there, &line)?;
+        }
+        Ok(())
+    });
     bed.server().signal(Signal::SIGCONT)?;
     held?;
     for mut maker in makers {
