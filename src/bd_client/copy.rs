@@ -14,7 +14,7 @@ use glusterfs::{
 use crate::client::BdClient;
 use crate::guard::Place;
 use crate::permission::{Want, allowed};
-use crate::recipe::{Made, Recipe, Wish};
+use crate::recipe::{Made, Recipe, Wish, away};
 use crate::walk::{self, Found};
 
 /// Tells the server that a link is meant as one.
@@ -268,8 +268,22 @@ fn try_symlink(
         return Ok(Plan::Plain);
     }
     let text = call.args.linkname.to_bytes();
-    let Some(source) = walk::follow(&stack, &parent, text, &client.roots())? else {
-        return Ok(Plan::Plain);
+    let source = match walk::follow(&stack, &parent, text, &client.roots()) {
+        Ok(Some(source)) => source,
+        Ok(None) => return Ok(Plan::Plain),
+        Err(Errno::ENOENT) => {
+            // The image may be where nobody can look for it: a link to it would be none for good.
+            if let Some(part) = away(client.node(), &stack, &parent) {
+                let text = call.args.linkname.to_string_lossy();
+                gf_warn!(
+                    "cannot tell whether {text} is an image while {part:?} cannot be reached: no link is \
+                     made; start the volume's bricks"
+                );
+                return Err(Errno::ENOTCONN);
+            }
+            return Ok(Plan::Plain);
+        }
+        Err(errno) => return Err(errno),
     };
     if !copyable(&stack, &source)? {
         return Ok(Plan::Plain);

@@ -379,6 +379,23 @@ pub(crate) struct Home {
     pub(crate) part: Node,
 }
 
+/// A part of a distributed volume that cannot be reached: the volume says of its files that they are not
+/// there.
+pub(crate) fn away(node: Node, stack: &Stack, inode: &Inode<'_>) -> Option<Node> {
+    let parts = node.find_kind("cluster/distribute")?.children();
+    if parts.len() < 2 {
+        return None;
+    }
+    parts.into_iter().find(|part| {
+        let args = LookupArgs {
+            loc: Loc::root(&inode.root()),
+            xdata: None,
+        };
+        let asked = stack.ask_node::<Lookup>(*part, args);
+        asked.is_err_and(|failure| failure.errno == Errno::ENOTCONN)
+    })
+}
+
 /// The part of a distributed volume in which a file is.
 pub(crate) fn home_of(node: Node, stack: &Stack, file: &Found) -> Result<Home, Errno> {
     let Some(dht) = node.find_kind("cluster/distribute") else {

@@ -71,8 +71,11 @@ fn find(
 
 /// Follows the text of a symbolic link in the directory `parent`, as the kernel would later.
 ///
-/// `None` if there is nothing, if it is not in the volume, or if whose name the stack bears may not go
-/// there: then the link is one like any other.
+/// `None` if it is not in the volume, or if whose name the stack bears may not go there: then the link is
+/// one like any other.
+///
+/// # Errors
+/// `ENOENT` if there is nothing, as far as the bricks that can be reached know.
 pub(crate) fn follow(
     stack: &Stack,
     parent: &Inode<'_>,
@@ -96,13 +99,8 @@ pub(crate) fn follow(
         }
         let found = match by_name(stack, way.here(), &name) {
             Ok(found) => found,
-            Err(
-                Errno::ENOENT
-                | Errno::ENOTDIR
-                | Errno::ENAMETOOLONG
-                | Errno::ESTALE
-                | Errno::EACCES,
-            ) => return Ok(None),
+            Err(Errno::ENOENT | Errno::ESTALE) => return Err(Errno::ENOENT),
+            Err(Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES) => return Ok(None),
             Err(errno) => return Err(errno),
         };
         match found.iatt.file_type() {

@@ -520,6 +520,40 @@ fn distributed() {
                 .all(|store| fs::read_dir(store).is_ok_and(|mut d| d.next().is_some())),
             "one brick holds nothing"
         );
-        replicas_agree(bricks, 1)
+        replicas_agree(bricks, 1)?;
+        snapshots_are_no_links(rig, bricks)
     });
+}
+
+/// While a brick is away, the volume says that its files are not there: a snapshot of one must not become a
+/// symbolic link for good.
+fn snapshots_are_no_links(rig: &Rig, bricks: &Bricks) -> Result<()> {
+    let all = |script: &str| format!("for n in 1 2 3 4 5 6 7 8; do {script}; done");
+    sh_in(&bricks.mount.join(TOP), "mkdir away")?;
+    let top = bricks.at("away");
+    sh_in(&top, &all("echo $n >o$n"))?;
+    rig.kill9(bricks.volume.brick_pids()?[0])?;
+    let told = sh_in(&top, &all("ln -s o$n s$n && test ! -L s$n || echo $n"))?;
+    let refused = told.stdout.split_whitespace().count();
+    ensure!((1..8).contains(&refused), "{told}");
+    cmd(
+        "ln",
+        &[
+            "-s",
+            "nothing",
+            &bricks.at("away/link").display().to_string(),
+        ],
+    )?
+    .fails()?;
+    bricks.volume.start()?;
+    wait_for("the brick", || {
+        Ok(sh_in(&top, &all("cat o$n || exit")).is_ok())
+    })?;
+    let made = sh_in(&top, "find . -type l; cat s*")?.stdout;
+    ensure!(
+        made.split_whitespace().count() == 8 - refused,
+        "{made}, {told}"
+    );
+    sh_in(&top, "ln -s nothing link; test -L link; cd ..; rm -r away")?;
+    Ok(())
 }
