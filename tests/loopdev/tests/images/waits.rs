@@ -152,7 +152,7 @@ pub(crate) fn for_the_server_hold_nobody_up(bed: &mut Bed<'_>) -> Result<()> {
             "df .",
             "test $(stat -c %b seen) -gt 0",
         ] {
-            let line = format!("timeout 20 bash -c '{line}'");
+            let line = format!("timeout -s KILL 20 bash -c '{line}'");
             sh_in(&there, &line)?;
         }
         Ok(())
