@@ -15,8 +15,13 @@ const BATCH: usize = 64 << 10;
 /// Removes a directory. Heal asks for one with all that is below it, which posix puts aside as it is
 /// and deletes later: the images go first, each as by an unlink.
 pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
+    let dir = call.args.loc.inode().map(|inode| inode.gfid());
+    let is_kept = dir.is_some_and(|dir| brick.take_kept(dir));
     if call.args.xflags == 0 {
-        return call.pass();
+        return match is_kept {
+            true => remove_kept(brick, call),
+            false => call.pass(),
+        };
     }
     let call = call.detach();
     brick.on_control(
@@ -26,6 +31,22 @@ pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
             Err(errno) => call.fail(errno),
         },
     );
+}
+
+/// Removes a directory from which an image could not be removed.
+fn remove_kept(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
+    let call = call.detach();
+    let above = call.args.loc.parent_gfid();
+    brick.on_control(move |brick| {
+        let (frame, answer) = call.ask();
+        match answer {
+            Err(failure) if failure.errno == Errno::ENOTEMPTY => {
+                brick.note_kept(above);
+                frame.fail(Errno::new(libc::EHOSTDOWN));
+            }
+            answer => frame.answer(answer),
+        }
+    });
 }
 
 /// A directory by its path: by its gfid another one may be found. Heal gives a directory that was

@@ -38,7 +38,10 @@ fn unlink_image(
 ) {
     let condemned = match Condemned::if_last(brick, &call.frame, inode, image) {
         Ok(condemned) => condemned,
-        Err(errno) => return call.fail(errno),
+        Err(errno) => {
+            brick.note_kept(call.args.loc.parent_gfid());
+            return call.fail(errno);
+        }
     };
     let in_top = brick.lv_name_at(&call.args.loc).is_some();
     let naming = image.naming();
