@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +64,8 @@ pub struct Brick {
     pub(crate) names: NameLocks,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
+    /// Directories in which an image could not be removed, though it may be gone on other bricks.
+    kept_in: Mutex<HashSet<[u8; 16]>>,
     /// One merge at a time: it holds two images.
     merging: Mutex<()>,
     /// Merges that were announced. An image's lock may be held when it is locked.
@@ -163,6 +166,7 @@ impl Brick {
             making: Making::default(),
             names: NameLocks::default(),
             unsaved: Mutex::default(),
+            kept_in: Mutex::default(),
             merging: Mutex::default(),
             promises: Mutex::default(),
             merges: Mutex::default(),
@@ -455,6 +459,19 @@ impl Brick {
 
     pub(crate) fn note_space(&self, space: Space) {
         *lock(&self.space) = Some(space);
+    }
+
+    /// An image in that directory could not be removed. AFR takes a directory that is not empty for no
+    /// failure of rmdir, and would not note that this brick keeps it.
+    pub(crate) fn note_kept(&self, dir: [u8; 16]) {
+        if self.link.heals() {
+            lock(&self.kept_in).insert(dir);
+        }
+    }
+
+    /// Says once whether an image in that directory could not be removed.
+    pub(crate) fn take_kept(&self, dir: [u8; 16]) -> bool {
+        lock(&self.kept_in).remove(&dir)
     }
 
     /// The turn to merge, which one thread has at a time.

@@ -111,6 +111,11 @@ impl Link {
         &self.dir
     }
 
+    /// Whether heal brings back what the brick has lost: other bricks have the same files.
+    pub(crate) fn heals(&self) -> bool {
+        self.heals
+    }
+
     /// The brick's identity, for requests.
     pub(crate) fn id(&self) -> BrickId {
         self.brick.id

@@ -29,8 +29,13 @@ pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
     if Gfid::from_bytes(call.args.loc.gfid()) == brick.top() {
         return call.fail(Errno::EBUSY);
     }
+    let dir = call.args.loc.inode().map(|inode| inode.gfid());
+    let is_kept = dir.is_some_and(|dir| brick.take_kept(dir));
     if call.args.xflags == 0 {
-        return call.pass();
+        return match is_kept {
+            true => remove_kept(brick, call),
+            false => call.pass(),
+        };
     }
     let loc = &call.args.loc;
     if let (Some(inode), Some(parent), Some(name)) = (loc.inode(), loc.parent(), loc.name()) {
@@ -59,6 +64,22 @@ pub(crate) fn rmdir(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
 enum Below {
     Images,
     All,
+}
+
+/// Removes a directory from which an image could not be removed.
+fn remove_kept(brick: &Arc<Brick>, call: Call<'_, Rmdir>) {
+    let call = call.detach();
+    let above = call.args.loc.parent_gfid();
+    brick.on_control(move |brick| {
+        let (frame, answer) = call.ask();
+        match answer {
+            Err(failure) if failure.errno == Errno::ENOTEMPTY => {
+                brick.note_kept(above);
+                frame.fail(Errno::new(libc::EHOSTDOWN));
+            }
+            answer => frame.answer(answer),
+        }
+    });
 }
 
 /// A directory by its path: by its gfid another one may be found. Heal gives a directory that was

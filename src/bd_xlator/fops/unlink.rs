@@ -61,7 +61,10 @@ fn unlink_named(brick: &Arc<Brick>, mut call: Call<'static, Unlink>, mut named: 
         };
         named = match Named::as_is(brick, &call.frame, &call.args.loc) {
             Ok(Some(found)) if failed.is_none() || !found.is(&named) => found,
-            Ok(Some(_)) => return call.fail(failed.unwrap_or(Errno::ESTALE)),
+            Ok(Some(_)) => {
+                brick.note_kept(call.args.loc.parent_gfid());
+                return call.fail(failed.unwrap_or(Errno::ESTALE));
+            }
             Ok(None) => return call.fail(Errno::ENOENT),
             Err(errno) => return call.fail(errno),
         };

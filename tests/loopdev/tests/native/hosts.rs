@@ -40,6 +40,31 @@ fn copies_that_one_missed(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     bricks.check()
 }
 
+/// Directories that one host cannot empty go there, too.
+fn directories_that_one_kept(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    let top = bricks.mount.join(TOP);
+    sh_in(&top, "mkdir -p k/e; echo 1 >k/f; echo 2 >k/e/f")?;
+    bricks.healed(rig)?;
+    bricks.server(2).borrow().kill9()?;
+    sh_in(&top, "rm -r k")?;
+    let server = bricks.host(2).start(rig)?;
+    bricks.server(2).replace(server);
+    bricks.healed(rig)?;
+    let kept = bricks.volume.bricks()[2].join(TOP).join("k");
+    ensure!(!kept.exists(), "{} is still there", kept.display());
+    wait_for("the volumes to go", || Ok(bricks.count()? == 0))?;
+    bricks.check()
+}
+
+#[test]
+fn miss_removals() {
+    on_hosts(
+        "miss_removals",
+        &["replica", "3"],
+        directories_that_one_kept,
+    );
+}
+
 #[test]
 fn miss_copies() {
     on_hosts("miss_copies", &["replica", "3"], |rig, bricks| {

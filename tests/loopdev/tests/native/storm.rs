@@ -42,6 +42,8 @@ const REGISTERS_DIR: &str = "rd";
 
 /// Otherwise write-behind acknowledges a direct write before it is anywhere else.
 const OPTIONS: [(&str, &str); 1] = [("performance.strict-o-direct", "on")];
+/// Options of the mounts.
+const MOUNTS: [&[&str]; 2] = [&[], &["--entry-timeout=0"]];
 /// How long a removal may take when nothing is in its way.
 const SETTLED: Duration = Duration::from_secs(20);
 
@@ -79,8 +81,9 @@ impl Storm {
             };
             make(rig, layout.words, layout.bricks, servers, &OPTIONS, disks)?
         };
-        let other = rig.mount(&bricks.volume, &["--entry-timeout=0"])?;
-        let mounts = [bricks.mount.join(TOP), other.join(TOP)];
+        let mut mount =
+            |options| Ok::<_, anyhow::Error>(rig.mount(&bricks.volume, options)?.join(TOP));
+        let mounts = [mount(MOUNTS[0])?, mount(MOUNTS[1])?];
         fs::create_dir(mounts[0].join(REGISTERS_DIR))?;
         let registers = (0..REGISTERS).map(|number| Register::make(&mounts[0], number));
         let copies = if stock { Copies::Bytes } else { Copies::Links };
@@ -159,6 +162,16 @@ impl Storm {
             broken.and(ended)
         });
         outcome.and_then(|()| self.tally.nothing_is_wrong())
+    }
+
+    /// Mounts anew: on any volume a client may keep a descriptor on the brick that a file has moved to,
+    /// until the client ends (its log speaks of a duplicate remote fd).
+    fn remount(&mut self, rig: &mut Rig) -> Result<()> {
+        for (number, option) in MOUNTS.into_iter().enumerate() {
+            rig.unmount(self.mounts[number].parent().context("a root")?)?;
+            self.mounts[number] = rig.mount(&self.bricks.volume, option)?.join(TOP);
+        }
+        Ok(())
     }
 
     /// Waits until the mounts reach all bricks: they try again every three seconds.
@@ -346,6 +359,9 @@ fn storm(layout: Layout) {
                 let begun = Instant::now();
                 storm.load(rig, fault).with_context(what)?;
                 let loaded = begun.elapsed();
+                if fault == Fault::Rebalance {
+                    storm.remount(rig)?;
+                }
                 checked += storm.verify(rig).with_context(what)?;
                 println!(
                     "{}, load {:.1} s, and checks {:.1} s",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,6 +31,7 @@ pub(super) struct Keeper {
     copies: Copies,
     renames_dirs: bool,
     merges: bool,
+    moves: bool,
     tree: Tree,
     /// What was asked for and not acknowledged.
     doubts: Vec<Doubt>,
@@ -60,6 +62,7 @@ impl Keeper {
             // Where a directory is on several groups, its rename may be done on some of them.
             renames_dirs: layout.bricks == layout.replicas,
             merges: !layout.is_dispersed(),
+            moves: layout.bricks > layout.replicas,
             tree: Tree::default(),
             doubts: Vec::new(),
             random: Random::new(seed),
@@ -91,9 +94,13 @@ impl Keeper {
                 tally.did();
             }
             Err(error) => {
-                // Heal may have it open.
-                let busy = matches!(work, Work::Merge { .. })
-                    && error.kind() == std::io::ErrorKind::ResourceBusy;
+                // Heal may have it open. One that has moved is a snapshot no more.
+                let refused = match error.kind() {
+                    ErrorKind::ResourceBusy => true,
+                    ErrorKind::InvalidInput => self.moves,
+                    _ => false,
+                };
+                let busy = matches!(work, Work::Merge { .. }) && refused;
                 if !busy {
                     tally.failed(&format!("{work:?}"), &error);
                 }
