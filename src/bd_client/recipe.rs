@@ -15,6 +15,9 @@ use crate::space::bricks_of;
 use crate::walk::Found;
 use crate::{arbiter, copied};
 
+/// The type of the translator that keeps access control lists in a mount (`-o acl`).
+const ACL: &str = "system/posix-acl";
+
 /// What to make of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -325,13 +328,16 @@ impl Recipe<'_> {
     }
 
     /// Looks the copy up, by gfid: md-cache remembers the empty file that was made first, and
-    /// other caches that there was no such name.
+    /// other caches that there was no such name. A mount with access control lists knows only what it
+    /// has seen looked up, and lets nobody but root use anything else.
     fn read_back(&self, gfid: Gfid, inode: &Inode<'_>) -> Result<Iatt, Errno> {
         let loc = Loc::by_gfid(inode, *gfid.as_bytes());
-        Ok(self
-            .stack
-            .ask::<Lookup>(LookupArgs { loc, xdata: None })?
-            .buf)
+        let args = LookupArgs { loc, xdata: None };
+        let found = match self.node.find_above(ACL) {
+            Some(acl) => self.stack.ask_node::<Lookup>(acl, args)?,
+            None => self.stack.ask::<Lookup>(args)?,
+        };
+        Ok(found.buf)
     }
 
     /// Removes the destination of a copy that failed.

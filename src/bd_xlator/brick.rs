@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{Reply, Request, Space};
 use bd_uring::Ring;
-use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
+use glusterfs::fops::{Discard, Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
 use glusterfs::{
     Credentials, Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Stack,
     Xlator, gf_error, gf_info, gf_warn,
@@ -62,6 +62,8 @@ pub struct Brick {
     making: Making,
     /// Turns to change what names lead to.
     pub(crate) names: NameLocks,
+    /// Whether posix keeps the times that clients give to fops (`features.ctime`, on by default).
+    times_by_clients: bool,
     /// Images whose stub does not know yet when they were written.
     unsaved: Mutex<Vec<(Inode<'static>, Arc<Image>)>>,
     /// Directories in which an image could not be removed, though it may be gone on other bricks.
@@ -110,6 +112,7 @@ impl Brick {
                 posix.name()
             ))
         })?;
+        let times = posix.option("ctime");
         let volume = xl
             .option("volume-id")
             .or_else(|| posix.option("volume-id"))
@@ -165,6 +168,9 @@ impl Brick {
             root_converts: AtomicBool::new(root_converts),
             making: Making::default(),
             names: NameLocks::default(),
+            times_by_clients: !times.is_some_and(|word| {
+                ["off", "no", "false", "disable", "0"].contains(&word.as_str())
+            }),
             unsaved: Mutex::default(),
             kept_in: Mutex::default(),
             merging: Mutex::default(),
@@ -496,7 +502,10 @@ impl Brick {
         inode: &Inode<'_>,
         image: &Arc<Image>,
     ) {
-        if frame.leaves_time() {
+        // GlusterFS gives no time to a discard (`features/utime`), and each brick would take its own. On
+        // a stock brick it leaves none.
+        let timeless = F::index() == Discard::index() && frame.time_flags() == 0;
+        if frame.leaves_time() && !(timeless && self.times_by_clients) {
             self.note_write(inode, image, frame.ctime());
         }
     }

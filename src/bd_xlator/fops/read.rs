@@ -56,6 +56,14 @@ fn by_ring(brick: &Arc<Brick>, ring: &Ring, read: ReadUnderWay) {
         let device = read.image.device_now()?;
         let offset = u64::try_from(read.args.offset).ok()?;
         let size = read.args.size as u64;
+        mode::read_is_aligned(
+            &read.args.fd,
+            read.args.flags,
+            offset,
+            read.args.size,
+            &device,
+        )
+        .ok()?;
         let plan = read.image.plan_read(offset, size, device.block_size())?;
         let wanted = wanted(&plan)?;
         let length = usize::try_from(plan.outer.len()).ok()?;
@@ -123,6 +131,7 @@ fn read(
     let device = image
         .device(&brick.link)
         .map_err(|error| brick.told("open", image.gfid(), &error))?;
+    mode::read_is_aligned(&args.fd, args.flags, offset, args.size, &device)?;
     let data = match image.plan_read(offset, args.size as u64, device.block_size()) {
         None => Payload::empty(),
         Some(plan) => {

@@ -155,3 +155,38 @@ fn trash_keeps_no_images() {
         bed.volume.set("features.trash", "off")
     });
 }
+
+#[test]
+fn acl_mounts_copy_for_users() {
+    let name = "native::acl_mounts_copy_for_users";
+    run(name, Place::Native, |rig| {
+        let mut bed = rig.bed(Backing::File, 1024)?;
+        let mount = bed.another_mount(&["--acl"])?;
+        let images = mount.join(bed.top());
+        sh_in(
+            &images,
+            "mkdir mine; chown 1000 mine; echo root > r; chmod 666 r",
+        )?;
+        // Right after the copy: a look at the name would mend what it lacks.
+        let user = "setpriv --reuid 1000 --regid 1000 --clear-groups bash -ec";
+        for round in 0..5 {
+            let line = format!(
+                "cd mine; echo mine > a{round}; ln a{round} b{round}; echo more >> b{round}; \
+                 ln ../r c{round}; cat b{round} c{round}; echo c > c{round}; \
+                 ln -s a{round} s{round}; echo s >> s{round}; cat s{round}"
+            );
+            let said = sh_in(&images, &format!("{user} '{line}'"))?;
+            ensure!(
+                said.stdout == "mine\nmore\nroot\nmine\ns",
+                "{round}: {said}"
+            );
+        }
+        // An ACL that lets nobody read is one for the copy, too.
+        let locked = "echo secret > l; setfacl -m u:1000:--- l; chmod 640 l";
+        sh_in(&images, locked)?;
+        let said = sh_in(&images, &format!("! {user} 'cat l' 2>&1"))?;
+        ensure!(said.stdout.contains("Permission denied"), "{said}");
+        bed.clear()?;
+        bed.check()
+    });
+}

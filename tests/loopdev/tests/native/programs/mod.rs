@@ -28,6 +28,7 @@ fn see_files() {
         descriptors::allow_what_they_are_open_for,
         qemu::and_fuse_agree,
         qemu::zeroes_ranges_by_fuse,
+        qemu::finds_the_block_size,
     ];
     run_steps("programs::see_files", Backing::File, SIZE, &[steps]);
 }

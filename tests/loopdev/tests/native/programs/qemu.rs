@@ -1,13 +1,15 @@
 //! QEMU beside a mount.
 
 use std::fs;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use anyhow::{Result, ensure};
 use loopdev::{Bed, cmd, sh};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::libc::{EINVAL, O_DIRECT};
 
-use crate::images::tools::{expect_at, meta, open, pattern, put};
+use crate::images::tools::{errno, expect_at, meta, open, pattern, put};
 
 pub(crate) fn and_fuse_agree(bed: &mut Bed<'_>) -> Result<()> {
     let folder = bed.rig.folder("qemu")?;
@@ -72,4 +74,47 @@ pub(crate) fn zeroes_ranges_by_fuse(bed: &mut Bed<'_>) -> Result<()> {
     fs::write(&plain, pattern(2, 100_000))?;
     fallocate(&open(&plain)?, FallocateFlags::empty(), 0, 200_000)?;
     expect_at(&plain, 0, &pattern(2, 100_000))
+}
+
+/// With O_DIRECT the alignment is that of the device below, by which QEMU finds out what it is.
+pub(crate) fn finds_the_block_size(bed: &mut Bed<'_>) -> Result<()> {
+    const SIZE: u64 = 1_000_448;
+    let (image, copy) = (bed.at("odd"), bed.at("copy"));
+    let bytes = pattern(3, usize::try_from(SIZE)?);
+    fs::write(&image, &bytes)?;
+    let file = fs::File::options()
+        .read(true)
+        .custom_flags(O_DIRECT)
+        .open(&image)?;
+    let mut memory = vec![0; 8192];
+    let at = memory.as_ptr().align_offset(4096);
+    let part = &mut memory[at..at + 1024];
+    for (offset, len) in [(0, 1), (7, 512), (0, 511)] {
+        let code = errno("read", file.read_at(&mut part[..len], offset))?;
+        ensure!(code == EINVAL, "{len} at {offset}: {code}");
+    }
+    ensure!(file.read_at(&mut part[..512], 512)? == 512 && part[..512] == bytes[512..1024]);
+    let lines = "-c 'write -q -P 0x33 999936 512' -c 'read -q -P 0x33 999936 512'";
+    sh(&format!(
+        "qemu-io -f raw -t none {lines} '{}'",
+        image.display()
+    ))?;
+    sh(&format!(
+        "qemu-img convert -t none -T none -f raw -O raw '{}' '{}'",
+        image.display(),
+        copy.display()
+    ))?;
+    ensure!(meta(&image)?.len() == SIZE && meta(&copy)?.len() == SIZE);
+    cmd("cmp", &[&image, &copy])?.ok()?;
+    // What dd has left at the end it writes without the flag.
+    let odd = bed.rig.dir().join("odd");
+    fs::write(&odd, &bytes[..100_001])?;
+    let words = format!(
+        "if='{}' of='{}' bs=4k",
+        odd.display(),
+        bed.at("dd").display()
+    );
+    sh(&format!("dd {words} oflag=direct status=none"))?;
+    expect_at(&bed.at("dd"), 0, &bytes[..100_001])?;
+    Ok(fs::remove_file(odd)?)
 }
