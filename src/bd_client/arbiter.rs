@@ -49,15 +49,8 @@ impl Tops {
     /// looks whether an arbiter lacks a name.
     pub(crate) fn make(&self, client: &BdClient, root: &Inode<'_>) {
         let stack = client.stack(&Credentials::root());
-        let parts = match client.node().find_kind("cluster/distribute") {
-            Some(dht) => dht.children(),
-            None => client.node().first_child().into_iter().collect(),
-        };
         let mut all = true;
-        for part in parts {
-            let Ok(replicas) = Replicas::of(part) else {
-                continue;
-            };
+        for replicas in Replicas::arbitrated(client.node()) {
             if let Some(arbiter) = replicas.arbiter()
                 && let Err(errno) = make_top(&stack, &replicas, arbiter, root)
             {

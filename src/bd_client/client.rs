@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
 use glusterfs::fops::{
-    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fsetxattr, Fstat, FstatArgs, Getxattr,
-    GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename, Seek, Setattr,
-    Setxattr, Stat, Symlink, Truncate, Unlink,
+    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetxattr, Fstat,
+    FstatArgs, Getxattr, GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename,
+    Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -16,6 +16,7 @@ use glusterfs::{
 };
 
 use crate::arbiter::Tops;
+use crate::attributes::Change;
 use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::target::Roots;
@@ -186,6 +187,23 @@ impl BdClient {
         }
     }
 
+    /// Lets a fop pass, after a look at what it does to the mark or policy of `inode`.
+    fn change<F: Fop>(
+        self: &Arc<Self>,
+        call: Call<'_, F>,
+        change: Option<Change>,
+        inode: Option<Inode<'static>>,
+    ) {
+        let (Some(change), Some(inode)) = (change, inode) else {
+            return call.pass();
+        };
+        if BdClient::is_internal(&call) {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || change.pass(&this, call, &inode));
+    }
+
     /// Internal clients (heal, rebalance, geo-replication) move what is there.
     fn is_internal<F: Fop>(call: &Call<'_, F>) -> bool {
         call.frame.pid() < 0
@@ -248,7 +266,7 @@ impl Translator for BdClient {
 
     not_for_phantoms! {
         stat: Stat, access: Access, readlink: Readlink, open: Open, truncate: Truncate,
-        setattr: Setattr, removexattr: Removexattr,
+        setattr: Setattr,
     }
 
     fn getxattr(self: &Arc<Self>, call: Call<'_, Getxattr>) {
@@ -325,15 +343,34 @@ impl Translator for BdClient {
             let call = call.detach();
             self.workers.run(move || copy::setxattr(&this, call));
         } else {
-            call.pass();
+            let change = Change::of_set(&call.args.dict);
+            let inode = call.args.loc.inode().map(|inode| inode.share());
+            self.change(call, change, inode);
         }
+    }
+
+    fn removexattr(self: &Arc<Self>, call: Call<'_, Removexattr>) {
+        if self.is_phantom(&call.args.loc) {
+            return call.fail(Errno::ESTALE);
+        }
+        let change = Change::of_removal(&call.args.name);
+        let inode = call.args.loc.inode().map(|inode| inode.share());
+        self.change(call, change, inode);
+    }
+
+    fn fremovexattr(self: &Arc<Self>, call: Call<'_, Fremovexattr>) {
+        let change = Change::of_removal(&call.args.name);
+        let inode = call.args.fd.inode().share();
+        self.change(call, change, Some(inode));
     }
 
     fn fsetxattr(self: &Arc<Self>, call: Call<'_, Fsetxattr>) {
         if !BdClient::is_internal(&call) && attributes::are_internal(&call.args.dict) {
             return call.fail(Errno::EPERM);
         }
-        call.pass();
+        let change = Change::of_set(&call.args.dict);
+        let inode = call.args.fd.inode().share();
+        self.change(call, change, Some(inode));
     }
 
     fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {

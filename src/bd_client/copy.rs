@@ -15,6 +15,7 @@ use crate::client::BdClient;
 use crate::guard::Place;
 use crate::permission::{Want, allowed};
 use crate::recipe::{Made, Recipe, Wish, away};
+use crate::replicas::Replicas;
 use crate::walk::{self, Found};
 
 /// Tells the server that a link is meant as one.
@@ -30,12 +31,20 @@ fn links_copy(client: &BdClient, directory: &Inode<'_>) -> Result<bool, Errno> {
     // In root's name: a caller who may not read the directory's attributes may still link in it.
     let stack = client.stack(&Credentials::root());
     let name = CString::new(xattr::DIR).map_err(|_| Errno::EINVAL)?;
-    let args = GetxattrArgs {
-        loc: Loc::of_inode(directory),
-        name: Some(Cow::Owned(name)),
+    let args = |inode: &Inode<'_>| GetxattrArgs {
+        loc: Loc::by_gfid(inode, directory.gfid()),
+        name: Some(Cow::Owned(name.clone())),
         xdata: None,
     };
-    let value = match stack.ask::<Getxattr>(args) {
+    // AFR may ask an arbiter, which keeps whatever it is told.
+    let replicas = Replicas::arbitrated(client.node()).into_iter().next();
+    let nodes = replicas.map_or_else(Vec::new, |replicas| replicas.with_bytes().to_vec());
+    let told = nodes
+        .into_iter()
+        .map(|node| stack.ask_node::<Getxattr>(node, args(&directory.fresh())))
+        .find(|answer| !matches!(answer, Err(failure) if failure.errno == Errno::ENOTCONN));
+    let answer = told.unwrap_or_else(|| stack.ask::<Getxattr>(args(directory)));
+    let value = match answer {
         Ok(reply) => reply.dict.and_then(|dict| dict.get(xattr::DIR)),
         Err(failure) if matches!(failure.errno, Errno::ENODATA | Errno::EOPNOTSUPP) => None,
         Err(failure) => return Err(failure.errno),

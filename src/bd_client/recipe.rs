@@ -221,28 +221,35 @@ impl Recipe<'_> {
 
     fn copy(&self, wish: Wish, gfid: Gfid, home: &Home) -> Result<(), Errno> {
         let replicas = Replicas::of(home.part).ok();
-        if let Some(replicas) = replicas.filter(|replicas| replicas.arbiter().is_some()) {
-            return self.locked(home, |stack| {
-                self.copy_beside_arbiter(stack, &replicas, wish, gfid)
-            });
-        }
-        self.locked(home, |stack| {
-            let (file, key, value) = (&self.source.inode, wish.key(), wish.value(gfid));
-            let dict = Dict::new();
-            dict.set_str(key, &value)?;
-            let args = SetxattrArgs {
-                loc: Loc::by_gfid(file, file.gfid()),
-                dict,
-                flags: 0,
-                xdata: None,
-            };
-            stack.ask::<Setxattr>(args).map_err(|failure| {
-                let file = Gfid::from_bytes(file.gfid());
-                gf_warn!("{key} of {file}, {value} failed: {}", failure.errno);
-                failure.errno
-            })?;
-            copied::note_missing(stack, home.part, file, gfid)
+        let arbitrated = replicas.filter(|replicas| replicas.arbiter().is_some());
+        let copy = |stack: &Stack| match &arbitrated {
+            Some(replicas) => self.copy_beside_arbiter(stack, replicas, wish, gfid),
+            None => self.copy_on_all(stack, wish, gfid, home),
+        };
+        // Root is somebody else where bricks squash it. The caller may do it who may write the source,
+        // too, as posix-acl wants of a request that sets an attribute.
+        self.locked(home, |root| match copy(root) {
+            Err(Errno::EACCES) => copy(self.stack),
+            copied => copied,
         })
+    }
+
+    fn copy_on_all(&self, stack: &Stack, wish: Wish, gfid: Gfid, home: &Home) -> Result<(), Errno> {
+        let (file, key, value) = (&self.source.inode, wish.key(), wish.value(gfid));
+        let dict = Dict::new();
+        dict.set_str(key, &value)?;
+        let args = SetxattrArgs {
+            loc: Loc::by_gfid(file, file.gfid()),
+            dict,
+            flags: 0,
+            xdata: None,
+        };
+        stack.ask::<Setxattr>(args).map_err(|failure| {
+            let file = Gfid::from_bytes(file.gfid());
+            gf_warn!("{key} of {file}, {value} failed: {}", failure.errno);
+            failure.errno
+        })?;
+        copied::note_missing(stack, home.part, file, gfid)
     }
 
     /// Has each brick copy that holds bytes: an arbiter could not, and AFR would take it for one that
@@ -340,9 +347,9 @@ impl Recipe<'_> {
         Ok(found.buf)
     }
 
-    /// Removes the destination of a copy that failed.
+    /// Removes the destination of a copy that failed, in the name of the caller, who has made it.
     fn undo(&self, gfid: Gfid) {
-        let stack = Stack::new(self.node, &Credentials::root());
+        let stack = self.stack;
         // A lookup first, so that DHT knows where the file is.
         let fresh = self.parent.fresh();
         let looked = stack.ask::<Lookup>(LookupArgs {

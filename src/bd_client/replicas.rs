@@ -61,6 +61,17 @@ impl Replicas {
         })
     }
 
+    /// The replicas of all parts of the volume below `node` that have an arbiter.
+    pub(crate) fn arbitrated(node: Node) -> Vec<Replicas> {
+        let parts = match node.find_kind("cluster/distribute") {
+            Some(dht) => dht.children(),
+            None => node.first_child().into_iter().collect(),
+        };
+        let all = parts.into_iter().filter_map(|part| Replicas::of(part).ok());
+        all.filter(|replicas| replicas.arbiter().is_some())
+            .collect()
+    }
+
     /// All of them.
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes

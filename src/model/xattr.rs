@@ -37,6 +37,9 @@ pub const COPY_OF: &str = "glusterfs.bd.copy-of";
 pub const DHT_LINKTO: &str = "trusted.glusterfs.dht.linkto";
 /// In the xdata of a link or symlink: `bd-client` has seen that no copy is meant.
 pub const PLAIN: &str = "glusterfs.bd.plain";
+/// In the xdata of a set or removal of [`IMAGE`] or [`DIR`]: say whether the caller may, and change
+/// nothing. `bd-client` asks so where a replica is an arbiter, which would keep what others refuse.
+pub const ONLY_ASK: &str = "glusterfs.bd.only-ask";
 /// Virtual, read, as in GlusterFS 5: `1` on a volume of gluster-bd.
 pub const VOLUME_TYPE: &str = "volume.type";
 /// Virtual, read, as in GlusterFS 5: what the volume can do, a sum of [`caps`].
@@ -68,7 +71,7 @@ pub const OLD_SNAPSHOT: &str = "snapshot";
 pub const OLD_MERGE: &str = "merge";
 
 /// The keys that translators of gluster-bd use among themselves. Nobody may set them from above.
-pub const INTERNAL: [&str; 7] = [
+pub const INTERNAL: [&str; 8] = [
     CLONE,
     SNAPSHOT,
     PROMISE_MERGE,
@@ -76,6 +79,7 @@ pub const INTERNAL: [&str; 7] = [
     MERGE,
     COPY_OF,
     PLAIN,
+    ONLY_ASK,
 ];
 
 /// Whether a name of an attribute is one that gluster-bd gives a meaning, or may give one later.

@@ -83,13 +83,19 @@ impl Seen {
 
     /// Whether it is an empty file without a mark, and no link of DHT's.
     pub(super) fn is_empty_plain(&self) -> bool {
-        let has = |key| {
-            let xdata = self.found.xdata.as_ref();
-            xdata.is_some_and(|xdata| xdata.contains(key))
-        };
         self.file_type() == FileType::Regular
             && self.found.buf.size() == 0
-            && !has(xattr::IMAGE)
-            && !has(xattr::DHT_LINKTO)
+            && !self.has(xattr::IMAGE)
+            && !self.is_link_file()
+    }
+
+    /// Whether it is a link of DHT's to a file elsewhere.
+    pub(super) fn is_link_file(&self) -> bool {
+        self.has(xattr::DHT_LINKTO)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        let xdata = self.found.xdata.as_ref();
+        xdata.is_some_and(|xdata| xdata.contains(key))
     }
 }

@@ -10,6 +10,7 @@ use glusterfs::fops::{
 };
 use glusterfs::{Call, Dict, Errno, FileType, Fop, Frame, Inode, gf_warn};
 
+use super::rights::Seen;
 use super::{attributes, clone, map, merge, rights};
 use crate::Brick;
 use crate::core::{Image, Want};
@@ -105,6 +106,12 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
         Ok(wish) => wish,
         Err(errno) => return call.fail(errno),
     };
+    if is_question(call.args.xdata.as_ref()) {
+        return match may(brick, &call.frame, &inode, &wish) {
+            Ok(()) => call.unwind(SetxattrReply { xdata: None }),
+            Err(errno) => call.fail(errno),
+        };
+    }
     if matches!(wish, Wish::Keep) {
         return pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
     }
@@ -234,24 +241,7 @@ fn grant<F: Fop>(
             }
         }
         Wish::Map(ImageMark::Image { kind, size }) => {
-            let file = rights::look(frame, inode, gfid)?;
-            match brick.image_of(frame, inode)? {
-                // With a size it is a truncation, and else nothing.
-                Some(_) => file.must_let(frame, Want::Write)?,
-                None => {
-                    if file.file_type() != FileType::Regular {
-                        return Err(Errno::EINVAL);
-                    }
-                    file.must_be_owned(frame)?;
-                    if brick.root_converts() && frame.uid() != 0 {
-                        gf_warn!(
-                            "{inode:?} stays plain: root alone makes plain files images here \
-                             (user.bd.convert)"
-                        );
-                        return Err(Errno::EPERM);
-                    }
-                }
-            }
+            may_map(brick, frame, inode, &rights::look(frame, inode, gfid)?)?;
             map::map(brick, frame, inode, name, kind, size)
         }
         Wish::BeCopy(source) => clone::consent(brick, frame, inode, source),
@@ -264,14 +254,67 @@ fn grant<F: Fop>(
             merge::promise(brick, frame, inode, &snapshot, origin)
         }
         Wish::CallOffMerge => merge::call_off(brick, frame, gfid),
-        Wish::Policy => {
-            let directory = rights::look(frame, inode, gfid)?;
-            if directory.file_type() != FileType::Directory {
-                return Err(Errno::ENOTDIR);
-            }
-            directory.must_be_owned(frame)
-        }
+        Wish::Policy => may_rule(frame, &rights::look(frame, inode, gfid)?),
     }
+}
+
+/// Whether nothing is to be changed: bd-client asks first where an arbiter would refuse nothing.
+fn is_question(xdata: Option<&Dict<'_>>) -> bool {
+    xdata.is_some_and(|xdata| xdata.contains(xattr::ONLY_ASK))
+}
+
+/// Whether the caller may set a mark or policy; other wishes are no questions.
+fn may<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    wish: &Wish,
+) -> Result<(), Errno> {
+    let look = || rights::look(frame, inode, Gfid::from_bytes(inode.gfid()));
+    match wish {
+        Wish::Map(ImageMark::Image { .. }) => {
+            let file = look()?;
+            match file.is_link_file() {
+                // The file is elsewhere, and is asked about there.
+                true => Ok(()),
+                false => may_map(brick, frame, inode, &file),
+            }
+        }
+        Wish::Policy => may_rule(frame, &look()?),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Whether the caller may set the mark of a file.
+fn may_map<F: Fop>(
+    brick: &Brick,
+    frame: &Frame<F>,
+    inode: &Inode<'_>,
+    file: &Seen,
+) -> Result<(), Errno> {
+    if brick.image_of(frame, inode)?.is_some() {
+        // With a size it is a truncation, and else nothing.
+        return file.must_let(frame, Want::Write);
+    }
+    if file.file_type() != FileType::Regular {
+        return Err(Errno::EINVAL);
+    }
+    file.must_be_owned(frame)?;
+    if brick.root_converts() && frame.uid() != 0 {
+        gf_warn!(
+            "{inode:?} stays plain: root alone makes plain files images here (user.bd.convert)"
+        );
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
+/// Whether the caller may set the policy of a directory.
+fn may_rule<F: Fop>(frame: &Frame<F>, directory: &Seen) -> Result<(), Errno> {
+    if directory.file_type() != FileType::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    directory.must_be_owned(frame)
 }
 
 /// What is left for posix to keep.
@@ -511,12 +554,13 @@ pub(crate) fn removexattr(brick: &Arc<Brick>, call: Call<'_, Removexattr>) {
         return call.pass();
     };
     let (name, xdata) = (&call.args.name, call.args.xdata.as_ref());
-    match removal_of(brick, &call.frame, &inode, name, xdata) {
-        Ok(Removal::Pass) => {
+    let removal = removal_of(brick, &call.frame, &inode, name, xdata);
+    match removal {
+        Ok(Removal::Pass) if !is_question(xdata) => {
             pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
             brick.node(&inode).set_policy(None);
         }
-        Ok(Removal::Pretend) => call.unwind(RemovexattrReply { xdata: None }),
+        Ok(Removal::Pass | Removal::Pretend) => call.unwind(RemovexattrReply { xdata: None }),
         Ok(Removal::Refuse) => call.fail(Errno::EPERM),
         Err(errno) => call.fail(errno),
     }

@@ -89,6 +89,51 @@ fn copies_of_a_user(bricks: &Bricks) -> Result<()> {
     sh_in(&bricks.mount, "rm -r plain images/sub").map(drop)
 }
 
+/// What the other bricks refuse is not kept by the arbiter, which would refuse nothing.
+fn arbiter_keeps_what_others_keep(bricks: &Bricks) -> Result<()> {
+    let script = r#"
+        as() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
+        echo bytes >images/x; mkdir images/dir; chmod 777 images/dir
+        touch p; chown 1000 p; chmod 666 p
+        mark=user.glusterfs.bd
+        for value in 0xc328 junk; do
+            ! setfattr -n $mark -v $value images/x
+            ! setfattr -n $mark -v $value p
+            ! setfattr -n $mark.dir -v $value images/dir
+        done
+        ! setfattr -x $mark images/x
+        ! as 1000 setfattr -n $mark.dir -v lv images/dir
+        ! as 1000 setfattr -x $mark.dir images/dir
+        ! as 1001 setfattr -n $mark -v thin p
+    "#;
+    sh_in(&bricks.mount, script)?;
+    let on = |number: usize| {
+        let brick = &bricks.volume.bricks()[number];
+        let files = format!("{TOP}/x {TOP}/dir p");
+        sh_in(
+            brick,
+            &format!("getfattr -d -e hex -m '^user' {files} || true"),
+        )
+    };
+    let (first, arbiter) = (on(0)?, on(2)?);
+    // Marks of new images and directories are made by the bricks, below replication.
+    ensure!(arbiter.stdout.is_empty(), "{first}\n{arbiter}");
+    ensure!(first.stdout.contains("user.glusterfs.bd.dir="), "{first}");
+    // What is allowed is done on all of them.
+    let script = "chown 1000 images/dir; setfattr -n user.glusterfs.bd.dir -v lv images/dir
+        setfattr -n user.glusterfs.bd -v thin p; rm images/x p";
+    sh_in(&bricks.mount, script)?;
+    for number in 0..3 {
+        let path = format!("{TOP}/dir");
+        let told = sh_in(
+            &bricks.volume.bricks()[number],
+            &format!("getfattr --only-values -n user.glusterfs.bd.dir {path}"),
+        )?;
+        ensure!(told.stdout == "lv", "{told}");
+    }
+    sh_in(&bricks.mount, "rmdir images/dir").map(drop)
+}
+
 /// Copies of an image that somebody writes to: each is one moment's bytes, on every brick.
 fn copies_under_load(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     const BLOCKS: usize = 512;
@@ -482,6 +527,7 @@ fn with_an_arbiter() {
         |rig, bricks| {
             one_beside_the_arbiter(rig, bricks)?;
             life(rig, bricks)?;
+            arbiter_keeps_what_others_keep(bricks)?;
             copies_of_a_user(bricks)?;
             copies_under_load(rig, bricks)?;
             merges(bricks)?;

@@ -183,6 +183,13 @@ pub(super) fn are_for_who_may_read(bed: &mut Bed<'_>) -> Result<()> {
         by_sh(OWNER, &format!("cd {at} && {how} ../secret c"))?.fails()?;
     }
     ensure!(!dir.join("c").exists());
+    // Also where root is squashed: what the caller may not only read, and nothing is left of the rest.
+    make(&bed.at("public"), b"for all to read", 0, 0o644)?;
+    squash(bed, true)?;
+    let line = "ln ../own c && ln -s ../own d && cmp c d && ! ln -s ../public e && test ! -e e";
+    let squashed = by_sh(OWNER, &format!("cd {at} && {line}"));
+    squash(bed, false)?;
+    squashed?.ok()?;
     Ok(())
 }
 
@@ -242,4 +249,52 @@ pub(super) fn go_by_access_lists(bed: &mut Bed<'_>) -> Result<()> {
         "a snapshot was made"
     );
     bed.rig.unmount(&with_lists)
+}
+
+/// Virtual paths lead to the same files, with the same rights, and the brick's own folder to nowhere.
+pub(super) fn have_no_back_door(bed: &mut Bed<'_>) -> Result<()> {
+    let_users_in(bed)?;
+    let files = Files::make(bed)?;
+    let by_gfid = bed.another_mount(&["--aux-gfid-mount"])?;
+    let at = |path: &PathBuf| Ok::<_, anyhow::Error>(by_gfid.join(".gfid").join(gfid(path)?));
+    let set = |user: u32, key: &str, value: &str, path: &PathBuf| {
+        by(user, "setfattr", &["-n", key, "-v", value, text(path)?])
+    };
+    let (secret, own, top) = (at(&files.secret)?, at(&files.own)?, at(&bed.images())?);
+    let mine = gfid(&files.mine[0])?;
+    for key in bd_model::xattr::INTERNAL {
+        set(OWNER, key, &mine, &own)?.fails()?;
+        set(0, key, &mine, &own)?.fails()?;
+    }
+    for key in ["clone", "snapshot"] {
+        set(OWNER, key, &mine, &secret)?.fails()?;
+        set(OWNER, key, &gfid(&files.victim)?, &own)?.fails()?;
+    }
+    for user in [OWNER, OTHER] {
+        set(user, "user.glusterfs.bd.dir", "lv", &top)?.fails()?;
+        by(
+            user,
+            "setfattr",
+            &["-x", "user.glusterfs.bd.dir", text(&top)?],
+        )?
+        .fails()?;
+        by(user, "setfattr", &["-x", "user.glusterfs.bd", text(&own)?])?.fails()?;
+    }
+    let listed = cmd(
+        "getfattr",
+        &["--absolute-names", "-d", "-m", "-", text(&own)?],
+    )?
+    .ok()?;
+    ensure!(!listed.stdout.contains("glusterfs.bd"), "{listed}");
+    for mount in [bed.root(), &by_gfid] {
+        for path in [".glusterfs", ".glusterfs/gluster-bd", ".glusterfs/00"] {
+            ensure!(
+                fs::symlink_metadata(mount.join(path)).is_err(),
+                "{path} is there"
+            );
+        }
+    }
+    files.are_untouched(bed)?;
+    set(OWNER, "clone", &mine, &own)?.ok()?;
+    bed.rig.unmount(&by_gfid)
 }

@@ -25,6 +25,7 @@ fn of_strangers() {
     let steps = steps![
         copies::are_for_who_may_read,
         copies::go_by_access_lists,
+        copies::have_no_back_door,
         marks::are_text,
         marks::are_no_notes_to_copy,
         marks::are_their_owners_to_change,
