@@ -51,6 +51,10 @@ pub struct Brick {
     /// The top image directory, the same on every brick of the volume.
     top: Gfid,
     top_is_there: AtomicBool,
+    /// The LVs that were there before are files in it.
+    shown: AtomicBool,
+    /// Held while LVs become files.
+    adopting: Mutex<()>,
     /// Until then heal makes the top image directory, and not the brick.
     top_by_heal: Option<Instant>,
     /// Destinations of clones and snapshots that are under way.
@@ -162,6 +166,8 @@ impl Brick {
             link,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
+            shown: AtomicBool::new(false),
+            adopting: Mutex::default(),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
             pending: Pending::new(heals),
             consents: Consents::default(),
@@ -415,6 +421,21 @@ impl Brick {
     /// Whether the top image directory is left to heal for now.
     pub(crate) fn top_comes_by_heal(&self) -> bool {
         self.top_by_heal.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether the LVs that were there before the brick are files in the top image directory.
+    pub(crate) fn shows_all(&self) -> bool {
+        self.shown.load(Ordering::Acquire)
+    }
+
+    /// They are.
+    pub(crate) fn note_shown(&self) {
+        self.shown.store(true, Ordering::Release);
+    }
+
+    /// The turn to make files of LVs.
+    pub(crate) fn adopting(&self) -> MutexGuard<'_, ()> {
+        lock(&self.adopting)
     }
 
     /// Whether the top image directory is known to exist.

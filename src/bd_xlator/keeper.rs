@@ -66,7 +66,7 @@ fn take_turn(brick: &Arc<Brick>, turn: u64) {
         brick.images.sweep();
     }
     if turn.is_multiple_of(ADOPT_TURNS) && brick.top_is_known() {
-        adopt(brick);
+        show_new(brick);
         remove_abandoned(brick);
     }
 }
@@ -78,22 +78,43 @@ pub(crate) fn save(brick: &Brick) {
     }
 }
 
-/// Gives LVs that nobody has given a name yet a file in the top image directory.
-fn adopt(brick: &Arc<Brick>) {
+/// Shows the LVs that were there before the brick, once: a file of such a name must not be made as another
+/// image. Whoever makes one waits for gluster-bdd anyhow.
+///
+/// Only for threads that may wait.
+pub(crate) fn show_first(brick: &Arc<Brick>) {
+    if !brick.shows_all() {
+        show_new(brick);
+    }
+}
+
+fn show_new(brick: &Arc<Brick>) {
+    let _turn = brick.adopting();
+    if adopt(brick) {
+        brick.note_shown();
+    }
+}
+
+/// Gives LVs that nobody has given a name yet a file in the top image directory. Says whether gluster-bdd
+/// was there to tell of them.
+fn adopt(brick: &Arc<Brick>) -> bool {
     let foreign = match brick.link.ask(&Request::Foreign {
         brick: brick.link.id(),
     }) {
         Ok(Reply::Foreign(foreign)) => foreign,
         // gluster-bdd is away; whoever needs it will say so.
-        Ok(_) | Err(_) => return,
+        Ok(_) | Err(_) => return false,
     };
     let Some(root) = brick.xl.node().root_inode().filter(|_| !foreign.is_empty()) else {
-        return;
+        return true;
     };
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     let top = match linked_top(brick, &stack, &root) {
         Ok(top) => top,
-        Err(errno) => return gf_warn!("cannot show LVs in /{}: {errno}", brick.link.brick().top),
+        Err(errno) => {
+            gf_warn!("cannot show LVs in /{}: {errno}", brick.link.brick().top);
+            return false;
+        }
     };
     for lv in foreign {
         match adopt_one(brick, &stack, &top, &lv) {
@@ -101,6 +122,7 @@ fn adopt(brick: &Arc<Brick>) {
             Err(errno) => gf_warn!("LV {} cannot appear as a file: {errno}", lv.lv),
         }
     }
+    true
 }
 
 /// The top image directory's inode, in the table.

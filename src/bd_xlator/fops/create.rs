@@ -8,7 +8,7 @@ use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
 
 use super::{clone, healed, mode, open, pieces, rights, truncate};
 use crate::core::{Image, Kind};
-use crate::{Brick, names, stub};
+use crate::{Brick, keeper, names, stub};
 
 /// What a new file shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
 }
 
 fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid, kind: ImageKind) {
+    keeper::show_first(brick);
     let name = brick.lv_name_at(&call.args.loc);
     let asked = CreateArgs {
         loc: call.args.loc.duplicate(),
@@ -230,6 +231,7 @@ pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
 }
 
 fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, kind: ImageKind) {
+    keeper::show_first(brick);
     let name = brick.lv_name_at(&call.args.loc);
     if healed::is_asked(&call.frame, call.args.xdata.as_ref()) {
         match healed::retake(brick, gfid, name.clone()) {

@@ -7,9 +7,8 @@ use glusterfs::{
     Call, Credentials, Dict, Errno, FileType, Fop, Frame, Inode, Loc, Stack, gf_info, gf_warn,
 };
 
-use crate::Brick;
 use crate::core::{Image, Kind};
-use crate::names;
+use crate::{Brick, keeper, names};
 
 /// Learns what the file is, and answers an image's size, times and blocks.
 pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
@@ -20,7 +19,10 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
         // The first client has come, and with it the inode table: nobody can have looked for
         // the directory before.
         match make_top(brick, &root) {
-            Ok(true) => brick.note_top(),
+            Ok(true) => {
+                brick.note_top();
+                brick.on_control(keeper::show_first);
+            }
             Ok(false) => {}
             Err(errno) => {
                 gf_warn!(

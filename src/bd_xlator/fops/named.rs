@@ -92,10 +92,11 @@ impl Named {
     }
 }
 
-/// The name of a loc.
+/// The name of a loc; `EINVAL` where there is none that can be looked up.
 pub(super) fn name_of<'a>(loc: &'a Loc<'_>) -> Result<Name<'a>, Errno> {
     let name: &CStr = loc.name().ok_or(Errno::EINVAL)?;
-    Ok((loc.parent_gfid(), name))
+    let parent = loc.parent().ok_or(Errno::EINVAL)?;
+    Ok((parent.gfid(), name))
 }
 
 fn look<F: Fop>(

@@ -1,13 +1,14 @@
 //! The top image directory, whatever it is called.
 
 use std::fs;
+use std::io::Write;
 
 use anyhow::{Result, ensure};
 use loopdev::{Rig, cmd, wait_for};
 use nix::libc;
 
 use super::bricks::{self, Bricks, TOP};
-use crate::images::tools::sh_in;
+use crate::images::tools::{pattern, sh_in};
 
 fn restart(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     bricks.volume.stop()?;
@@ -66,5 +67,31 @@ fn keeps_its_identity() {
         sh_in(&bricks.mount, &format!("mv machines {TOP}"))?;
         policy(TOP)?.ok()?;
         Ok(())
+    });
+}
+
+/// Volumes that were there before the brick serves are files before one of their names is taken.
+#[test]
+fn shows_what_was_there() {
+    bricks::on("top::shows_what_was_there", &[], 1, |rig, bricks| {
+        for round in 0..3 {
+            bricks.volume.stop()?;
+            let name = format!("early{round}");
+            let bytes = pattern(round, 10_000);
+            fs::write(bricks.stores[0].join(&name), &bytes)?;
+            bricks.volume.start()?;
+            let mount = rig.mount(&bricks.volume, &[])?;
+            let path = mount.join(TOP).join(&name);
+            let mut file = fs::File::options().append(true).create(true).open(&path)?;
+            file.write_all(b"more")?;
+            drop(file);
+            ensure!(bricks.count()? == usize::try_from(round)? + 1);
+            ensure!(fs::read(&path)?.starts_with(&bytes));
+            rig.unmount(&mount)?;
+        }
+        wait_for(
+            "the first mount",
+            || Ok(fs::read_dir(&bricks.mount).is_ok()),
+        )
     });
 }
