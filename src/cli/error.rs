@@ -153,7 +153,8 @@ fn connect_hint(error: &gfapi::ConnectError) -> &'static str {
 fn file_hint(error: &gfapi::FileError) -> &'static str {
     match error.errno() {
         libc::ENOSPC => {
-            "; see how full the pool is (gluster-bd pool status) and extend it (gluster-bd pool extend)"
+            "; see how full the pool is (gluster-bd pool status) and extend it (gluster-bd pool extend), or \
+             whether the brick's own file system is (df), which holds the names and plain files"
         }
         libc::EHOSTDOWN => {
             "; is gluster-bdd running on the brick's host? (systemctl status gluster-bdd)"

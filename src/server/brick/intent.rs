@@ -7,6 +7,7 @@ use bd_model::{Bytes, Gfid};
 use bd_proto::{CopyHow, Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 
+use super::reserve::Reserve;
 use crate::{durable, failpoint};
 
 /// An operation that touches both the namespace and an engine, and is not known to be finished.
@@ -43,6 +44,14 @@ pub(crate) enum Intent {
 pub(crate) struct Intents {
     folder: PathBuf,
     known: Mutex<HashMap<Gfid, Intent>>,
+    reserve: Reserve,
+}
+
+impl Intent {
+    /// Whether it leads to a removal, which must be possible where nothing else is.
+    fn removes(&self) -> bool {
+        matches!(self, Intent::Condemn | Intent::Remove)
+    }
 }
 
 impl Intents {
@@ -56,6 +65,7 @@ impl Intents {
         let folder = Intents::folder(dir);
         let known = read_all(&folder, true)?;
         Ok(Intents {
+            reserve: Reserve::load(&dir.join(super::config::FOLDER)),
             folder,
             known: Mutex::new(known),
         })
@@ -83,12 +93,16 @@ impl Intents {
         }
         let path = self.path(gfid);
         let text = serde_json::to_vec(&intent).map_err(|e| failed("write", &path, &e))?;
-        durable::prepare(&path, &text).map_err(|e| {
-            let mut fault = failed("write", &path, &e);
-            if e.kind() == io::ErrorKind::StorageFull {
-                fault.kind = FaultKind::NoSpace;
-            }
-            fault
+        let mut prepared = durable::prepare(&path, &text);
+        if prepared.as_ref().is_err_and(is_full) && intent.removes() {
+            prepared = self
+                .reserve
+                .spend()
+                .and_then(|()| durable::prepare(&path, &text));
+        }
+        prepared.map_err(|error| match is_full(&error) {
+            true => self.no_room(&path),
+            false => failed("write", &path, &error),
         })?;
         failpoint::reach("intent.written");
         durable::place(&path).map_err(|e| failed("write", &path, &e))?;
@@ -107,7 +121,26 @@ impl Intents {
         durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
         self.known().remove(&gfid);
         failpoint::reach("intent.dropped");
+        self.reserve.fill();
         Ok(())
+    }
+
+    fn no_room(&self, path: &Path) -> Fault {
+        let left = durable::remove(&durable::new_name(path));
+        if let Err(error) = left {
+            tracing::warn!(
+                "cannot remove the unfinished intent of {}: {error}",
+                path.display()
+            );
+        }
+        Fault::new(
+            FaultKind::NoSpace,
+            format!(
+                "the file system of the names is full, where {} is; move plain files away from the brick, or \
+                 make it larger",
+                self.folder.display()
+            ),
+        )
     }
 
     fn path(&self, gfid: Gfid) -> PathBuf {
@@ -117,6 +150,10 @@ impl Intents {
     fn known(&self) -> MutexGuard<'_, HashMap<Gfid, Intent>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
 }
 
 fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {

@@ -18,6 +18,7 @@ mod namespace;
 mod reconcile;
 mod release;
 mod removal;
+mod reserve;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

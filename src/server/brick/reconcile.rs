@@ -46,6 +46,7 @@ impl Brick {
         self.restore_handles(&intents)?;
         for (gfid, intent) in intents {
             match self.settle(gfid, intent, cloned) {
+                Ok(_) if self.intents.get(gfid) == Some(Intent::Remove) => {}
                 Ok(done) => tracing::info!("image {gfid}, {intent:?}: {done}"),
                 Err(fault) => tracing::error!("image {gfid}, {intent:?}: {fault}"),
             }

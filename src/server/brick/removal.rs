@@ -111,7 +111,7 @@ impl Brick {
                 Ok(())
             }
             Removed::Deferred(why) => {
-                tracing::debug!("the volume of image {gfid} will be removed later: {why}");
+                tracing::info!("the volume of image {gfid} will be removed later: {why}");
                 self.intents.put(gfid, Intent::Remove)
             }
         }

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Rig, sh};
+use loopdev::{Rig, sh, wait_for};
+use nix::libc;
 
 use super::bricks::{TOP, on_disks};
 use super::rebalance;
@@ -112,4 +113,30 @@ fn is_not_needed_to_heal() {
             sh_in(&bricks.mount, "rm -r other").map(drop)
         },
     );
+}
+
+/// A full file system of the names: nothing is made, and everything can be removed.
+#[test]
+fn is_kept_for_removals() {
+    on_disks("room::is_kept_for_removals", &[], 1, disks, |_, bricks| {
+        let top = bricks.mount.join(TOP);
+        sh_in(&top, "for n in 1 2 3 4 5 6 7 8 9; do echo $n >i$n; done")?;
+        let names = bricks.volume.bricks()[0].clone();
+        let names = names.parent().context("no file system")?;
+        // To the last block.
+        sh_in(
+            names,
+            "rm ballast; fill() { dd if=/dev/zero of=$1 bs=$2 status=none || true; }; \
+                      fill full 1M; fill fuller 4k",
+        )?;
+        let refused = fs::write(top.join("new"), "bytes");
+        let refused = refused.expect_err("an image was made").raw_os_error();
+        ensure!(refused == Some(libc::ENOSPC), "{refused:?}");
+        ensure!(bricks.count()? == 9);
+        sh_in(&top, "for n in 1 2 3 4 5; do rm i$n; done; mv i6 i7")?;
+        wait_for("the volumes to go", || Ok(bricks.count()? == 3))?;
+        sh_in(names, "rm full fuller")?;
+        sh_in(&top, "test $(cat i7) = 6; echo new >new; rm new")?;
+        Ok(())
+    });
 }
