@@ -55,6 +55,8 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
             }
             frame.answer(Err(failure));
         }
+        // AFR looks for files that have lost their gfid (`gfidless-lookup`), to give it back.
+        Ok(reply) if reply.buf.gfid() == [0; 16] => frame.unwind(reply),
         Ok(reply) if reply.buf.file_type() == FileType::Regular => {
             answer_file(&brick, frame, reply, place)
         }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{InfoError, ParseError, Volfile, VolumeInfo};
 
+/// Beside a volume's volfiles: sharding was switched on, and has not come to any client.
+const KEPT_WHOLE: &str = "gluster-bd-kept-whole";
+
 /// Why a volfile was left as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
@@ -77,13 +80,10 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     };
     let before = volfile.clone();
     volfile.remove_ours();
+    if is_to_stay_whole(path, &info, &volfile)? {
+        volfile.remove_sharding();
+    }
     if info.is_ours {
-        // `info` still says what was before: where it is just being switched on, no file is in pieces
-        // yet, and none must be before the hook has switched it off again. Where it was on before the
-        // volume became ours, files in pieces need it.
-        if !info.is_sharded {
-            volfile.remove_sharding();
-        }
         volfile.insert_brick(&info, is_configured);
         volfile.insert_bypass(&info);
         if Role::of(path) == Role::Client && !volfile.insert_client() {
@@ -95,6 +95,33 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     }
     replace(path, &volfile.to_string()).map_err(failed("write", path))?;
     Ok(true)
+}
+
+/// Whether sharding is to be kept away from a volume's files.
+///
+/// `info` still says what was before: where sharding is just being switched on for a volume of ours, no
+/// file is in pieces yet, and none must be before the hook has switched it off again. Until then, a mark
+/// says so to those that write volfiles meanwhile. Where sharding was on before the volume became ours,
+/// files in pieces need it.
+fn is_to_stay_whole(
+    path: &Path,
+    info: &VolumeInfo,
+    volfile: &Volfile,
+) -> Result<bool, FilterError> {
+    let mark = path.with_file_name(KEPT_WHOLE);
+    if info.is_ours && info.is_sharded {
+        return mark.try_exists().map_err(failed("look for", &mark));
+    }
+    if Role::of(path) == Role::Client {
+        if info.is_ours && volfile.is_sharded() {
+            fs::write(&mark, "").map_err(failed("write", &mark))?;
+        } else if let Err(error) = fs::remove_file(&mark)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(failed("remove", &mark)(error));
+        }
+    }
+    Ok(info.is_ours)
 }
 
 fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilterError + use<> {

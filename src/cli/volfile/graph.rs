@@ -27,6 +27,11 @@ impl Volfile {
         self.remove(&[BRICK, BYPASS, CLIENT]);
     }
 
+    /// Whether it keeps large files in pieces.
+    pub(super) fn is_sharded(&self) -> bool {
+        self.blocks.iter().any(|block| block.kind == SHARD)
+    }
+
     /// Takes out what keeps large files in pieces.
     pub(super) fn remove_sharding(&mut self) {
         self.remove(&[SHARD]);

@@ -194,10 +194,21 @@ fn sharding_stays_away_unless_it_was_there_first() {
     let path = put();
     filter(&path).unwrap();
     assert_eq!(load(&path), without);
+    // Until the hook has switched it off, others may write the volfile.
     bed.switch("user.bd=on\nfeatures.shard=on");
     let path = put();
     assert!(filter(&path).unwrap());
-    assert!(has_shard(&path));
+    assert!(!has_shard(&path));
+    for info in ["user.bd=on", "user.bd=off\nfeatures.shard=on"] {
+        bed.switch("user.bd=on");
+        filter(&put()).unwrap();
+        bed.switch(info);
+        filter(&bed.put("client.vol", "one.tcp-fuse.vol")).unwrap();
+        bed.switch("user.bd=on\nfeatures.shard=on");
+        let path = put();
+        assert!(filter(&path).unwrap());
+        assert!(has_shard(&path), "{info}");
+    }
 }
 
 #[test]

@@ -466,3 +466,58 @@ fn of_moved_files() {
         bricks.check()
     });
 }
+
+/// A stub that has lost its gfid and the handle of it gets them back by heal, as a file of a stock brick.
+fn stub_without_gfid(rig: &Rig, bricks: &Bricks) -> Result<()> {
+    let name = bricks.volume.name();
+    let heal = |word: &str| rig.gluster(&["volume", "heal", name, word])?.ok();
+    heal("disable")?;
+    sh_in(
+        &bricks.mount.join(TOP),
+        "mkdir lost; echo bytes > lost/file",
+    )?;
+    let dirs = bricks.volume.bricks();
+    let gfid = |path: &str| {
+        let asked = "getfattr --absolute-names --only-values -n glusterfs.gfid.string";
+        sh(&format!("{asked} '{}'", bricks.at(path).display()))
+    };
+    let (file, dir) = (gfid("lost/file")?.stdout, gfid("lost")?.stdout);
+    let handle = dirs[0].join(format!(".glusterfs/{}/{}/{file}", &file[..2], &file[2..4]));
+    // Each brick blames another one, so that all names below are looked at.
+    for (blaming, blamed) in [(2, 0), (0, 1), (0, 2)] {
+        let mark = format!("trusted.afr.{name}-client-{blamed}");
+        let path = dirs[blaming].join(TOP).join("lost");
+        sh(&format!(
+            "setfattr -n {mark} -v 0x000000010000000000000001 '{}'",
+            path.display()
+        ))?;
+    }
+    let index = dirs[0].join(".glusterfs/indices/xattrop");
+    sh_in(&index, &format!("touch {dir}"))?;
+    let stub = dirs[0].join(TOP).join("lost/file");
+    sh(&format!(
+        "setfattr -x trusted.gfid '{}'; rm '{}'",
+        stub.display(),
+        handle.display()
+    ))?;
+    heal("enable")?;
+    bricks.healed(rig)?;
+    sh(&format!(
+        "getfattr -n trusted.gfid '{}'; stat '{}'",
+        stub.display(),
+        handle.display()
+    ))?;
+    ensure!(fs::read_to_string(bricks.at("lost/file"))? == "bytes\n");
+    bricks.agree(3)?;
+    sh_in(&bricks.mount.join(TOP), "rm -r lost").map(drop)
+}
+
+#[test]
+fn of_stubs_without_gfid() {
+    on(
+        "of_stubs_without_gfid",
+        &["replica", "3"],
+        3,
+        |rig, bricks| stub_without_gfid(rig, bricks),
+    );
+}

@@ -26,8 +26,10 @@ fn sharding_leaves_images_whole() {
         let volume = bed.volume.name().to_owned();
         // As `group virt` does, which is for replicated volumes only.
         let options = "network.remote-dio off features.shard on user.note x";
+        let set = format!("gluster --mode=script volume set {volume}");
+        // A second one comes before the hook can do anything.
         sh(&format!(
-            "gluster --mode=script volume set {volume} {options}"
+            "{set} {options}; {set} performance.flush-behind off"
         ))?;
         wait_for("sharding to be off again", || {
             Ok(value(&bed, &volume, "features.shard")? == "off")
