@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use bd_model::{Bytes, Gfid, ImageMark};
 use bd_proto::{CopyHow, Reply, Request};
-use glusterfs::{Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
 use super::{create, health, quota, rights};
 use crate::core::{Image, Kind, Want};
@@ -134,6 +134,8 @@ fn must_be_fresh<F: Fop>(
     let file = rights::look(frame, inode, dest)?;
     if let Some(ImageMark::Pending { of }) = file.mark()?
         && of == Some(source)
+        && file.file_type() == FileType::Regular
+        && !file.is_link_file()
     {
         return Ok(false);
     }
