@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use bd_model::{Bytes, Gfid, ImageMark};
 use bd_proto::{CopyHow, Reply, Request};
-use glusterfs::{Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error, gf_warn};
 
 use super::{create, health, pieces, quota, rights};
 use crate::core::{Image, Kind, Want};
@@ -135,6 +135,8 @@ fn must_be_fresh<F: Fop>(
     pieces::refuse(&dest, file.xdata())?;
     if let Some(ImageMark::Pending { of }) = file.mark()?
         && of == Some(source)
+        && file.file_type() == FileType::Regular
+        && !file.is_link_file()
     {
         return Ok(false);
     }

@@ -22,10 +22,13 @@ enum NewFile {
 }
 
 /// Makes a file, an image where the directory says so, and opens it.
-pub(crate) fn create(brick: &Arc<Brick>, call: Call<'_, Create>) {
+pub(crate) fn create(brick: &Arc<Brick>, mut call: Call<'_, Create>) {
     let (frame, args) = (&call.frame, &call.args);
     let new = new_file(brick, frame, &args.loc, args.xdata.as_ref());
     let exists = exists(frame, &args.loc);
+    if matches!(new, Ok(NewFile::Plain)) {
+        unmark(&mut call.args.xdata);
+    }
     match (new, exists) {
         (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
@@ -179,11 +182,11 @@ fn open_image(
     frame.unwind(reply);
 }
 
-/// DHT makes its link file with the same request as the file it leads to: what is asked of that
-/// file must not be kept on the link.
-fn unmark_linkfile(xdata: &mut Option<Dict<'_>>) {
+/// Takes the mark out of a request for what is plain. DHT makes its link file with the same request as
+/// the file it leads to: what is asked of that file must not be kept on the link. And no client shall
+/// mark a file whose mark nobody has looked at.
+fn unmark(xdata: &mut Option<Dict<'_>>) {
     if let Some(request) = xdata
-        && request.contains(xattr::DHT_LINKTO)
         && request.contains(xattr::IMAGE)
     {
         let rest = request.duplicate();
@@ -208,7 +211,7 @@ pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
     };
     let new = match new {
         Ok(NewFile::Plain) => {
-            unmark_linkfile(&mut call.args.xdata);
+            unmark(&mut call.args.xdata);
             return call.pass();
         }
         Ok(new) => new,
@@ -291,6 +294,7 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
         gf_warn!("cannot make {:?}: {error}", call.args.loc);
         return call.fail(Errno::EINVAL);
     }
+    unmark(&mut call.args.xdata);
     if let Some(policy) = policy {
         let xdata = call
             .args
@@ -324,9 +328,8 @@ fn new_file<F: Fop>(
         pieces::refuse(loc, Some(xdata))?;
         return match ImageMark::read(&value) {
             Ok(ImageMark::Pending { of: Some(source) }) => {
-                if let Some(parent) = loc.parent() {
-                    clone::must_be_readable(frame, &parent, source)?;
-                }
+                let parent = loc.parent().ok_or(Errno::EINVAL)?;
+                clone::must_be_readable(frame, &parent, source)?;
                 Ok(NewFile::Pending(gfid))
             }
             Ok(ImageMark::Pending { of: None }) => {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bd_model::xattr;
 use glusterfs::fops::{CopyFileRange, Put};
-use glusterfs::{Call, Errno};
+use glusterfs::{Call, Dict, Errno};
 
 use super::plain;
 use crate::Brick;
@@ -23,8 +24,14 @@ pub(crate) fn copy_file_range(brick: &Arc<Brick>, call: Call<'_, CopyFileRange>)
     }
 }
 
-/// Refused in image directories, where it would make a plain file in place of an image.
+/// Refused in image directories, where it would make a plain file in place of an image, and with
+/// attributes of ours, which posix would keep unseen.
 pub(crate) fn put(brick: &Arc<Brick>, call: Call<'_, Put>) {
+    let has_ours = |dict: &Dict<'_>| dict.keys().iter().any(|key| xattr::is_ours(key));
+    let args = &call.args;
+    if args.xattr.as_ref().is_some_and(has_ours) || args.xdata.as_ref().is_some_and(has_ours) {
+        return call.fail(Errno::EOPNOTSUPP);
+    }
     match brick.policy_at(&call.frame, &call.args.loc) {
         Ok(Some(_)) => call.fail(Errno::EOPNOTSUPP),
         Ok(None) => call.pass(),
