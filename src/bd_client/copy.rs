@@ -7,7 +7,9 @@ use bd_model::{Bytes, DirPolicy, Gfid, ImageMark, LinkMeans, xattr};
 use glusterfs::fops::{
     Getxattr, GetxattrArgs, Link, LinkReply, Setxattr, SetxattrReply, Symlink, SymlinkReply,
 };
-use glusterfs::{Call, Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, gf_info, gf_warn};
+use glusterfs::{
+    Call, Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, Stack, gf_info, gf_warn,
+};
 
 use crate::client::BdClient;
 use crate::guard::Place;
@@ -49,10 +51,28 @@ fn links_copy(client: &BdClient, directory: &Inode<'_>) -> Result<bool, Errno> {
 }
 
 /// Whether a file can be copied by this caller; `false` if it is not an image.
-fn copyable(who: &Credentials, source: &Found) -> Result<bool, Errno> {
+///
+/// # Errors
+/// `ESTALE` if it is one, and its mark was not told: it would become a link in silence.
+fn copyable(
+    client: &BdClient,
+    stack: &Stack,
+    who: &Credentials,
+    source: &Found,
+) -> Result<bool, Errno> {
     match source.mark {
         _ if source.iatt.file_type() != FileType::Regular => Ok(false),
-        None => Ok(false),
+        None => {
+            let fresh = source.inode.fresh();
+            let loc = Loc::by_gfid(&fresh, source.iatt.gfid());
+            match walk::is_image_on_a_brick(stack, client.node(), &loc) {
+                true => {
+                    gf_warn!("{:?} is an image on some brick: not linked", source.inode);
+                    Err(Errno::ESTALE)
+                }
+                false => Ok(false),
+            }
+        }
         // Somebody else's copy is being made; it is an image soon, or gone.
         Some(ImageMark::Pending) => Err(Errno::EBUSY),
         Some(ImageMark::Image { .. }) if allowed(who, &source.iatt, Want::Read) => Ok(true),
@@ -104,7 +124,7 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
     let who = call.frame.credentials();
     let stack = client.stack(&who);
     let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
-    if !copyable(&who, &source)? {
+    if !copyable(client, &stack, &who, &source)? {
         return Err(Errno::EOPNOTSUPP);
     }
     let into = walk::by_gfid(&stack, &inode, *dest.as_bytes())?;
@@ -145,7 +165,7 @@ fn snapshot_as(client: &BdClient, call: &Call<'static, Setxattr>, text: &str) ->
         return Err(Errno::EINVAL);
     }
     let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
-    if !copyable(&who, &source)? {
+    if !copyable(client, &stack, &who, &source)? {
         return Err(Errno::EINVAL);
     }
     let recipe = Recipe {
@@ -202,7 +222,7 @@ fn try_link(
         return Ok(Plan::Plain);
     }
     let source = walk::by_gfid(&stack, &old_inode, old.gfid())?;
-    if !copyable(&who, &source)? {
+    if !copyable(client, &stack, &who, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();
@@ -265,10 +285,11 @@ fn try_symlink(
         return Ok(Plan::Plain);
     }
     let text = call.args.linkname.to_bytes();
-    let Some(source) = walk::follow(&stack, &who, &parent, text, &client.roots())? else {
+    let Some(source) = walk::follow(&stack, client.node(), &who, &parent, text, &client.roots())?
+    else {
         return Ok(Plan::Plain);
     };
-    if !copyable(&who, &source)? {
+    if !copyable(client, &stack, &who, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();

@@ -3,7 +3,7 @@ use std::ffi::CString;
 
 use bd_model::{ImageMark, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, Readlink, ReadlinkArgs};
-use glusterfs::{Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, Stack};
+use glusterfs::{Credentials, Dict, Errno, FileType, Iatt, Inode, Loc, Node, Stack};
 
 use crate::permission::{Want, allowed};
 use crate::target::{Roots, Target, parse};
@@ -65,12 +65,40 @@ fn find(
     })
 }
 
+/// Whether a brick has an image there. While a brick is healed or a file is moved, the translators that
+/// make one answer of several may know nothing of it, or not what it is.
+pub(crate) fn is_image_on_a_brick(stack: &Stack, node: Node, loc: &Loc<'_>) -> bool {
+    let below = node.children();
+    if !below.is_empty() {
+        return below
+            .into_iter()
+            .any(|node| is_image_on_a_brick(stack, node, loc));
+    }
+    let xdata = Dict::new();
+    if xdata.set_u64(xattr::IMAGE, 0).is_err() {
+        return true;
+    }
+    let looked = stack.ask_node::<Lookup>(
+        node,
+        LookupArgs {
+            loc: loc.duplicate(),
+            xdata: Some(xdata),
+        },
+    );
+    let told = looked.ok().and_then(|reply| reply.xdata);
+    told.is_some_and(|xdata| xdata.contains(xattr::IMAGE))
+}
+
 /// Follows the text of a symbolic link in the directory `parent`, as the kernel would later.
 ///
 /// `None` if there is nothing, if it is not in the volume, or if `who` may not go there: then the
 /// link is one like any other.
+///
+/// # Errors
+/// `ESTALE` if there is an image which was not found: the kernel tries once more.
 pub(crate) fn follow(
     stack: &Stack,
+    node: Node,
     who: &Credentials,
     parent: &Inode<'_>,
     text: &[u8],
@@ -93,13 +121,16 @@ pub(crate) fn follow(
         }
         let found = match by_name(stack, way.here(), &name) {
             Ok(found) => found,
-            Err(
-                Errno::ENOENT
-                | Errno::ENOTDIR
-                | Errno::ENAMETOOLONG
-                | Errno::ESTALE
-                | Errno::EACCES,
-            ) => return Ok(None),
+            Err(Errno::ENOENT) => {
+                let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+                let here = way.here();
+                let loc = Loc::by_name(here, &name, &here.fresh());
+                return match is_image_on_a_brick(stack, node, &loc) {
+                    true => Err(Errno::ESTALE),
+                    false => Ok(None),
+                };
+            }
+            Err(Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES) => return Ok(None),
             Err(errno) => return Err(errno),
         };
         match found.iatt.file_type() {
