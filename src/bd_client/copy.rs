@@ -60,10 +60,23 @@ fn links_copy(client: &BdClient, directory: &Inode<'_>) -> Result<bool, Errno> {
 }
 
 /// Whether a file can be copied in the stack's name; `false` if it is not an image.
-fn copyable(stack: &Stack, source: &Found) -> Result<bool, Errno> {
+///
+/// # Errors
+/// `ESTALE` if it is one, and its mark was not told: it would become a link in silence.
+fn copyable(client: &BdClient, stack: &Stack, source: &Found) -> Result<bool, Errno> {
     match source.mark {
         _ if source.iatt.file_type() != FileType::Regular => Ok(false),
-        None => Ok(false),
+        None => {
+            let fresh = source.inode.fresh();
+            let loc = Loc::by_gfid(&fresh, source.iatt.gfid());
+            match walk::is_image_on_a_brick(stack, client.node(), &loc) {
+                true => {
+                    gf_warn!("{:?} is an image on some brick: not linked", source.inode);
+                    Err(Errno::ESTALE)
+                }
+                false => Ok(false),
+            }
+        }
         // Somebody else's copy is being made; it is an image soon, or gone.
         Some(ImageMark::Pending { .. }) => Err(Errno::EBUSY),
         Some(ImageMark::Image { .. }) if allowed(stack, source, Want::Read)? => Ok(true),
@@ -115,7 +128,7 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
     let who = call.frame.credentials();
     let stack = client.stack(&who);
     let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
-    if !copyable(&stack, &source)? {
+    if !copyable(client, &stack, &source)? {
         return Err(Errno::EOPNOTSUPP);
     }
     let into = walk::by_gfid(&stack, &inode, *dest.as_bytes())?;
@@ -157,7 +170,7 @@ fn snapshot_as(client: &BdClient, call: &Call<'static, Setxattr>, text: &str) ->
         return Err(Errno::EINVAL);
     }
     let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
-    if !copyable(&stack, &source)? {
+    if !copyable(client, &stack, &source)? {
         return Err(Errno::EINVAL);
     }
     let recipe = Recipe {
@@ -214,7 +227,7 @@ fn try_link(
         return Ok(Plan::Plain);
     }
     let source = walk::by_gfid(&stack, &old_inode, old.gfid())?;
-    if !copyable(&stack, &source)? {
+    if !copyable(client, &stack, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();
@@ -277,7 +290,7 @@ fn try_symlink(
         return Ok(Plan::Plain);
     }
     let text = call.args.linkname.to_bytes();
-    let source = match walk::follow(&stack, &parent, text, &client.roots()) {
+    let source = match walk::follow(&stack, client.node(), &parent, text, &client.roots()) {
         Ok(Some(source)) => source,
         Ok(None) => return Ok(Plan::Plain),
         Err(Errno::ENOENT) => {
@@ -294,7 +307,7 @@ fn try_symlink(
         }
         Err(errno) => return Err(errno),
     };
-    if !copyable(&stack, &source)? {
+    if !copyable(client, &stack, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();

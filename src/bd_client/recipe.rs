@@ -304,7 +304,10 @@ impl Recipe<'_> {
                 .ok()
                 .map(|()| arbiter)
         });
-        done.extend(witness);
+        match witness {
+            Some(arbiter) => done.push(arbiter),
+            None => missed.extend(arbiter.map(|_| replicas.nodes().len() - 1)),
+        }
         if done.len() * 2 <= replicas.nodes().len() {
             return Err(failed);
         }

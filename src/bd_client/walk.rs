@@ -3,7 +3,7 @@ use std::ffi::CString;
 
 use bd_model::{ImageMark, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, Readlink, ReadlinkArgs};
-use glusterfs::{Dict, Errno, FileType, Iatt, Inode, Loc, Stack, gf_warn};
+use glusterfs::{Dict, Errno, FileType, Iatt, Inode, Loc, Node, Stack, gf_warn};
 
 use crate::permission::{Want, allowed};
 use crate::target::{Roots, Target, parse};
@@ -69,15 +69,41 @@ fn find(
     })
 }
 
+/// Whether a brick has an image there. While a brick is healed or a file is moved, the translators that
+/// make one answer of several may know nothing of it, or not what it is.
+pub(crate) fn is_image_on_a_brick(stack: &Stack, node: Node, loc: &Loc<'_>) -> bool {
+    let below = node.children();
+    if !below.is_empty() {
+        return below
+            .into_iter()
+            .any(|node| is_image_on_a_brick(stack, node, loc));
+    }
+    let xdata = Dict::new();
+    if xdata.set_u64(xattr::IMAGE, 0).is_err() {
+        return true;
+    }
+    let looked = stack.ask_node::<Lookup>(
+        node,
+        LookupArgs {
+            loc: loc.duplicate(),
+            xdata: Some(xdata),
+        },
+    );
+    let told = looked.ok().and_then(|reply| reply.xdata);
+    told.is_some_and(|xdata| xdata.contains(xattr::IMAGE))
+}
+
 /// Follows the text of a symbolic link in the directory `parent`, as the kernel would later.
 ///
 /// `None` if it is not in the volume, or if whose name the stack bears may not go there: then the link is
 /// one like any other.
 ///
 /// # Errors
-/// `ENOENT` if there is nothing, as far as the bricks that can be reached know.
+/// `ENOENT` if there is nothing, as far as the bricks that can be reached know; `ESTALE` if there is an
+/// image which was not found: the kernel tries once more.
 pub(crate) fn follow(
     stack: &Stack,
+    node: Node,
     parent: &Inode<'_>,
     text: &[u8],
     roots: &Roots,
@@ -99,7 +125,15 @@ pub(crate) fn follow(
         }
         let found = match by_name(stack, way.here(), &name) {
             Ok(found) => found,
-            Err(Errno::ENOENT | Errno::ESTALE) => return Err(Errno::ENOENT),
+            Err(Errno::ENOENT) => {
+                let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+                let here = way.here();
+                let loc = Loc::by_name(here, &name, &here.fresh());
+                return Err(match is_image_on_a_brick(stack, node, &loc) {
+                    true => Errno::ESTALE,
+                    false => Errno::ENOENT,
+                });
+            }
             Err(Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES) => return Ok(None),
             Err(errno) => return Err(errno),
         };

@@ -1,6 +1,6 @@
 //! Volumes each of whose bricks is on a host of its own, with its own gluster-bdd.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use loopdev::{Place, Rig, run, wait_for};
 
 use super::bricks::{Bricks, Servers, TOP, emptied, make, replicas_agree};
@@ -56,13 +56,39 @@ fn directories_that_one_kept(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     bricks.check()
 }
 
+/// Where the answer of several bricks does not say that a file is an image, but one of them knows it, a
+/// link of it is refused: it would be one to the image itself.
+fn links_of_what_one_does_not_know(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    std::fs::write(bricks.at("a"), pattern(1, 100_000))?;
+    bricks.healed(rig)?;
+    let stubs = || {
+        let dirs = bricks.volume.bricks().iter().take(2);
+        dirs.map(|dir| dir.join(TOP).join("a"))
+    };
+    for stub in stubs() {
+        rustix::fs::removexattr(&stub, "user.glusterfs.bd")?;
+    }
+    let other = rig.mount(&bricks.volume, &[])?.join(TOP);
+    sh_in(&other, "! ln a b; ! ln -s a s; test ! -L s; test ! -e b")?;
+    for stub in stubs() {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&stub, "user.glusterfs.bd", b"thin", flags)?;
+    }
+    sh_in(
+        &other,
+        "ln -s a s; ln -s nothing n; test -L n; rm n; cmp a s",
+    )?;
+    rig.unmount(other.parent().context("a root")?)
+}
+
 #[test]
 fn miss_removals() {
-    on_hosts(
-        "miss_removals",
-        &["replica", "3"],
-        directories_that_one_kept,
-    );
+    on_hosts("miss_removals", &["replica", "3"], |rig, bricks| {
+        links_of_what_one_does_not_know(rig, bricks)?;
+        sh_in(&bricks.mount.join(TOP), "rm a s")?;
+        wait_for("the stores to be empty", || Ok(bricks.count()? == 0))?;
+        directories_that_one_kept(rig, bricks)
+    });
 }
 
 #[test]

@@ -40,8 +40,12 @@ const REGISTERS: u64 = 2;
 /// The directory which they are in now and then.
 const REGISTERS_DIR: &str = "rd";
 
-/// Otherwise write-behind acknowledges a direct write before it is anywhere else.
-const OPTIONS: [(&str, &str); 1] = [("performance.strict-o-direct", "on")];
+/// Otherwise write-behind acknowledges a direct write before it is anywhere else, and DHT does not find a
+/// file again whose link it has removed in a rename that failed.
+const OPTIONS: [(&str, &str); 2] = [
+    ("performance.strict-o-direct", "on"),
+    ("cluster.lookup-optimize", "off"),
+];
 /// Options of the mounts.
 const MOUNTS: [&[&str]; 2] = [&[], &["--entry-timeout=0"]];
 /// How long a removal may take when nothing is in its way.

@@ -165,6 +165,12 @@ impl Keeper {
         match fs::read(top.join(&path)) {
             Ok(bytes) => {
                 if let Err(error) = self.tree.images[&path].holds(&top.join(&path), &bytes) {
+                    // Whether it is so for a moment, or stays.
+                    let size = fs::metadata(top.join(&path)).map(|meta| meta.len());
+                    let again = fs::read(top.join(&path)).map(|bytes| bytes.len());
+                    tally.note(&format!(
+                        "{path} has {size:?} bytes, and {again:?} can be read now"
+                    ));
                     tally.wrong(format!("read at once: {path}: {error:#}"));
                 }
                 tally.did();
