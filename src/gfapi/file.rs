@@ -16,7 +16,7 @@ impl File {
         File { fd, path }
     }
 
-    /// Makes the file `size` bytes long; what is added reads as zeros.
+    /// Makes the file `size` bytes long, on stable storage; what is added reads as zeros.
     pub fn truncate(&self, size: u64) -> Result<(), FileError> {
         let failed = |source| FileError {
             operation: "resize",
@@ -28,6 +28,10 @@ impl File {
         // SAFETY: the descriptor is open; null pointers mean that the answers are not wanted.
         let code =
             unsafe { gfapi_sys::glfs_ftruncate(self.fd.as_ptr(), size, unwanted(), unwanted()) };
+        done(code).ok_or_else(|| failed(last_error()))?;
+        // EC tells the bricks the size within a second, and would not if this process ended before.
+        // SAFETY: as above.
+        let code = unsafe { gfapi_sys::glfs_fsync(self.fd.as_ptr(), unwanted(), unwanted()) };
         done(code).ok_or_else(|| failed(last_error()))
     }
 }
