@@ -363,6 +363,7 @@ fn one_beside_the_arbiter(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     let (first, late) = (pattern(1, 100_000), pattern(2, 100_000));
     fs::write(bricks.at("p"), &first)?;
     bricks.healed(rig)?;
+    gluster_bd(&["check", bricks.volume.name()])?.ok()?;
     rig.kill9(bricks.volume.brick_pids()?[0])?;
     put(&bricks.at("p"), 0, &late)?;
     sh_in(

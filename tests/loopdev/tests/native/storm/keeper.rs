@@ -32,6 +32,8 @@ pub(super) struct Keeper {
     renames_dirs: bool,
     merges: bool,
     moves: bool,
+    /// Where a brick can fail alone, DHT may leave a rename over a file of another brick half done.
+    replaces: bool,
     tree: Tree,
     /// What was asked for and not acknowledged.
     doubts: Vec<Doubt>,
@@ -63,6 +65,7 @@ impl Keeper {
             renames_dirs: layout.bricks == layout.replicas,
             merges: !layout.is_dispersed(),
             moves: layout.bricks > layout.replicas,
+            replaces: layout.replicas > 1,
             tree: Tree::default(),
             doubts: Vec::new(),
             random: Random::new(seed),
@@ -231,7 +234,9 @@ impl Keeper {
             3 | 4 => return Some(Work::Snapshot(self.any(|_| true)?, self.free()?)),
             5 | 6 => {
                 let (from, to) = (self.any(|_| true)?, self.place()?);
-                return (from != to).then_some(Work::Rename(from, to));
+                let replaces = self.tree.images.contains_key(&to);
+                let goes = from != to && (self.replaces || !replaces);
+                return goes.then_some(Work::Rename(from, to));
             }
             7 => return Some(Work::Remove(self.any(|_| true)?)),
             8 | 9 => return self.merge(),

@@ -9,6 +9,8 @@ pub(super) struct Layout {
     pub(super) bricks: usize,
     /// Bricks that have the same names.
     pub(super) replicas: usize,
+    /// Storms find faults there still: without being told how long, only the checker is tested.
+    pub(super) has_faults: bool,
 }
 
 impl Layout {
@@ -32,6 +34,7 @@ pub(super) const REPLICATED: Layout = Layout {
     words: &["replica", "3"],
     bricks: 3,
     replicas: 3,
+    has_faults: false,
 };
 
 pub(super) const WITH_AN_ARBITER: Layout = Layout {
@@ -39,6 +42,7 @@ pub(super) const WITH_AN_ARBITER: Layout = Layout {
     words: &["replica", "3", "arbiter", "1"],
     bricks: 3,
     replicas: 3,
+    has_faults: false,
 };
 
 pub(super) const DISPERSED: Layout = Layout {
@@ -46,6 +50,7 @@ pub(super) const DISPERSED: Layout = Layout {
     words: &["disperse", "3", "redundancy", "1"],
     bricks: 3,
     replicas: 3,
+    has_faults: true,
 };
 
 pub(super) const DISTRIBUTED: Layout = Layout {
@@ -53,6 +58,7 @@ pub(super) const DISTRIBUTED: Layout = Layout {
     words: &[],
     bricks: 2,
     replicas: 1,
+    has_faults: true,
 };
 
 pub(super) const BOTH: Layout = Layout {
@@ -60,4 +66,5 @@ pub(super) const BOTH: Layout = Layout {
     words: &["replica", "3"],
     bricks: 6,
     replicas: 3,
+    has_faults: false,
 };
