@@ -166,7 +166,9 @@ impl Worker {
         if let Some(name) = uncertain.as_ref().and_then(|(it, _)| it.unfinished_copy()) {
             let path = self.dir.join(name);
             let empty = fs::symlink_metadata(&path).is_ok_and(|meta| meta.len() == 0);
-            if empty && !self.files.contains_key(name) {
+            // It may have got its size already.
+            let busy = fs::read(&path).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY));
+            if (empty || busy) && !self.files.contains_key(name) {
                 fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
             }
         }

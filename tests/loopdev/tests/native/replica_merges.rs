@@ -29,6 +29,8 @@ fn is_old(bricks: &Bricks) -> Result<()> {
 
 fn is_merged(bricks: &Bricks) -> Result<()> {
     let size = u64::try_from(NEW)?;
+    // Caches of a client may have the old size for a moment.
+    wait_for("the new size", || Ok(size_of(&bricks.at("m"))? == size))?;
     expect_head(&bricks.at("m"), size, size, &[(0, &pattern(1, NEW))])
 }
 
