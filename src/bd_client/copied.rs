@@ -5,11 +5,12 @@
 //! for the copy, whose file it has, without bytes. So each brick is looked at afterwards, and what one
 //! lacks is noted on the others' files.
 
-use bd_model::{Gfid, ImageMark, xattr};
-use glusterfs::fops::{Lookup, LookupArgs, Xattrop, XattropArgs};
+use bd_model::{Gfid, ImageMark};
+use glusterfs::fops::{Xattrop, XattropArgs};
 use glusterfs::{Dict, Errno, Inode, Loc, Node, Stack, gf_warn};
 
 use crate::replicas::Replicas;
+use crate::walk::mark_on_brick;
 
 /// EC's note that changes of bytes and attributes were cut short.
 const DISPERSE_DIRTY: &str = "trusted.ec.dirty";
@@ -65,19 +66,8 @@ pub(crate) fn note_missing(
 
 /// Whether a brick has the copy; `false` if it does not answer.
 fn is_image(stack: &Stack, node: Node, loc: &Loc<'_>) -> Result<bool, Errno> {
-    let xdata = Dict::new();
-    xdata.set_u64(xattr::IMAGE, 0)?;
-    let looked = stack.ask_node::<Lookup>(
-        node,
-        LookupArgs {
-            loc: loc.duplicate(),
-            xdata: Some(xdata),
-        },
-    );
-    let mark = looked.ok().and_then(|reply| reply.xdata);
-    let mark = mark.and_then(|xdata| xdata.get_str(xattr::IMAGE));
-    let mark = mark.and_then(|text| text.parse().ok());
-    Ok(matches!(mark, Some(ImageMark::Image { .. })))
+    let mark = mark_on_brick(stack, node, loc)?.map(|mark| ImageMark::read(&mark));
+    Ok(matches!(mark, Some(Ok(ImageMark::Image { .. }))))
 }
 
 /// Lets EC compare the pieces: those which miss something have another version.

@@ -78,19 +78,26 @@ pub(crate) fn is_image_on_a_brick(stack: &Stack, node: Node, loc: &Loc<'_>) -> b
             .into_iter()
             .any(|node| is_image_on_a_brick(stack, node, loc));
     }
+    !matches!(mark_on_brick(stack, node, loc), Ok(None))
+}
+
+/// The mark that one brick has of a file; none if it does not answer.
+pub(crate) fn mark_on_brick(
+    stack: &Stack,
+    brick: Node,
+    loc: &Loc<'_>,
+) -> Result<Option<Vec<u8>>, Errno> {
     let xdata = Dict::new();
-    if xdata.set_u64(xattr::IMAGE, 0).is_err() {
-        return true;
-    }
+    xdata.set_u64(xattr::IMAGE, 0)?;
     let looked = stack.ask_node::<Lookup>(
-        node,
+        brick,
         LookupArgs {
             loc: loc.duplicate(),
             xdata: Some(xdata),
         },
     );
     let told = looked.ok().and_then(|reply| reply.xdata);
-    told.is_some_and(|xdata| xdata.contains(xattr::IMAGE))
+    Ok(told.and_then(|xdata| xdata.get(xattr::IMAGE)))
 }
 
 /// Follows the text of a symbolic link in the directory `parent`, as the kernel would later.

@@ -642,9 +642,7 @@ fn is_root_alone(word: Option<&str>) -> Result<bool, InitError> {
 /// Whether a brick has volumes of images, but not the directory that its first start has made.
 fn has_lost_names(link: &Link, dir: &Path, top: Gfid) -> bool {
     let list = Request::List { brick: link.id() };
-    let text = top.to_string();
-    let handle = Path::new(".glusterfs").join(&text[..2]).join(&text[2..4]);
-    !dir.join(handle).join(text).exists()
+    !dir.join(top.handle()).exists()
         && !dir.join(&link.brick().top).exists()
         && matches!(link.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,14 @@ impl Gfid {
     /// The gfid that every brick of `volume` gives to the directory `name` below the root.
     pub fn of_top_directory(volume: Uuid, name: &str) -> Gfid {
         Gfid(Uuid::new_v5(&volume, name.as_bytes()))
+    }
+
+    /// Where the posix translator keeps the handle of a file, below the directory of its brick: a hard
+    /// link to a file, a symbolic link to a directory.
+    pub fn handle(&self) -> PathBuf {
+        let text = self.to_string();
+        let folder = Path::new(".glusterfs").join(&text[0..2]);
+        folder.join(&text[2..4]).join(text)
     }
 
     /// The 16 bytes.

@@ -7,7 +7,7 @@ use glusterfs::fops::{
     Lookup, LookupArgs, Opendir, OpendirArgs, Readdir, ReaddirArgs, Rmdir, RmdirArgs, Unlink,
     UnlinkArgs,
 };
-use glusterfs::{Call, Errno, Fd, FileType, Fop, Frame, GfidText, Inode, Loc};
+use glusterfs::{Call, Errno, Fd, FileType, Fop, Frame, Inode, Loc};
 
 use super::unlink;
 use crate::Brick;
@@ -171,8 +171,7 @@ fn path_of(brick: &Brick, loc: &Loc<'_>) -> Result<CString, Errno> {
         return Ok(loc.path().to_owned());
     }
     // Posix finds it by the handle of the directory above.
-    let gfid = GfidText(loc.parent_gfid()).to_string();
-    let handle = format!(".glusterfs/{}/{}/{gfid}", &gfid[..2], &gfid[2..4]);
+    let handle = Gfid::from_bytes(loc.parent_gfid()).handle();
     let real = |path: &std::path::Path| path.canonicalize().map_err(|_| Errno::ESTALE);
     let (dir, above) = (
         real(brick.link.dir())?,

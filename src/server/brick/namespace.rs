@@ -61,12 +61,7 @@ impl Namespace {
 
     /// Where the handle of a file is: a hard link to it.
     pub(crate) fn handle(&self, gfid: Gfid) -> PathBuf {
-        let text = gfid.to_string();
-        self.dir
-            .join(HIDDEN)
-            .join(&text[0..2])
-            .join(&text[2..4])
-            .join(text)
+        self.dir.join(gfid.handle())
     }
 
     /// The file of a gfid; `None` if it has no handle, or is not a regular file.

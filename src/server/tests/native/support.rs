@@ -133,9 +133,7 @@ impl Bed {
     }
 
     pub(crate) fn handle(&self, gfid: Gfid) -> PathBuf {
-        let text = gfid.to_string();
-        let hidden = self.path("brick").join(".glusterfs");
-        hidden.join(&text[..2]).join(&text[2..4]).join(text)
+        self.path("brick").join(gfid.handle())
     }
 }
 
