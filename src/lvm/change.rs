@@ -260,8 +260,9 @@ impl Change {
                 let any = any_of(uuids);
                 format!("lvremove -y -S \"({any}) && lv_role!={{thickorigin}}\" {vg}")
             }
+            // LVM asks before it activates the origin of a copy-on-write snapshot along with it.
             Change::Activate { name, uuid } => {
-                format!("lvchange -ay {NO_POLL} -K -S lv_uuid={uuid} {vg}/{name}")
+                format!("lvchange -ay -y {NO_POLL} -K -S lv_uuid={uuid} {vg}/{name}")
             }
             Change::Deactivate { uuids } => format!("lvchange -an -S \"{}\" {vg}", any_of(uuids)),
             Change::Retag {
@@ -457,7 +458,7 @@ mod tests {
                     name: name("a"),
                     uuid: uuid.clone(),
                 },
-                format!("lvchange -ay --poll n -K -S lv_uuid={uuid} vg0/a"),
+                format!("lvchange -ay -y --poll n -K -S lv_uuid={uuid} vg0/a"),
             ),
             (
                 Change::Retag {

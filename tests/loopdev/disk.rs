@@ -47,6 +47,50 @@ impl Rig {
         });
         Ok(at)
     }
+
+    /// Copies what the disk of a [`filesystem`](Rig::filesystem) holds at this moment: what a power cut
+    /// would leave.
+    pub fn disk_of(&self, filesystem: &Path) -> Result<PowerCut> {
+        let source = sh(&format!("findmnt -no SOURCE '{}'", filesystem.display()))?;
+        let device = PathBuf::from(&source.stdout);
+        let disk = backing(&device).with_context(|| format!("{} has no file", device.display()))?;
+        let held = disk.with_extension("cut");
+        sh(&format!(
+            "cp --sparse=always '{}' '{}'",
+            disk.display(),
+            held.display()
+        ))?;
+        Ok(PowerCut {
+            filesystem: filesystem.to_owned(),
+            device,
+            disk,
+            held,
+        })
+    }
+}
+
+/// What a power cut has left of a file system.
+#[derive(Debug)]
+pub struct PowerCut {
+    filesystem: PathBuf,
+    device: PathBuf,
+    disk: PathBuf,
+    held: PathBuf,
+}
+
+impl PowerCut {
+    /// Mounts the file system as it is after the cut. Whoever used it has ended.
+    pub fn mount(self) -> Result<()> {
+        let at = self.filesystem.display();
+        sh(&format!(
+            "umount '{at}' && mv '{}' '{}.new' && cat '{1}.new' > '{1}' && rm '{1}.new' &&
+             blockdev --flushbufs '{device}' && mount '{device}' '{at}'",
+            self.held.display(),
+            self.disk.display(),
+            device = self.device.display(),
+        ))?;
+        Ok(())
+    }
 }
 
 /// The file behind a loop device, if it has one.

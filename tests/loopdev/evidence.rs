@@ -23,6 +23,10 @@ pub(crate) fn collect(test: &str, dir: &Path) -> String {
         ("losetup", "losetup -l"),
         ("mounts", "cat /proc/self/mounts; df -h; df -i"),
         ("processes", "ps axww -o pid,ppid,stat,wchan:32,etime,args"),
+        (
+            "open_devices",
+            "cd /proc; ls -l [0-9]*/fd 2>/dev/null | grep -E '^[0-9]+/fd|/dev/(dm-|mapper|loop)' | grep -B1 '/dev/'",
+        ),
         ("dmesg", "dmesg"),
         (
             "volumes",

@@ -42,6 +42,7 @@ mod wait;
 
 pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
 pub use daemon::Daemon;
+pub use disk::PowerCut;
 pub use gluster::Volume;
 pub use hosts::Host;
 pub use jobs::jobs;

@@ -2,6 +2,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::{Fault, FaultKind};
@@ -9,6 +10,7 @@ use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, llistxattr, l
 use rustix::io::Errno;
 
 use super::config::BrickConfig;
+use crate::durable::SharedSync;
 
 /// The posix translator's own folder in a brick directory.
 const HIDDEN: &str = ".glusterfs";
@@ -50,13 +52,24 @@ pub(crate) struct Stub {
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     dir: PathBuf,
+    sync: Arc<SharedSync>,
 }
 
 impl Namespace {
     pub(crate) fn new(dir: &Path) -> Namespace {
         Namespace {
             dir: dir.to_owned(),
+            sync: Arc::default(),
         }
+    }
+
+    /// Returns when all that was changed in the brick's file system before is on its disk. The posix
+    /// translator syncs no name that it changes.
+    pub(crate) fn sync(&self) -> Result<(), Fault> {
+        let synced = self
+            .sync
+            .run(|| Ok(rustix::fs::syncfs(fs::File::open(&self.dir)?)?));
+        synced.map_err(|error| failed("bring to the disk what was changed in", &self.dir, &error))
     }
 
     /// Where the handle of a file is: a hard link to it.

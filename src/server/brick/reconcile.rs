@@ -13,6 +13,7 @@
 //! | copy | else | the volume goes: nobody was told of it |
 //! | merge | the two volumes did not change places | nothing was done: the intent ends |
 //! | merge | they did | the origin's stub gets its size, the snapshot's goes, and so does its volume |
+//! | condemn, remove | stub with a name, no volume | the name, whose end did not reach the disk, goes |
 //! | condemn | stub with a name | the name stayed: the intent ends |
 //! | condemn | no name | the volume goes |
 //! | remove | stub with a name, marked as image | somebody brought it back: the intent ends |
@@ -80,6 +81,16 @@ impl Brick {
                 }
                 self.intents.end(gfid)?;
                 Ok("was finished")
+            }
+            (Intent::Condemn | Intent::Remove, Some(stub))
+                if stub.names > 0
+                    && matches!(stub.mark, Mark::Image(_))
+                    && self.engine.find(gfid)?.is_none() =>
+            {
+                self.namespace.remove_names(gfid)?;
+                self.namespace.remove_handle(&stub)?;
+                self.finish_removal(gfid)?;
+                Ok("its name is removed, because its volume is gone")
             }
             (Intent::Condemn, Some(stub)) if stub.names > 0 => {
                 self.intents.end(gfid)?;

@@ -99,7 +99,10 @@ impl Brick {
     }
 
     /// Removes a volume nobody wants any more and ends its intent, or leaves it for later.
+    ///
+    /// The end of the name is on the disk before: after a power cut there is no name without a volume.
     pub(super) fn finish_removal(&self, gfid: Gfid) -> Result<(), Fault> {
+        self.namespace.sync()?;
         let name = self.engine.find(gfid)?.map(|volume| volume.name);
         match self.engine.remove(gfid)? {
             Removed::Gone | Removed::Identity => {

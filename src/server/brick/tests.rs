@@ -347,11 +347,13 @@ fn merges_are_checked_and_settled() {
 fn a_fresh_start_settles_removals() {
     let bed = Bed::new();
     let brick = bed.attach(true);
-    let [named, gone, only_handle] =
-        ["named", "gone", "only_handle"].map(|name| settled(&bed, &brick, name));
-    for gfid in [named, gone, only_handle] {
+    let [named, gone, only_handle, back] =
+        ["named", "gone", "only_handle", "back"].map(|name| settled(&bed, &brick, name));
+    for gfid in [named, gone, only_handle, back] {
         brick.condemn(gfid).unwrap();
     }
+    // The volume went, and its name came back with a power cut.
+    fs::remove_file(bed.store().join("back")).unwrap();
     fs::remove_file(bed.dir().join("gone")).unwrap();
     fs::remove_file(bed.handle(gone)).unwrap();
     fs::remove_file(bed.dir().join("only_handle")).unwrap();
@@ -367,6 +369,7 @@ fn a_fresh_start_settles_removals() {
     let left: Vec<Gfid> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
     assert_eq!(left, [named]);
     assert!(!bed.handle(only_handle).exists());
+    assert!(!bed.handle(back).exists() && !bed.dir().join("back").exists());
     drop(brick);
     assert_eq!(bed.check(), []);
 }

@@ -49,7 +49,7 @@ fn images_without_a_pool() {
             .ok()?;
         let mut bed = rig.bed_on(Store::Group(vg))?;
         show_no_old_bytes(&bed)?;
-        are_copied(&bed)?;
+        are_copied(&mut bed)?;
         bed.check()?;
         space_runs_out(&mut bed)?;
         zeroing::is_a_job(&mut bed)
@@ -84,7 +84,7 @@ fn show_no_old_bytes(bed: &Bed<'_>) -> Result<()> {
     bed.expect_names(&[])
 }
 
-fn are_copied(bed: &Bed<'_>) -> Result<()> {
+fn are_copied(bed: &mut Bed<'_>) -> Result<()> {
     fs::write(bed.at("a"), pattern(1, 3_000_000))?;
     fs::hard_link(bed.at("a"), bed.at("b"))?;
     std::os::unix::fs::symlink("a", bed.at("s"))?;
@@ -101,7 +101,24 @@ fn are_copied(bed: &Bed<'_>) -> Result<()> {
         "{:?}",
         bed.lv("s")?
     );
-    for name in ["s", "b", "a"] {
+    std::os::unix::fs::symlink("b", bed.at("of_b"))?;
+    let bytes = fs::read(bed.at("b"))?;
+    fs::remove_file(bed.at("b"))?;
+    // As after a start of the host. LVM asks whether the origin may become active along with a snapshot.
+    let vg = bed.store.vg()?.clone();
+    bed.rig.unmount(bed.root())?;
+    bed.volume.stop()?;
+    bed.server().stop()?;
+    vg.lvm("vgchange", &["-an", vg.name()])?.ok()?;
+    bed.start_server()?;
+    bed.volume.start()?;
+    bed.remount()?;
+    // The snapshots first, also that of a removed image.
+    expect_only(&bed.at("of_b"), 3_000_000, &[(0, &bytes)])?;
+    let mut bytes = pattern(1, 3_000_000);
+    bytes[1000..6000].copy_from_slice(&pattern(3, 5000));
+    expect_only(&bed.at("s"), 3_000_000, &[(0, &bytes)])?;
+    for name in ["s", "of_b", "a"] {
         fs::remove_file(bed.at(name))?;
     }
     bed.expect_names(&[])

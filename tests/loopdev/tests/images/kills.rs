@@ -145,25 +145,8 @@ fn one_kill(bed: &mut Bed<'_>, workers: &mut [Worker], random: &mut Random) -> R
     for worker in workers.iter_mut() {
         worker.verify()?;
     }
-    let is_clean = |bed: &Bed<'_>| {
-        wait_for("the server's check to be clean", || Ok(bed.check().is_ok()))
-            .with_context(|| format!("{:?}", bed.check()))
-    };
-    if let Err(error) = is_clean(bed) {
-        // What cannot be removed yet, because something has it open, goes at the latest when the brick
-        // starts again; the check says so.
-        ensure!(
-            format!("{error:#}").contains("settled when the brick starts"),
-            "{error:#}"
-        );
-        println!("measured: a removal waited for the brick's next start");
-        for pid in bed.volume.brick_pids()? {
-            bed.rig.kill9(pid)?;
-        }
-        back(bed, workers)?;
-        bed.wait_online()?;
-        is_clean(bed)?;
-    }
+    wait_for("the server's check to be clean", || Ok(bed.check().is_ok()))
+        .with_context(|| format!("{:?}", bed.check()))?;
     let files: usize = workers.iter().map(|worker| worker.files.len()).sum();
     let names = bed.store.names()?;
     // The volume of a removed image stays as long as a copy-on-write snapshot needs it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -223,6 +223,10 @@ fn expect(dir: &Path, files: &Files) -> Result<()> {
     }
     for (name, bytes) in files {
         let path = dir.join(name);
+        let meta = fs::symlink_metadata(&path)?;
+        if !meta.is_file() || meta.nlink() != 1 {
+            bail!("{} is no file of its own: {meta:?}", path.display());
+        }
         let file = open(&path)?;
         let size = file.metadata()?.len();
         if size != bytes.len() as u64 {

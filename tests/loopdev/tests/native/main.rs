@@ -22,6 +22,7 @@ mod multiplex;
 mod operations;
 mod options;
 mod plain;
+mod power;
 mod programs;
 mod quota;
 mod rebalance;

@@ -1,0 +1,81 @@
+//! A power cut takes what no file system has brought to its disk.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use loopdev::{Backing, Bed, Place, cmd, run, wait_for};
+
+use crate::images::SIZE;
+use crate::images::tools::{pattern, sh_in};
+
+/// The volume of an image goes only when the end of its name is on the disk: else the cut brings the name
+/// back, and its bytes are gone.
+#[test]
+fn brings_no_removed_name_back() {
+    run(
+        "native::power::brings_no_removed_name_back",
+        Place::Native,
+        |rig| {
+            let mut bed = rig.bed(Backing::File, SIZE)?;
+            for (number, line) in ["rm b", "mv a b", "rm d/b", "rm -r d"].iter().enumerate() {
+                cut_at(&mut bed, line, number).context(*line)?;
+            }
+            Ok(())
+        },
+    );
+}
+
+fn cut_at(bed: &mut Bed<'_>, line: &str, number: usize) -> Result<()> {
+    fs::create_dir(bed.at("d"))?;
+    for (seed, name) in (0..).zip(["a", "b", "d/b"]) {
+        fs::write(bed.at(name), pattern(seed, 50_000))?;
+    }
+    // All that was is on the disk.
+    cmd("sync", &["-f".as_ref(), bed.brick().as_os_str()])?.ok()?;
+    bed.server().stop()?;
+    let words = ["GLUSTER_BDD_FAILPOINT=remove.removed", "gluster-bdd"];
+    let name = format!("gluster-bdd-dying{number}");
+    let dying = bed.rig.daemon(&name, "env", &words, "gluster-bdd: ready")?;
+    let done = sh_in(&bed.images(), line)?;
+    wait_for("the volume of the image to be gone", || {
+        Ok(!dying.running()?)
+    })?;
+    let names = bed.brick().parent().context("its file system")?.to_owned();
+    let cut = bed.rig.disk_of(&names)?;
+    bed.rig.unmount(bed.root())?;
+    bed.volume.stop()?;
+    cut.mount()?;
+    bed.start_server()?;
+    bed.volume.start()?;
+    bed.remount()?;
+    // What was acknowledged is true, and what is there can be read.
+    let gone: &[&str] = match line {
+        "rm b" => &["b"],
+        "mv a b" => &["a"],
+        _ => &["d/b"],
+    };
+    for (seed, name) in (0..).zip(["a", "b", "d/b"]) {
+        let seed = if line == "mv a b" && name == "b" {
+            0
+        } else {
+            seed
+        };
+        if gone.contains(&name) {
+            ensure!(
+                !bed.at(name).try_exists()?,
+                "{name} is back, after {done:?}"
+            );
+        } else {
+            let bytes = fs::read(bed.at(name)).with_context(|| format!("reading {name}"))?;
+            ensure!(bytes == pattern(seed, 50_000), "{name} has other bytes");
+        }
+    }
+    wait_for("a clean check", || Ok(bed.check().is_ok()))
+        .with_context(|| format!("{:?}", bed.check()))?;
+    fs::remove_dir_all(bed.at("d")).or_else(|e| {
+        (e.kind() == std::io::ErrorKind::NotFound)
+            .then_some(())
+            .ok_or(e)
+    })?;
+    bed.clear()
+}
