@@ -100,7 +100,7 @@ impl Client {
         self.stream.write_all(&frame::encode(request)?)?;
         let mut header = [0; HEADER];
         let fd = self.receive_header(&mut header)?;
-        let mut body = vec![0; frame::body_len(header)?];
+        let mut body = vec![0; frame::body_len(header, frame::MAX)?];
         self.stream.read_exact(&mut body)?;
         match frame::decode(&body)? {
             Reply::Fault(fault) => Err(fault.into()),

@@ -42,8 +42,12 @@ impl Connection {
     /// Serves until the client leaves, or the server stops and no request is under way.
     pub(crate) async fn serve(mut self, mut stop: watch::Receiver<bool>) {
         loop {
+            let most = match self.client {
+                None => frame::MAX_GREETING,
+                Some(_) => frame::MAX_REQUEST,
+            };
             let received = tokio::select! {
-                received = wire::receive(&mut self.stream) => received,
+                received = wire::receive(&mut self.stream, most) => received,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             let next = match received {

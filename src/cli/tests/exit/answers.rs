@@ -33,7 +33,7 @@ fn serve(mut stream: UnixStream, answer: &Reply) {
         if stream.read_exact(&mut header).is_err() {
             return;
         }
-        let mut body = vec![0; frame::body_len(header).unwrap()];
+        let mut body = vec![0; frame::body_len(header, frame::MAX).unwrap()];
         stream.read_exact(&mut body).unwrap();
         stream.write_all(&frame::encode(reply).unwrap()).unwrap();
     }

@@ -20,7 +20,7 @@ fn send(stream: &mut UnixStream, body: &[u8]) {
 fn receive(stream: &mut UnixStream) -> Option<Reply> {
     let mut header = [0; frame::HEADER];
     stream.read_exact(&mut header).ok()?;
-    let mut body = vec![0; frame::body_len(header).unwrap()];
+    let mut body = vec![0; frame::body_len(header, frame::MAX).unwrap()];
     stream.read_exact(&mut body).unwrap();
     Some(frame::decode(&body).unwrap())
 }
