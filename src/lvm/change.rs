@@ -348,6 +348,18 @@ impl Change {
         }
     }
 
+    /// Whether it writes the VG's metadata, and not only makes LVs active or inactive.
+    pub fn writes_metadata(&self) -> bool {
+        !matches!(
+            self,
+            Change::Activate { .. }
+                | Change::ActivatePool { .. }
+                | Change::Deactivate { .. }
+                | Change::DeactivatePoolParts { .. }
+                | Change::RefreshVg
+        )
+    }
+
     /// Whether it suspends images and pools alone, and no other LV of the host.
     pub(crate) fn is_light(&self) -> bool {
         !matches!(

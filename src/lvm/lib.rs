@@ -35,7 +35,7 @@ pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
 pub use lock::{VgLock, VgLocks};
-pub use metadata::{ThinLv, plain_thin_lv};
+pub use metadata::{ThinLv, disks_of_vg, plain_thin_lv};
 pub use pv::{MoveReport, PvName, PvNameError, PvReport};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
 pub use stamp::{STAMP_AT, STAMP_LEN, TextPlace, metadata_stamp};

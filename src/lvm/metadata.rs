@@ -3,6 +3,8 @@
 //! Only to be read while LVM's lock of the VG is held ([`crate::VgLock`]): then it is what LVM itself
 //! would read. The form is that of `vgcfgbackup(8)` and LVM2, lib/format_text.
 
+use std::path::PathBuf;
+
 use bd_model::{Bytes, LvName, Sectors};
 
 use crate::LvmUuid;
@@ -81,6 +83,19 @@ pub fn plain_thin_lv(text: &str, vg: &LvmUuid, lv: &LvmUuid) -> Option<ThinLv> {
         pool: pool.text("id")?.parse().ok()?,
         transaction: pool_segment.number("transaction_id")?,
     })
+}
+
+/// The physical volumes of a VG, by the paths that its metadata have of them: they were found there when
+/// LVM wrote the text, and may be elsewhere by now.
+///
+/// `None` for the metadata of another VG, and for a text that is not understood.
+pub fn disks_of_vg(text: &str, vg: &LvmUuid) -> Option<Vec<PathBuf>> {
+    let all = Reader { rest: text }.section(0)?;
+    let group = all.sections.iter().map(|(_, section)| section);
+    let group = group.into_iter().find(|group| group.is(vg))?;
+    let disks = group.child("physical_volumes")?.sections.iter();
+    let paths = disks.filter_map(|(_, disk)| disk.text("device"));
+    Some(paths.map(PathBuf::from).collect())
 }
 
 /// What stands behind `=`. Escapes in texts stay as they are: nothing that is looked for has any.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use bd_dm_thin::{Inherited, Spans};
 use bd_lvm::{PvName, PvReport};
@@ -125,6 +126,12 @@ pub trait Engine: fmt::Debug + Send + Sync {
     ///
     /// Asking again for the same brick changes nothing.
     fn claim(&self, brick: BrickId) -> Result<(), EngineError>;
+
+    /// Keeps in `folder`, from now on, what is needed to find the volumes again if the VG's metadata are
+    /// lost. What fails is told in the log.
+    fn keep_metadata(&self, folder: &Path) {
+        let _ = folder;
+    }
 
     /// Gives up the claim of `brick`; changes nothing where another brick or none has it.
     fn release(&self, brick: BrickId) -> Result<(), EngineError>;

@@ -6,6 +6,7 @@
 //! answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
 #![forbid(unsafe_code)]
 
+mod backups;
 pub mod brick;
 pub mod care;
 mod connection;

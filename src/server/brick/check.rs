@@ -10,7 +10,7 @@ use bd_proto::{Fault, Finding, FindingKind};
 use super::config::BrickConfig;
 use super::intent::Intents;
 use super::namespace::{Mark, Namespace, Stub, mark_of};
-use super::{Brick, canonical, lock, lv_name};
+use super::{Brick, canonical, lock, lv_name, open_engine};
 use crate::engine::{Engine, Volume};
 use crate::engines::Engines;
 
@@ -19,7 +19,7 @@ pub fn check(dir: &Path, engines: &dyn Engines, repair: bool) -> Result<Vec<Find
     let dir = canonical(dir)?;
     let config = BrickConfig::load_known(&dir)?;
     let _lock = lock(&dir)?;
-    let engine = engines.open(&config.engine)?;
+    let engine = open_engine(&dir, &config, engines)?;
     Inspection::new(&dir, &config, &*engine, repair)?.findings()
 }
 

@@ -28,6 +28,7 @@ use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
 use uuid::Uuid;
 
+use crate::backups::Backups;
 use crate::engine::{Engine, Volume};
 use crate::engines::{Engines, place};
 use crate::lock_file::{LockError, LockFile};
@@ -39,6 +40,9 @@ pub use check::check;
 pub use config::{BrickConfig, FOLDER};
 pub use init::init;
 pub use release::release;
+
+/// The folder in a brick's own where the last metadata of its VG are kept.
+const METADATA: &str = "metadata";
 
 /// A brick that is served.
 #[derive(Debug)]
@@ -93,7 +97,8 @@ impl Brick {
         let mut config = BrickConfig::load_known(&dir)?;
         let lock = lock(&dir)?;
         config.belong_to(&dir, how.volume)?;
-        let engine = engines.open(&config.engine)?;
+        let engine = open_engine(&dir, &config, engines)?;
+        engine.keep_metadata(&dir.join(FOLDER).join(METADATA));
         if engine.claimed_by()?.is_none() {
             tracing::warn!(
                 "{} was not claimed by brick {} any more; claimed it again",
@@ -298,6 +303,29 @@ pub(crate) fn canonical(dir: &Path) -> Result<PathBuf, Fault> {
             _ => FaultKind::Invalid,
         };
         Fault::new(kind, format!("cannot use {}: {error}", dir.display()))
+    })
+}
+
+/// Opens the VG or store of a brick; the error of one that cannot be read names what there is to bring it
+/// back.
+fn open_engine(
+    dir: &Path,
+    config: &BrickConfig,
+    engines: &dyn Engines,
+) -> Result<Arc<dyn Engine>, Fault> {
+    engines.open(&config.engine).map_err(|error| {
+        let mut fault = Fault::from(error);
+        if matches!(fault.kind, FaultKind::NotFound | FaultKind::Failed)
+            && let Some(newest) = Backups::newest(&dir.join(FOLDER).join(METADATA))
+        {
+            fault.message = format!(
+                "{}; if its metadata are damaged, see \"The metadata of a group are damaged\" in \
+                 docs/operations.md: {} is what they were",
+                fault.message,
+                newest.display()
+            );
+        }
+        fault
     })
 }
 

@@ -10,7 +10,7 @@ use bd_proto::{Fault, FaultKind, Released};
 
 use super::config::{BrickConfig, FOLDER};
 use super::intent::Intents;
-use super::{Brick, canonical, info, lock};
+use super::{Brick, canonical, info, lock, open_engine};
 use crate::engine::Engine;
 use crate::engines::{Engines, place};
 use crate::{durable, failpoint};
@@ -22,7 +22,7 @@ pub fn release(dir: &Path, keep: bool, engines: &dyn Engines) -> Result<Released
     let dir = canonical(dir)?;
     let config = BrickConfig::load_known(&dir)?;
     let _lock = lock(&dir)?;
-    let engine = engines.open(&config.engine)?;
+    let engine = open_engine(&dir, &config, engines)?;
     take_apart(&dir, &config, &engine, keep)
 }
 

@@ -10,6 +10,7 @@ use bd_lvm::{
 use bd_model::{LvName, VgName};
 
 use super::LvmEngine;
+use super::durable::Durable;
 
 /// After own changes a VG is read again so much later: they have changed it, and whether somebody
 /// else has, too, is not known. With the time between two questions this is below ten seconds.
@@ -25,20 +26,25 @@ pub(super) struct Seen {
     at: Instant,
 }
 
-/// LVM, counting the changes that are made through it.
+/// LVM, whose changes are counted, and are on stable storage when they are done.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct Own {
     lvm: Arc<dyn Lvm>,
     changes: Arc<AtomicU64>,
+    durable: Arc<Durable>,
 }
 
-impl Counted {
-    pub(super) fn new(lvm: Arc<dyn Lvm>, changes: Arc<AtomicU64>) -> Counted {
-        Counted { lvm, changes }
+impl Own {
+    pub(super) fn new(lvm: Arc<dyn Lvm>, changes: Arc<AtomicU64>, durable: Arc<Durable>) -> Own {
+        Own {
+            lvm,
+            changes,
+            durable,
+        }
     }
 }
 
-impl Lvm for Counted {
+impl Lvm for Own {
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
         self.lvm.report(vg)
     }
@@ -61,7 +67,12 @@ impl Lvm for Counted {
 
     fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.lvm.change(vg, change)
+        let done = self.lvm.change(vg, change);
+        // Also where it has failed: part of it may be made.
+        if change.writes_metadata() {
+            self.durable.settle();
+        }
+        done
     }
 }
 

@@ -1,25 +1,23 @@
 //! What the engine needs of the kernel, apart from LVM.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 
 use bd_dm_thin::{Dm, DmDevice, DmError, Inherited, PoolState, Spans, ThinState};
-use bd_lvm::{STAMP_AT, STAMP_LEN, TextPlace, ThinLv, VgLock, VgLocks, dm_name, metadata_stamp};
+use bd_lvm::{LvmUuid, ThinLv, VgLock, VgLocks, dm_name};
 use bd_model::{Bytes, Sectors, VgName};
 use bd_proto::IoCounters;
-use rustix::fs::{CWD, FileType, Mode, OFlags, major, makedev, minor};
+use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+
+use super::disks::{self, Settled};
 
 /// Spans that one mapping may have: what is behind them counts as mapped.
 const MOST_SPANS: usize = 100_000;
 /// Where udevd is told what to do, if it runs.
 const UDEVD: &str = "/run/udev/control";
-/// Layers of devices between an LV and its physical volumes: a pool on RAID has four.
-const LAYERS: u32 = 6;
 
 /// Devices of active LVs.
 pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
@@ -63,6 +61,15 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     /// The metadata of the VG that a device is of, as they lie on its physical volumes. The VG's lock
     /// is held. `None` where they are not to be had, or not all the same.
     fn metadata(&self, device: &DmDevice) -> io::Result<Option<String>>;
+    /// Brings the metadata of a VG, as LVM has left them, to the stable storage of its physical volumes.
+    /// Those are looked for at the paths where they were the last time, or else below one of the VG's
+    /// devices. `None` where they are not found, or do not agree.
+    fn settle(
+        &self,
+        vg: &LvmUuid,
+        known: &[PathBuf],
+        device: Option<&DmDevice>,
+    ) -> io::Result<Option<Settled>>;
     /// Makes a thin LV active, on an active pool. The VG's lock is held.
     fn activate(&self, vg: &VgName, uuid: &str, lv: &ThinLv, pool: &DmDevice) -> io::Result<()>;
     /// The bytes of a device.
@@ -209,12 +216,7 @@ impl Kernel for Host {
     }
 
     fn stamp(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>> {
-        let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
-        let mut stamps = BTreeMap::new();
-        collect_stamps(&folder, LAYERS, &mut stamps)?;
-        let bytes = stamps.into_values().flat_map(|(_, stamp)| stamp);
-        let bytes: Vec<u8> = bytes.collect();
-        Ok((!bytes.is_empty()).then_some(bytes))
+        disks::stamp(device)
     }
 
     fn lock(&self, vg: &VgName) -> io::Result<Option<VgLock>> {
@@ -222,28 +224,16 @@ impl Kernel for Host {
     }
 
     fn metadata(&self, device: &DmDevice) -> io::Result<Option<String>> {
-        let folder = PathBuf::from(format!("/sys/dev/block/{}:{}", device.major, device.minor));
-        let mut stamps = BTreeMap::new();
-        collect_stamps(&folder, LAYERS, &mut stamps)?;
-        let mut found: Option<(File, TextPlace)> = None;
-        for (file, stamp) in stamps.into_values() {
-            let Some(place) = TextPlace::of(&stamp) else {
-                return Ok(None);
-            };
-            match &found {
-                None => found = Some((file, place)),
-                Some((_, first)) if first.is_same_text(&place) => {}
-                Some(_) => return Ok(None),
-            }
-        }
-        let Some((file, place)) = found else {
-            return Ok(None);
-        };
-        let mut text = Vec::new();
-        for (at, len) in place.pieces() {
-            text.extend(read_aligned(&file, at, len)?);
-        }
-        Ok(place.text(text))
+        disks::metadata(device)
+    }
+
+    fn settle(
+        &self,
+        vg: &LvmUuid,
+        known: &[PathBuf],
+        device: Option<&DmDevice>,
+    ) -> io::Result<Option<Settled>> {
+        disks::settle(vg, known, device)
     }
 
     fn activate(&self, vg: &VgName, uuid: &str, lv: &ThinLv, pool: &DmDevice) -> io::Result<()> {
@@ -285,80 +275,6 @@ impl Kernel for Host {
     fn discard(&self, file: &File, from: Bytes, len: Bytes) -> io::Result<()> {
         bd_lvm::discard(file, from, len)
     }
-}
-
-/// Takes the stamps of the physical volumes below a device, by their names. `folder` is the
-/// device's in /sys.
-fn collect_stamps(
-    folder: &Path,
-    layers: u32,
-    stamps: &mut BTreeMap<OsString, (File, Vec<u8>)>,
-) -> io::Result<()> {
-    let slaves = match fs::read_dir(folder.join("slaves")) {
-        // A partition has none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        slaves => slaves?,
-    };
-    for entry in slaves {
-        let entry = entry?;
-        let name = entry.file_name();
-        if stamps.contains_key(&name) {
-            continue;
-        }
-        // The kernel writes ! for / in the names of devices.
-        let node = name.to_string_lossy().replace('!', "/");
-        let number = fs::read_to_string(entry.path().join("dev"))?;
-        let file = open_disk(&Path::new("/dev").join(node), number.trim())?;
-        let bytes = read_aligned(&file, STAMP_AT, STAMP_LEN as u64)?;
-        match metadata_stamp(&bytes) {
-            Some(stamp) => {
-                let stamp = stamp.to_vec();
-                stamps.insert(name, (file, stamp));
-            }
-            None if layers > 0 => collect_stamps(&entry.path(), layers - 1, stamps)?,
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-/// Opens the device of this number to be read past the page cache.
-fn open_disk(node: &Path, number: &str) -> io::Result<File> {
-    let flags =
-        i32::try_from((OFlags::DIRECT | OFlags::CLOEXEC).bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(node)?;
-    let found = file.metadata()?.rdev();
-    if number != format!("{}:{}", major(found), minor(found)) {
-        return Err(io::Error::other(format!(
-            "{} is not device {number}",
-            node.display()
-        )));
-    }
-    Ok(file)
-}
-
-/// Reads bytes of a disk, in the whole pages that they lie in.
-fn read_aligned(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
-    const PAGE: u64 = STAMP_LEN as u64;
-    let (from, to) = (at / PAGE * PAGE, (at + len).next_multiple_of(PAGE));
-    let sizes = (
-        usize::try_from(to - from),
-        usize::try_from(at - from),
-        usize::try_from(len),
-    );
-    let (Ok(size), Ok(skip), Ok(len)) = sizes else {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    };
-    let mut memory = vec![0; size + STAMP_LEN];
-    let start = memory.as_ptr().align_offset(STAMP_LEN);
-    let bytes = memory
-        .get_mut(start..start + size)
-        .ok_or(io::ErrorKind::OutOfMemory)?;
-    file.read_exact_at(bytes, from)?;
-    Ok(bytes[skip..skip + len].to_vec())
 }
 
 /// Makes what udevd would make below /dev, as LVM does where that does not run: the node of a device,

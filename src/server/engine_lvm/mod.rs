@@ -13,6 +13,8 @@ mod care;
 mod change;
 mod copy;
 mod create;
+mod disks;
+mod durable;
 mod evacuate;
 mod fault;
 mod foreign;
@@ -33,6 +35,7 @@ mod traffic;
 mod udev;
 mod zero;
 
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
@@ -54,6 +57,7 @@ use model::{Model, is_outgoing, visible_size};
 pub struct LvmEngine {
     lvm: Arc<dyn Lvm>,
     kernel: Arc<dyn Kernel>,
+    durable: Arc<durable::Durable>,
     vg: VgName,
     vg_uuid: LvmUuid,
     extent: Bytes,
@@ -276,6 +280,11 @@ impl Engine for LvmEngine {
     fn claimed_by(&self) -> Result<Option<BrickId>, EngineError> {
         self.refresh(&self.turn())?;
         Ok(self.model().vg.brick())
+    }
+
+    fn keep_metadata(&self, folder: &Path) {
+        let _turn = self.turn();
+        self.durable.keep_in(folder);
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {

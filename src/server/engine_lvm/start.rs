@@ -7,7 +7,8 @@ use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, d
 use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
-use super::foreign::Counted;
+use super::durable::Durable;
+use super::foreign::Own;
 use super::idle::Idle;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
@@ -45,10 +46,12 @@ impl LvmEngine {
         check_vg(&report)?;
         let claimed = report.brick().is_some();
         let changes = Arc::default();
-        let lvm = Arc::new(Counted::new(lvm, Arc::clone(&changes)));
+        let durable = Arc::new(Durable::new(Arc::clone(&kernel), vg, &report.uuid));
+        let lvm = Own::new(lvm, Arc::clone(&changes), Arc::clone(&durable));
         let mut engine = LvmEngine {
-            lvm,
+            lvm: Arc::new(lvm),
             kernel,
+            durable,
             vg: vg.clone(),
             vg_uuid: report.uuid.clone(),
             extent: report.extent_size,

@@ -189,3 +189,28 @@ fn a_vg_that_nobody_has_changed_is_not_read_again() {
     bench.engine.volumes_lately().unwrap();
     assert_eq!(bench.commands(), ["lvs vg0"]);
 }
+
+#[test]
+fn each_change_is_brought_to_the_disks_and_kept() {
+    let bench = bench(Some("pool"));
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("metadata");
+    bench.engine.keep_metadata(&kept);
+    let count = || {
+        (
+            *bench.kernel.settled.lock().unwrap(),
+            std::fs::read_dir(&kept).unwrap().count(),
+        )
+    };
+    let (settled, files) = count();
+    assert_eq!(files, 1);
+    let gfid = bench.create("vm1", ImageKind::Thin);
+    let name = "vm2".parse().unwrap();
+    bench.engine.rename(gfid, &name).unwrap();
+    let (now, files) = count();
+    assert!(now >= settled + 2);
+    assert_eq!(files, 3);
+    // An activation changes nothing that lies on the disks.
+    bench.engine.open(gfid).unwrap();
+    assert_eq!(count(), (now, 3));
+}

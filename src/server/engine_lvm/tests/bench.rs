@@ -43,6 +43,7 @@ pub(super) fn bench(pool: Option<&str>) -> Bench {
         suspended: Mutex::default(),
         deleted: Mutex::default(),
         commits: Mutex::default(),
+        settled: Mutex::default(),
         metadata: Mutex::default(),
         io: Mutex::default(),
     });

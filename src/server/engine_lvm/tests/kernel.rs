@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, ThinStatus};
-use bd_lvm::{ThinLv, VgLock, VgLocks};
+use bd_lvm::{LvmUuid, ThinLv, VgLock, VgLocks};
 use bd_model::{Sectors, VgName};
 use tempfile::TempDir;
 
+use super::super::disks::Settled;
 use super::super::kernel::Node;
 use super::*;
 
@@ -24,6 +26,8 @@ pub(super) struct FakeKernel {
     pub(super) suspended: Mutex<bool>,
     pub(super) deleted: Mutex<Vec<u32>>,
     pub(super) commits: Mutex<u32>,
+    /// How often metadata were brought to the disks.
+    pub(super) settled: Mutex<u32>,
     /// The metadata on the disks; without them only LVM makes LVs active.
     pub(super) metadata: Mutex<Option<String>>,
     pub(super) io: Mutex<bd_proto::IoCounters>,
@@ -154,6 +158,19 @@ impl Kernel for FakeKernel {
     fn metadata(&self, device: &DmDevice) -> io::Result<Option<String>> {
         assert!(device.uuid.ends_with("-tpool"));
         Ok(self.metadata.lock().unwrap().clone())
+    }
+
+    fn settle(
+        &self,
+        _: &LvmUuid,
+        _: &[PathBuf],
+        _: Option<&DmDevice>,
+    ) -> io::Result<Option<Settled>> {
+        *self.settled.lock().unwrap() += 1;
+        Ok(Some(Settled {
+            text: format!("{:?}", self.lvm.state().vg),
+            disks: Vec::new(),
+        }))
     }
 
     fn activate(&self, _: &VgName, uuid: &str, lv: &ThinLv, pool: &DmDevice) -> io::Result<()> {

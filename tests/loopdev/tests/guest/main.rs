@@ -1,6 +1,7 @@
 //! Tests with device-mapper and LVM, in `scripts/guest`: `scripts/test guest`.
 
 mod commands;
+mod damage;
 mod engine_lvm;
 mod evacuation;
 mod heals;
