@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use glusterfs_sys as sys;
 
+use crate::memory::Locked;
 use crate::{Errno, memory};
 
 /// A dictionary of named values: extended attributes, options, and the extra data (xdata) which
@@ -19,7 +20,8 @@ pub struct Dict<'a> {
     life: PhantomData<&'a sys::dict_t>,
 }
 
-// SAFETY: libglusterfs counts references atomically and takes the dictionary's lock in each call.
+// SAFETY: libglusterfs counts references atomically, and takes the dictionary's lock in each call that is
+// made here, or it is taken around it.
 unsafe impl Send for Dict<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Dict<'_> {}
@@ -75,8 +77,12 @@ impl<'a> Dict<'a> {
     /// A new dictionary with the same contents.
     pub fn duplicate(&self) -> Dict<'static> {
         let new = Dict::new();
-        // SAFETY: both are live; the function copies each pair.
-        unsafe { sys::dict_copy(self.as_ptr(), new.as_ptr()) };
+        // SAFETY: both are live; the function copies each pair. It does not take the lock of the one it
+        // reads, and that of the other is another one.
+        unsafe {
+            let _locked = Locked::take(&raw mut (*self.as_ptr()).lock);
+            sys::dict_copy(self.as_ptr(), new.as_ptr());
+        }
         new
     }
 
@@ -188,10 +194,7 @@ impl<'a> Dict<'a> {
                 copy.cast::<c_char>(),
             )
         };
-        if ret != 0 {
-            // SAFETY: not taken after all.
-            unsafe { memory::free(copy) };
-        }
+        // Unlike for bytes, the copy is freed there if the name cannot be set.
         done(ret)
     }
 
@@ -310,8 +313,12 @@ impl<'a> Dict<'a> {
             0
         }
         let mut list: Vec<(String, Vec<u8>)> = Vec::new();
-        // SAFETY: `each` gets the list, which outlives the call.
-        unsafe { sys::dict_foreach(self.as_ptr(), Some(each), (&raw mut list).cast()) };
+        // SAFETY: `each` gets the list, which outlives the call. The function does not take the lock, and
+        // `each` calls nothing that does.
+        unsafe {
+            let _locked = Locked::take(&raw mut (*self.as_ptr()).lock);
+            sys::dict_foreach(self.as_ptr(), Some(each), (&raw mut list).cast());
+        }
         list
     }
 

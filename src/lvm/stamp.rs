@@ -16,6 +16,8 @@ const IGNORED: u32 = 1;
 const CHECKSUM_FROM: u32 = 0xf597_a6cf;
 /// No text is larger: 64 MiB hold those of a hundred thousand LVs.
 const MOST_TEXT: u64 = 64 << 20;
+/// No area is larger: it holds two texts. LVM makes those of 1 MiB unless asked for more.
+const MOST_AREA: u64 = 1 << 40;
 
 /// What of the bytes at [`STAMP_AT`] of a physical volume changes with each change of its VG's
 /// metadata: the header of the metadata area, which says where the text is and what its checksum is
@@ -58,6 +60,7 @@ impl TextPlace {
             checksum: u32::from_le_bytes(header.get(56..60)?.try_into().ok()?),
         };
         let fits = place.area == STAMP_AT
+            && place.area_len <= MOST_AREA
             && place.len > 0
             && place.len <= MOST_TEXT
             && (HEADER as u64..place.area_len).contains(&place.offset)
@@ -106,5 +109,17 @@ mod tests {
         assert_eq!(metadata_stamp(&bytes[..511]), None);
         bytes[60] = 1;
         assert_eq!(metadata_stamp(&bytes), None);
+    }
+
+    #[test]
+    fn a_forged_header_leads_nowhere() {
+        let mut header = vec![0; HEADER];
+        let mut set =
+            |at: usize, number: u64| header[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        set(24, STAMP_AT);
+        set(32, u64::MAX);
+        set(40, u64::MAX - 1);
+        set(48, MOST_TEXT);
+        assert_eq!(TextPlace::of(&header), None);
     }
 }

@@ -103,7 +103,8 @@ impl Image {
             device: RwLock::default(),
             moving: RwLock::default(),
             opening: Mutex::default(),
-            unflushed: AtomicBool::new(false),
+            // A process of the brick that has ended may have written to it.
+            unflushed: AtomicBool::new(size > 0),
             flushing: Mutex::default(),
             times: Mutex::default(),
             stub: Remembered::default(),

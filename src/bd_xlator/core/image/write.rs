@@ -10,7 +10,7 @@ use parking_lot::lock_api::ArcRwLockReadGuard;
 
 use super::{Failure, Image, SetStubSize, lock};
 use crate::core::errno::{self, Errno};
-use crate::core::link::Link;
+use crate::core::link::{Link, LinkError};
 
 /// Where a write goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,8 +153,7 @@ impl Image {
     ///
     /// Only for threads that may wait.
     pub(crate) fn flush(&self, link: &Link) -> Result<(), Errno> {
-        let device = self.device_now();
-        let Some(device) = device else {
+        let Some(device) = self.device_to_flush(link)? else {
             return Ok(());
         };
         let refused = {
@@ -173,6 +172,22 @@ impl Image {
         // Not while others wait for the lock.
         self.flush_by_pool(link, refused)
             .map_err(|error| errno::of_io(&error))
+    }
+
+    /// The device, if anything that was written to it may not be on stable storage.
+    fn device_to_flush(&self, link: &Link) -> Result<Option<Arc<Device>>, Errno> {
+        if let Some(device) = self.device_now() {
+            return Ok(Some(device));
+        }
+        if !self.unflushed.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        match self.device(link) {
+            Ok(device) => Ok(Some(device)),
+            // It is removed; or merged, and who does that flushes.
+            Err(LinkError::Gone | LinkError::Barred) => Ok(None),
+            Err(error) => Err(error.errno()),
+        }
     }
 
     /// Brings what was written to stable storage, of a device whose flush was refused: a thin LV

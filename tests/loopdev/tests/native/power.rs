@@ -1,12 +1,13 @@
 //! A power cut takes what no file system has brought to its disk.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use loopdev::{Backing, Bed, Place, cmd, run, wait_for};
+use anyhow::{Context, Result, bail, ensure};
+use loopdev::{Backing, Bed, Place, Store, cmd, run, sh, wait_for};
 
 use crate::images::SIZE;
-use crate::images::tools::{pattern, sh_in};
+use crate::images::tools::{open, pattern, sh_in};
 
 /// The volume of an image goes only when the end of its name is on the disk: else the cut brings the name
 /// back, and its bytes are gone.
@@ -78,4 +79,51 @@ fn cut_at(bed: &mut Bed<'_>, line: &str, number: usize) -> Result<()> {
             .ok_or(e)
     })?;
     bed.clear()
+}
+
+/// An fsync brings to the disk what was written, also by a process of the brick that has ended.
+#[test]
+fn an_fsync_is_about_all_writes() {
+    run(
+        "native::power::an_fsync_is_about_all_writes",
+        Place::Native,
+        |rig| {
+            let mut bed = rig.bed(Backing::File, SIZE)?;
+            fs::write(bed.at("a"), pattern(1, 1 << 20))?;
+            let Store::Folder(store) = &bed.store else {
+                bail!("not a folder: {:?}", bed.store);
+            };
+            let disk = store.parent().context("its file system")?.to_owned();
+            let flushes = || flushes_of(&disk);
+            bed.kill_brick()?;
+            bed.start_brick()?;
+            bed.remount()?;
+            let file = open(&bed.at("a"))?;
+            // All of before is on the disk, but the brick cannot know.
+            cmd("sync", &["-f".as_ref(), disk.as_os_str()])?.ok()?;
+            let before = flushes()?;
+            file.sync_all()?;
+            ensure!(flushes()? > before, "the disk was not flushed");
+            // Now it knows.
+            let before = flushes()?;
+            file.sync_all()?;
+            ensure!(flushes()? == before, "the disk was flushed for nothing");
+            Ok(())
+        },
+    );
+}
+
+/// How often the disk of a file system was flushed (Linux, Documentation/block/stat.rst).
+fn flushes_of(filesystem: &Path) -> Result<u64> {
+    let source = sh(&format!("findmnt -no SOURCE '{}'", filesystem.display()))?;
+    let device = Path::new(&source.stdout)
+        .file_name()
+        .context("a device")?
+        .to_owned();
+    let stat = fs::read_to_string(Path::new("/sys/block").join(device).join("stat"))?;
+    let flushes = stat
+        .split_whitespace()
+        .nth(15)
+        .context("a kernel that counts flushes")?;
+    Ok(flushes.parse()?)
 }
