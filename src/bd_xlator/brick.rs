@@ -535,11 +535,16 @@ impl Brick {
     pub(crate) fn note_write(&self, inode: &Inode<'_>, image: &Arc<Image>, at: Option<Moment>) {
         let at = at.unwrap_or_else(Moment::now);
         if image.note_write(timestamp(at)) {
-            lock(&self.unsaved).push((inode.share(), Arc::clone(image)));
+            self.save_later(inode, image);
         }
     }
 
-    /// Takes the list of images whose stubs do not know when they were written.
+    /// Puts an image on the list of those whose stubs do not know when they were written.
+    pub(crate) fn save_later(&self, inode: &Inode<'_>, image: &Arc<Image>) {
+        lock(&self.unsaved).push((inode.share(), Arc::clone(image)));
+    }
+
+    /// Takes that list.
     pub(crate) fn take_unsaved(&self) -> Vec<(Inode<'static>, Arc<Image>)> {
         std::mem::take(&mut *lock(&self.unsaved))
     }

@@ -114,6 +114,7 @@ pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Arc<Image>) {
                 failure.errno
             );
             image.times().put_back();
+            brick.save_later(inode, image);
         }
     }
 }
