@@ -254,6 +254,8 @@ pub enum Request {
     Usage,
     /// The release of the server. Answers [`Reply::Release`].
     Release,
+    /// Bricks that were not taken when they asked for it last. Answers [`Reply::Refused`].
+    Refused,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -363,6 +365,8 @@ pub enum Reply {
     Usage(Vec<ImageUsage>),
     /// The release of the server.
     Release(String),
+    /// Bricks that were not taken.
+    Refused(Vec<RefusedBrick>),
     /// Space of a brick.
     Space(Space),
     /// A piece of a job; `null` if there is nothing to do now.
@@ -398,6 +402,15 @@ pub struct BrickInfo {
     pub adopt: bool,
     /// The Gluster volume that it belongs to, once that has attached it.
     pub volume: Option<Uuid>,
+}
+
+/// A brick that was not taken when it asked for it last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedBrick {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// A brick that is one no more.
