@@ -8,7 +8,7 @@ use bd_model::Gfid;
 use glusterfs::fops::{
     Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetxattr, Fstat,
     FstatArgs, Getxattr, GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename,
-    Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
+    Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -371,6 +371,16 @@ impl Translator for BdClient {
         let change = Change::of_set(&call.args.dict);
         let inode = call.args.fd.inode().share();
         self.change(call, change, Some(inode));
+    }
+
+    /// Where a file is meant, distribution would ask about the root.
+    fn statfs(self: &Arc<Self>, mut call: Call<'_, Statfs>) {
+        let inode = call.args.loc.inode();
+        let file = inode.filter(|inode| inode.file_type() != FileType::Directory);
+        if let Some(dir) = file.and_then(|file| file.parent()) {
+            call.args.loc = Loc::by_gfid(&dir, dir.gfid());
+        }
+        call.pass();
     }
 
     fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {

@@ -439,7 +439,10 @@ pub struct Finding {
 impl Finding {
     /// Whether it is out of order but harms nobody.
     pub fn is_advice(&self) -> bool {
-        matches!(self.kind, FindingKind::Name | FindingKind::NotShown)
+        matches!(
+            self.kind,
+            FindingKind::Name | FindingKind::NotShown | FindingKind::LargeFile
+        )
     }
 }
 
@@ -470,6 +473,10 @@ pub enum FindingKind {
     Pending,
     /// An operation on an image was begun and not ended.
     Intent,
+    /// The file system of the names is nearly full.
+    NamesFull,
+    /// A plain file takes much of the file system of the names.
+    LargeFile,
 }
 
 /// What is known of one image.

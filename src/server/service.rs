@@ -66,6 +66,8 @@ pub(crate) struct BrickFigures {
     pub(crate) volume: Option<Uuid>,
     /// Total and free bytes, if they can be told.
     pub(crate) space: Option<Space>,
+    /// Room on the file system of its names, if that can be told.
+    pub(crate) names: Option<brick::Room>,
     /// How many images it has, if that is known.
     pub(crate) images: Option<u64>,
 }
@@ -272,6 +274,7 @@ impl Service {
             dir: brick.dir().to_owned(),
             volume: brick.info().volume,
             space: brick.space().ok(),
+            names: brick::Room::of(brick.dir()),
             images: brick.engine().count(),
         });
         figures.collect()
