@@ -8,7 +8,7 @@ use bd_model::Gfid;
 use glusterfs::fops::{
     Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetxattr, Fstat,
     FstatArgs, Getxattr, GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename,
-    Seek, Setattr, Setxattr, Stat, Symlink, Truncate, Unlink,
+    Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -19,9 +19,9 @@ use crate::arbiter::Tops;
 use crate::attributes::Change;
 use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
-use crate::target::Roots;
+use crate::target::{Roots, parse};
 use crate::workers::Workers;
-use crate::{allocation, attributes, copy, merge, space};
+use crate::{allocation, attributes, copy, merge, mounts, space};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -99,6 +99,25 @@ impl BdClient {
     /// Where absolute targets of symbolic links start.
     pub(crate) fn roots(&self) -> Roots {
         self.front().roots.clone()
+    }
+
+    /// An absolute path of the process `pid`, as it would be below the mount point; `None` if it is there
+    /// already, or none of this volume. Bind mounts show a volume at other places as well.
+    ///
+    /// Only for threads that may wait.
+    pub(crate) fn below_mount(&self, pid: i32, path: &[u8]) -> Option<Vec<u8>> {
+        let roots = &self.front().roots;
+        let Roots::Mount(points) = roots else {
+            return None;
+        };
+        if !path.starts_with(b"/") || pid <= 0 || parse(path, roots).is_some() {
+            return None;
+        }
+        let own = std::fs::read("/proc/self/mountinfo").ok()?;
+        let device = mounts::device_at(&own, points)?;
+        let seen = std::fs::read(format!("/proc/{pid}/mountinfo")).ok()?;
+        let inside = mounts::path_on(&seen, &device, path)?;
+        Some([points.first()?.as_slice(), &inside].concat())
     }
 
     /// The mount point as it was given, and as it is without symbolic links. The mount itself is
@@ -371,6 +390,16 @@ impl Translator for BdClient {
         let change = Change::of_set(&call.args.dict);
         let inode = call.args.fd.inode().share();
         self.change(call, change, Some(inode));
+    }
+
+    /// Where a file is meant, distribution would ask about the root.
+    fn statfs(self: &Arc<Self>, mut call: Call<'_, Statfs>) {
+        let inode = call.args.loc.inode();
+        let file = inode.filter(|inode| inode.file_type() != FileType::Directory);
+        if let Some(dir) = file.and_then(|file| file.parent()) {
+            call.args.loc = Loc::by_gfid(&dir, dir.gfid());
+        }
+        call.pass();
     }
 
     fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {

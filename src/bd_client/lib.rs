@@ -23,6 +23,7 @@ mod copy;
 mod guard;
 mod merge;
 mod merging;
+mod mounts;
 mod notifier;
 mod permission;
 mod recipe;

@@ -12,7 +12,6 @@ use glusterfs::{
     Credentials, Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Stack,
     Xlator, gf_error, gf_info, gf_warn,
 };
-use uuid::Uuid;
 
 use crate::brief::Overdue;
 use crate::core::{
@@ -20,11 +19,11 @@ use crate::core::{
 };
 use crate::fops::merge::{Merge, Promise};
 use crate::hydrator::Hydrator;
-use crate::io_engine::IoEngine;
 use crate::keeper::{self, Keeper};
 use crate::making::Making;
 use crate::pending::{Consents, Pending};
-use crate::stub;
+use crate::setup::Setup;
+use crate::{Storage, stub};
 
 /// The most threads for reading and writing open images, where the ring does not: several times
 /// what one client can ask at a time (server.outstanding-rpc-limit, 64).
@@ -39,13 +38,10 @@ const BRIEF_THREADS: usize = 16;
 /// one that must be healed. One that the brick makes would be taken for a good one that is empty.
 const TOP_BY_HEAL: Duration = Duration::from_secs(60);
 
-/// The option that says who may make a plain file an image.
-const CONVERT: &str = "convert";
-
-/// The brick translator: one brick of one volume.
+/// One brick of one volume, which gluster-bdd has taken.
 #[derive(Debug)]
 pub struct Brick {
-    pub(crate) xl: Xlator<Brick>,
+    pub(crate) xl: Xlator<Storage>,
     pub(crate) link: Link,
     pub(crate) images: Images,
     /// The top image directory, the same on every brick of the volume.
@@ -106,42 +102,21 @@ pub struct OpenImage {
 }
 
 impl Brick {
-    pub(crate) fn start(xl: Xlator<Brick>) -> Result<Arc<Brick>, InitError> {
-        let posix = xl.first_child().ok_or_else(|| {
-            InitError("storage/bd has nothing below it; it stands on storage/posix".to_owned())
-        })?;
-        let dir = posix.option("directory").ok_or_else(|| {
-            InitError(format!(
-                "{} has no option directory; check the volfile",
-                posix.name()
-            ))
-        })?;
-        let times = posix.option("ctime");
-        let volume = xl
-            .option("volume-id")
-            .or_else(|| posix.option("volume-id"))
-            .ok_or_else(|| {
-                InitError("option volume-id is missing; check the volfile".to_owned())
-            })?;
-        let volume: Uuid = volume
-            .parse()
-            .map_err(|error| InitError(format!("volume-id {volume:?}: {error}")))?;
-        let heals = match xl.option("heals").as_deref() {
-            Some("on") => true,
-            Some("off") | None => false,
-            Some(word) => return Err(InitError(format!("heals is {word:?}; set it to on or off"))),
-        };
-        let socket = bd_proto::socket_path();
-        let link = Link::attach(&socket, Path::new(&dir), volume, heals)
-            .map_err(|error| InitError(format!("cannot attach brick {dir}: {error}")))?;
+    /// A brick that gluster-bdd has taken. Its threads begin to work.
+    pub(crate) fn start(
+        xl: Xlator<Storage>,
+        setup: &Setup,
+        link: Link,
+    ) -> Result<Arc<Brick>, InitError> {
+        let dir = setup.dir.display();
         let brick = link.brick();
         gf_info!(
             "brick {dir} serves images of {:?} in /{}",
             brick.engine,
             brick.top
         );
-        let top = Gfid::of_top_directory(volume, &brick.top);
-        let lost_names = heals && has_lost_names(&link, Path::new(&dir), top);
+        let top = Gfid::of_top_directory(setup.volume, &brick.top);
+        let lost_names = setup.heals && has_lost_names(&link, &setup.dir, top);
         if lost_names {
             gf_warn!(
                 "brick {dir} has images in {:?} and no directory /{}: it has lost its names; heal \
@@ -154,13 +129,8 @@ impl Brick {
             Workers::start(name, count)
                 .map_err(|error| InitError(format!("cannot start threads: {error}")))
         };
-        let engine: IoEngine = match xl.option("io-engine") {
-            Some(word) => word.parse().map_err(InitError)?,
-            None => IoEngine::default(),
-        };
-        let root_converts = is_root_alone(xl.option(CONVERT).as_deref())?;
         let brick = Arc::new(Brick {
-            ring: engine.start(),
+            ring: setup.engine.start(),
             xl,
             top,
             link,
@@ -169,14 +139,12 @@ impl Brick {
             shown: AtomicBool::new(false),
             adopting: Mutex::default(),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
-            pending: Pending::new(heals),
+            pending: Pending::new(setup.heals),
             consents: Consents::default(),
-            root_converts: AtomicBool::new(root_converts),
+            root_converts: AtomicBool::new(setup.root_converts),
             making: Making::default(),
             names: NameLocks::default(),
-            times_by_clients: !times.is_some_and(|word| {
-                ["off", "no", "false", "disable", "0"].contains(&word.as_str())
-            }),
+            times_by_clients: setup.times_by_clients,
             unsaved: Mutex::default(),
             kept_in: Mutex::default(),
             merging: Mutex::default(),
@@ -202,14 +170,13 @@ impl Brick {
         Ok(brick)
     }
 
-    /// Takes the options that may change while the brick runs.
-    pub(crate) fn reconfigure(&self, options: &Dict<'_>) -> Result<(), InitError> {
-        let root_converts = is_root_alone(options.get_str(CONVERT).as_deref())?;
+    /// Takes what may change while the brick runs.
+    pub(crate) fn change(&self, setup: &Setup) {
+        let root_converts = setup.root_converts;
         if self.root_converts.swap(root_converts, Ordering::Relaxed) != root_converts {
             let who = if root_converts { "root" } else { "owner" };
             gf_info!("a plain file is made an image by its {who} from now on");
         }
-        Ok(())
     }
 
     /// Whether root alone may make plain files images.
@@ -630,17 +597,6 @@ impl Brick {
     /// The top image directory exists.
     pub(crate) fn note_top(&self) {
         self.top_is_there.store(true, Ordering::Release);
-    }
-}
-
-/// What the option `convert` says.
-fn is_root_alone(word: Option<&str>) -> Result<bool, InitError> {
-    match word {
-        None | Some("owner") => Ok(false),
-        Some("root") => Ok(true),
-        Some(word) => Err(InitError(format!(
-            "{CONVERT} is {word:?}; set it to owner or root"
-        ))),
     }
 }
 

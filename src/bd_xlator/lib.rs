@@ -2,7 +2,8 @@
 //! on logical volumes.
 //!
 //! `core` holds the rules, without Gluster; `fops` holds a function for each file operation,
-//! which decodes, calls the core and answers; [`Brick`] joins the two. Posix answers at once, on
+//! which decodes, calls the core and answers; [`Brick`] joins the two, and [`Storage`] waits until there
+//! can be one. Posix answers at once, on
 //! the same thread, so fops ask it directly. Whatever waits for gluster-bdd or a disk runs on
 //! threads of the brick's own.
 #![forbid(unsafe_code)]
@@ -17,9 +18,12 @@ mod keeper;
 mod making;
 mod names;
 mod pending;
+mod setup;
+mod storage;
 mod stub;
 mod translator;
 mod xdata;
 
 pub use crate::core::Node;
 pub use brick::{Brick, OpenImage};
+pub use storage::Storage;

@@ -40,6 +40,8 @@ pub(crate) const AVOID_OVERWRITE: &str = "glusterfs.avoid.overwrite";
 pub(crate) const SHARD_SIZE: &str = "trusted.glusterfs.shard.block-size";
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
+/// With a statfs: translators themselves ask, how full the brick is.
+pub(crate) const IGNORE_QUOTA: &str = "ignore-deem-statfs";
 
 /// The dictionary of a request, to put further wishes into.
 pub(crate) fn request_of(xdata: Option<Dict<'_>>) -> Dict<'_> {

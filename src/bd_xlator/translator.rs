@@ -1,37 +1,50 @@
 use std::sync::Arc;
 
 use glusterfs::fops::*;
-use glusterfs::{Call, Dict, Event, Fd, InitError, Translator, Xlator};
+use glusterfs::{Call, Dict, Errno, Event, Fd, Heard, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
 use crate::core::Node;
-use crate::{Brick, fops, xdata};
+use crate::{Storage, fops, xdata};
 
 macro_rules! served {
     ($($method:ident: $Fop:ident by $module:ident),* $(,)?) => {$(
         fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            let Some(brick) = self.brick() else {
+                return call.fail(Errno::ENOTCONN);
+            };
             xdata::look_at(stringify!($method), call.args.xdata.as_ref());
-            fops::$module::$method(self, call);
+            fops::$module::$method(brick, call);
         }
     )*};
 }
 
-impl Translator for Brick {
+/// Fops that posix serves alone, once there is a brick.
+macro_rules! passed {
+    ($($method:ident: $Fop:ident),* $(,)?) => {$(
+        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            match self.brick() {
+                Some(_) => call.pass(),
+                None => call.fail(Errno::ENOTCONN),
+            }
+        }
+    )*};
+}
+
+impl Translator for Storage {
     type InodeCtx = Node;
     type FdCtx = OpenImage;
 
-    fn init(xl: Xlator<Brick>) -> Result<Arc<Brick>, InitError> {
-        Brick::start(xl)
+    fn init(xl: Xlator<Storage>) -> Result<Arc<Storage>, InitError> {
+        Storage::start(xl)
     }
 
     fn reconfigure(self: &Arc<Self>, options: &Dict<'_>) -> Result<(), InitError> {
-        Brick::reconfigure(self, options)
+        self.change(options)
     }
 
-    fn notify(self: &Arc<Self>, event: Event) {
-        if event == (Event::ParentDown { detaches: true }) {
-            self.finish();
-        }
+    fn notify(self: &Arc<Self>, event: Event) -> Heard {
+        self.hear(event)
     }
 
     fn fini(self: &Arc<Self>) {
@@ -39,7 +52,13 @@ impl Translator for Brick {
     }
 
     fn release(self: &Arc<Self>, fd: &Fd<'_>, ctx: Option<Arc<OpenImage>>) {
-        fops::open::release(self, fd, ctx);
+        if let Some(brick) = self.brick() {
+            fops::open::release(brick, fd, ctx);
+        }
+    }
+
+    passed! {
+        access: Access, readlink: Readlink, opendir: Opendir, readdir: Readdir, fsyncdir: Fsyncdir,
     }
 
     served! {

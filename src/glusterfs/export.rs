@@ -9,7 +9,7 @@ use std::sync::Arc;
 use glusterfs_sys as sys;
 
 use crate::inode::pointer;
-use crate::translator::Event;
+use crate::translator::{Event, Heard};
 use crate::{Call, Dict, Errno, Fd, Fop, Frame, Inode, Translator, Xlator, gf_error};
 
 /// The translator behind `this`, if it was started.
@@ -160,7 +160,11 @@ unsafe extern "C" fn notify<T: Translator>(
     if let Some(translator) = unsafe { instance::<T>(this) } {
         // SAFETY: the event's own data.
         let event = unsafe { Event::from_raw(event, data) };
-        guard("notify", || translator.notify(event));
+        let mut heard = Heard::GoesOn;
+        guard("notify", || heard = translator.notify(event));
+        if heard == Heard::Kept {
+            return 0;
+        }
     }
     // SAFETY: hands on what came.
     unsafe { sys::default_notify(this, event, data, extra) }

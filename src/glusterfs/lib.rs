@@ -112,4 +112,4 @@ pub use loc::Loc;
 pub use node::{Node, Xlator};
 pub use schedule::run_first;
 pub use stack::Stack;
-pub use translator::{Call, Event, InitError, Translator};
+pub use translator::{Call, Event, Heard, InitError, Translator};

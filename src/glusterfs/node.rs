@@ -1,8 +1,8 @@
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 
 use glusterfs_sys as sys;
 
@@ -146,6 +146,30 @@ impl Node {
             level = level.iter().flat_map(Node::parents).collect();
         }
         None
+    }
+
+    /// Tells the translators above that this one and what is below it are ready, or are not.
+    pub fn tell_above(&self, ready: bool) {
+        let event = match ready {
+            true => sys::GF_EVENT_CHILD_UP,
+            false => sys::GF_EVENT_CHILD_DOWN,
+        };
+        self.enter(|| {
+            // SAFETY: a live translator; events of this kind go up with nothing along.
+            unsafe { sys::default_notify(self.as_ptr(), event.cast_signed(), null_mut::<c_void>()) }
+        });
+    }
+
+    /// The member of this brick's graph that stands directly below one of that type.
+    pub fn find_below(&self, kind: &str) -> Option<Node> {
+        let mut at = *self;
+        loop {
+            let parents = at.parents();
+            if parents.iter().any(|node| node.kind() == kind) {
+                return Some(at);
+            }
+            at = *parents.first()?;
+        }
     }
 
     /// Runs `work` with this translator as the thread's current one, so that log lines carry its

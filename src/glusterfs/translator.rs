@@ -122,6 +122,15 @@ pub enum Event {
     Other(i32),
 }
 
+/// What becomes of an event that a translator has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The next translators hear it, too.
+    GoesOn,
+    /// They do not.
+    Kept,
+}
+
 impl Event {
     /// # Safety
     /// `data` is what came with the event: for the one from above, null or a live translator.
@@ -177,9 +186,10 @@ macro_rules! translator {
             /// it the inode table: what needs them is to be done at [`Event::ParentDown`].
             fn fini(self: &Arc<Self>) {}
 
-            /// Hears of an event before it goes on to the next translators.
-            fn notify(self: &Arc<Self>, event: Event) {
+            /// Hears of an event, and says whether it goes on to the next translators.
+            fn notify(self: &Arc<Self>, event: Event) -> Heard {
                 let _ = event;
+                Heard::GoesOn
             }
 
             /// The last reference to an inode is gone. Its context is dropped after.

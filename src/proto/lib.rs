@@ -17,7 +17,8 @@ pub use fault::{Fault, FaultKind};
 pub use job::{JobInfo, JobKind, JobOrder, JobState, Work, WorkReport, WorkStop};
 pub use message::{
     BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo,
-    ImageUsage, IoCounters, Opened, PoolCare, PoolHealth, Released, Reply, Request, Space,
+    ImageUsage, IoCounters, Opened, PoolCare, PoolHealth, RefusedBrick, Released, Reply, Request,
+    Space,
 };
 
 use std::path::PathBuf;

@@ -254,6 +254,8 @@ pub enum Request {
     Usage,
     /// The release of the server. Answers [`Reply::Release`].
     Release,
+    /// Bricks that were not taken when they asked for it last. Answers [`Reply::Refused`].
+    Refused,
     /// Total and free space of the brick's pool or VG.
     Space {
         /// The brick.
@@ -363,6 +365,8 @@ pub enum Reply {
     Usage(Vec<ImageUsage>),
     /// The release of the server.
     Release(String),
+    /// Bricks that were not taken.
+    Refused(Vec<RefusedBrick>),
     /// Space of a brick.
     Space(Space),
     /// A piece of a job; `null` if there is nothing to do now.
@@ -400,6 +404,15 @@ pub struct BrickInfo {
     pub volume: Option<Uuid>,
 }
 
+/// A brick that was not taken when it asked for it last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedBrick {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Why, for people.
+    pub why: String,
+}
+
 /// A brick that is one no more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Released {
@@ -426,7 +439,10 @@ pub struct Finding {
 impl Finding {
     /// Whether it is out of order but harms nobody.
     pub fn is_advice(&self) -> bool {
-        matches!(self.kind, FindingKind::Name | FindingKind::NotShown)
+        matches!(
+            self.kind,
+            FindingKind::Name | FindingKind::NotShown | FindingKind::LargeFile
+        )
     }
 }
 
@@ -457,6 +473,10 @@ pub enum FindingKind {
     Pending,
     /// An operation on an image was begun and not ended.
     Intent,
+    /// The file system of the names is nearly full.
+    NamesFull,
+    /// A plain file takes much of the file system of the names.
+    LargeFile,
 }
 
 /// What is known of one image.

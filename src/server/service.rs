@@ -2,7 +2,7 @@
 
 mod zeroing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
 use bd_proto::{
-    Fault, FaultKind, ImageUsage, JobInfo, JobKind, JobOrder, Opened, PoolCare, Released, Reply,
-    Request, Space, Work, WorkReport,
+    Fault, FaultKind, ImageUsage, JobInfo, JobKind, JobOrder, Opened, PoolCare, RefusedBrick,
+    Released, Reply, Request, Space, Work, WorkReport,
 };
 use uuid::Uuid;
 
@@ -37,6 +37,8 @@ pub struct Service {
     epoch: AtomicU64,
     /// Bricks whose processes have a connection: each of those holds the other half.
     served: Mutex<HashMap<BrickId, Weak<()>>>,
+    /// Directories of bricks that were not taken when they asked last, and why.
+    refused: Mutex<BTreeMap<PathBuf, String>>,
     jobs: Jobs,
     /// Held while a piece of a disk is moved: a job that was cancelled moves nothing more.
     moving: Mutex<()>,
@@ -64,6 +66,8 @@ pub(crate) struct BrickFigures {
     pub(crate) volume: Option<Uuid>,
     /// Total and free bytes, if they can be told.
     pub(crate) space: Option<Space>,
+    /// Room on the file system of its names, if that can be told.
+    pub(crate) names: Option<brick::Room>,
     /// How many images it has, if that is known.
     pub(crate) images: Option<u64>,
 }
@@ -98,6 +102,7 @@ impl Service {
             doorway: Mutex::new(()),
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
+            refused: Mutex::default(),
             jobs: Jobs::default(),
             moving: Mutex::new(()),
             histories: Histories::default(),
@@ -269,6 +274,7 @@ impl Service {
             dir: brick.dir().to_owned(),
             volume: brick.info().volume,
             space: brick.space().ok(),
+            names: brick::Room::of(brick.dir()),
             images: brick.engine().count(),
         });
         figures.collect()
@@ -328,7 +334,12 @@ impl Service {
                     heals,
                     epoch,
                 };
-                let brick = self.attach(&dir, how)?;
+                let taken = self.attach(&dir, how);
+                match &taken {
+                    Ok(_) => lock(&self.refused).remove(&dir),
+                    Err(fault) => lock(&self.refused).insert(dir, fault.to_string()),
+                };
+                let brick = taken?;
                 caller.epoch.store(epoch, Ordering::SeqCst);
                 *lock(&caller.serves) = Some(self.token(brick.id()));
                 Reply::Brick(brick.info())
@@ -416,6 +427,14 @@ impl Service {
             Request::Pools => Reply::Pools(self.pools()?),
             Request::Usage => Reply::Usage(self.usage()),
             Request::Release => Reply::Release(env!("CARGO_PKG_VERSION").to_owned()),
+            Request::Refused => {
+                let refused = lock(&self.refused).clone().into_iter();
+                Reply::Refused(
+                    refused
+                        .map(|(dir, why)| RefusedBrick { dir, why })
+                        .collect(),
+                )
+            }
             Request::Space { brick } => Reply::Space(self.with(caller, brick, Brick::space)?),
         };
         Ok(reply.into())

@@ -69,7 +69,7 @@ impl Rig {
 }
 
 /// True while the process runs: a zombie does not.
-pub(crate) fn alive(pid: i32) -> bool {
+pub fn alive(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };

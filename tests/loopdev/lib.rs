@@ -41,7 +41,7 @@ mod sweep;
 mod wait;
 
 pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, alive};
 pub use disk::PowerCut;
 pub use gluster::Volume;
 pub use hosts::Host;

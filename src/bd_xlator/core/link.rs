@@ -38,6 +38,16 @@ impl LinkError {
         }
     }
 
+    /// Whether gluster-bdd is not there, or has gone away meanwhile.
+    pub(crate) fn is_absence(&self) -> bool {
+        let (LinkError::Connect(ConnectError::Greeting { source, .. }) | LinkError::Call(source)) =
+            self
+        else {
+            return matches!(self, LinkError::Connect(_));
+        };
+        matches!(source, CallError::Lost(_))
+    }
+
     fn is(&self, kind: FaultKind) -> bool {
         matches!(self, LinkError::Call(CallError::Fault(fault)) if fault.kind == kind)
     }

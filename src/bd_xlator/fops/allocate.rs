@@ -84,6 +84,9 @@ pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
 }
 
 /// Fills a range of an image with zeros, and grows the image to hold it.
+///
+/// Blocks are given back, as far as that goes, but for those of a range that was added just now and is zeroed
+/// as a whole: nobody needs zeros there, and QEMU asks so for all of an image to be allocated.
 pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
     let fd = call.args.fd.share();
     plain::or_image(brick, call, &fd.inode(), zerofill, |call, image| {
@@ -94,8 +97,13 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
                 .and_then(|len| span_to_write(brick, &args.fd, args.offset, len))
                 .and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
+                        let is_new = image.take_grown(span);
                         image.zero(&brick.link, span)?;
-                        image.grow(&brick.link, span.end, set_stub_size)
+                        image.grow(&brick.link, span.end, set_stub_size)?;
+                        match is_new {
+                            true => image.provision(&brick.link, span),
+                            false => Ok(()),
+                        }
                     })
                 });
             match done {

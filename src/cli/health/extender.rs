@@ -32,7 +32,7 @@ pub(super) fn findings(
                     "gluster-bdd does not answer, and volume group {} holds a brick: {error}",
                     first.vg
                 ),
-                "run: systemctl start gluster-bdd",
+                "run: systemctl start gluster-bdd (bricks that wait for it serve then by themselves)",
             ));
             Vec::new()
         }

@@ -1,5 +1,6 @@
 //! What can be wrong with a host, before any brick is looked at.
 
+mod bricks;
 mod extender;
 mod images;
 mod pool;

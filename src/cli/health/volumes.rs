@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use bd_model::xattr;
 use bd_proto::{Reply, Request};
 
-use super::Found;
 use super::programs::numbers;
+use super::{Found, bricks};
 use crate::CliError;
 use crate::context::Context;
 use crate::image::Session;
@@ -26,6 +26,11 @@ pub(super) fn findings(context: &Context) -> Vec<Found> {
         let idle = idle(&folder);
         let served = idle.is_empty() && is_started(&folder);
         found.extend(idle);
+        if is_started(&folder)
+            && let Some(name) = folder.file_name().and_then(|name| name.to_str())
+        {
+            found.extend(bricks::findings(&context.socket, name, &entries(&folder)));
+        }
         found.extend(sharding(&folder));
         found.extend(trash(&folder));
         if served && let Some(name) = folder.file_name().and_then(|name| name.to_str()) {

@@ -83,7 +83,7 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The name that glusterd gives to the log of a brick: its path with hyphens for slashes.
-fn log_name(dir: &Path) -> String {
+pub fn log_name(dir: &Path) -> String {
     let path = dir.display().to_string();
     format!("{}.log", path.trim_start_matches('/').replace('/', "-"))
 }

@@ -10,7 +10,7 @@ use bd_proto::{Fault, Finding, FindingKind};
 use super::config::BrickConfig;
 use super::intent::Intents;
 use super::namespace::{Mark, Namespace, Stub, mark_of};
-use super::{Brick, canonical, lock, lv_name, open_engine};
+use super::{Brick, Room, canonical, lock, lv_name, open_engine};
 use crate::engine::{Engine, Volume};
 use crate::engines::Engines;
 
@@ -112,6 +112,9 @@ impl<'a> Inspection<'a> {
         let volumes = self.engine.volumes()?;
         let taken: Vec<LvName> = volumes.iter().map(|volume| volume.name.clone()).collect();
         self.tell_of_foreign(&volumes);
+        let room = Room::of(self.dir);
+        self.found
+            .extend(room.and_then(|room| room.finding(self.dir)));
         let mut volumes: HashMap<Gfid, Volume> = volumes
             .into_iter()
             .filter_map(|volume| volume.gfid.map(|gfid| (gfid, volume)))
@@ -120,6 +123,11 @@ impl<'a> Inspection<'a> {
         let namespace = self.namespace.clone();
         namespace.each_stub(|gfid, stub| {
             let volume = volumes.remove(&gfid);
+            let plain = room.and_then(|room| {
+                let path = self.namespace.path_of(gfid);
+                room.of_plain(&stub, path.as_deref().unwrap_or(&stub.path))
+            });
+            self.found.extend(plain);
             for fact in judge(gfid, &stub, volume.as_ref()) {
                 self.tell(gfid, Some(&stub), volume.as_ref(), fact);
             }

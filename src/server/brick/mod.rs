@@ -19,6 +19,7 @@ mod reconcile;
 mod release;
 mod removal;
 mod reserve;
+mod room;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,6 +36,7 @@ use crate::lock_file::{LockError, LockFile};
 use busy::Busy;
 use intent::{Intent, Intents};
 use namespace::Namespace;
+pub(crate) use room::Room;
 
 pub use check::check;
 pub use config::{BrickConfig, FOLDER};

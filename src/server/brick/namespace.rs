@@ -42,6 +42,8 @@ pub(crate) struct Stub {
     pub(crate) mark: Mark,
     /// Its size in bytes.
     pub(crate) size: u64,
+    /// Bytes that it takes on the file system of the names.
+    pub(crate) allocated: Bytes,
     /// Whether it has data extents; blocks alone do not tell, since attributes may take some.
     pub(crate) holds_data: bool,
     /// Its names, not counting the handle.
@@ -95,6 +97,7 @@ impl Namespace {
         Ok(Some(Stub {
             mark,
             size: about.len(),
+            allocated: Bytes(about.blocks().saturating_mul(512)),
             holds_data: about.blocks() > 0 && has_data(&path)?,
             names: about.nlink().saturating_sub(1),
             path,

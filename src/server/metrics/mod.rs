@@ -178,6 +178,11 @@ fn show_bricks(registry: &mut Registry, bricks: &[BrickFigures]) {
         "Space for images, of the pool, group or store",
     );
     let free = bytes("brick_free", "Free space for images");
+    let names_size = bytes(
+        "brick_names_size",
+        "All of the file system that holds the names of images, and plain files",
+    );
+    let names_free = bytes("brick_names_free", "What is free of that");
     let images = gauges::<OfBrick>(registry, "brick_images", "Images of the brick", None);
     for brick in bricks {
         let labels = OfBrick {
@@ -187,6 +192,10 @@ fn show_bricks(registry: &mut Registry, bricks: &[BrickFigures]) {
         if let Some(space) = brick.space {
             size.get_or_create(&labels).set(space.total.0);
             free.get_or_create(&labels).set(space.free.0);
+        }
+        if let Some(names) = brick.names {
+            names_size.get_or_create(&labels).set(names.total.0);
+            names_free.get_or_create(&labels).set(names.free.0);
         }
         if let Some(count) = brick.images {
             images.get_or_create(&labels).set(count);
@@ -267,6 +276,7 @@ mod tests {
                 free: Bytes(1),
                 unclaimed: Bytes(0),
             }),
+            names: crate::brick::Room::of(std::path::Path::new("/")),
             images: Some(1),
         };
         show_bricks(&mut registry, &[brick]);

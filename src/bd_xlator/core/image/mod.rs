@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bd_model::{Gfid, ImageKind};
+use blockdev::Span;
 use glusterfs::Iatt;
 use parking_lot::RwLock as Gate;
 
@@ -80,6 +81,8 @@ pub(crate) struct Image {
     naming: Mutex<()>,
     /// The LV is gone, or goes: a file of this gfid is another one from now on.
     gone: AtomicBool,
+    /// What the last truncate has added.
+    grown: Mutex<Option<Span>>,
     /// The LV was grown in steps and may be larger than it has to be.
     untrimmed: AtomicBool,
     /// Its device must not be opened: a merge may have given its LV to another image. Changed with
@@ -118,6 +121,7 @@ impl Image {
             doomed: AtomicBool::new(false),
             naming: Mutex::default(),
             gone: AtomicBool::new(false),
+            grown: Mutex::default(),
             untrimmed: AtomicBool::new(false),
             barred: AtomicBool::new(false),
             merging: Merging::default(),
@@ -203,6 +207,11 @@ impl Image {
     /// Whether the LV is gone, or goes. A file that has the gfid is another one.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    /// Says once whether a span is just what the last truncate has added.
+    pub(crate) fn take_grown(&self, span: Span) -> bool {
+        lock(&self.grown).take_if(|grown| *grown == span).is_some()
     }
 
     fn growth(&self) -> MutexGuard<'_, Option<u64>> {

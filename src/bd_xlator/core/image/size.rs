@@ -4,7 +4,7 @@ use bd_model::{Bytes, ImageKind};
 use bd_proto::{CallError, Reply, Request};
 use blockdev::{Device, Media, Span};
 
-use super::{Failure, Image, SetStubSize};
+use super::{Failure, Image, SetStubSize, lock};
 use crate::core::growth;
 use crate::core::link::{Link, LinkError};
 
@@ -71,8 +71,12 @@ impl Image {
             drop(gate);
             return Ok(self.give_back(link, &mut growth, size, old));
         }
-        self.grow_held(link, &mut growth, size, set_stub_size)
-            .map(Ok)
+        self.grow_held(link, &mut growth, size, set_stub_size)?;
+        *lock(&self.grown) = Some(Span {
+            start: old,
+            end: size,
+        });
+        Ok(Ok(()))
     }
 
     /// Grows the file to `size` bytes if it is smaller; the new bytes are zero.

@@ -18,7 +18,7 @@ pub(crate) mod model;
 mod names;
 mod plain;
 mod ranges;
-mod restart;
+pub(crate) mod restart;
 pub(crate) mod tools;
 pub(crate) mod waits;
 

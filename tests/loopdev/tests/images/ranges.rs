@@ -214,7 +214,38 @@ pub(crate) fn zeroed_by_libgfapi(bed: &mut Bed<'_>) -> Result<()> {
     bytes[4608..4608 + (1 << 20)].fill(0);
     bytes[2 << 20..(2 << 20) + (64 << 10)].fill(0);
     bed.remount()?;
-    expect_at(&bed.at("a"), 0, &bytes)
+    expect_at(&bed.at("a"), 0, &bytes)?;
+    preallocated_by_qemu(bed)
+}
+
+/// QEMU has an image allocated by zeroing all of it as soon as it has its size.
+fn preallocated_by_qemu(bed: &Bed<'_>) -> Result<()> {
+    let url = bed.url("full")?;
+    let allocated = |mib: u64| {
+        wait_for(&format!("{mib} MiB of blocks"), || {
+            Ok(meta(&bed.at("full"))?.blocks() * 512 >= mib << 20)
+        })
+    };
+    let full = "preallocation=full";
+    cmd(
+        "qemu-img",
+        &["create", "-q", "-f", "raw", "-o", full, &url, "16M"],
+    )?
+    .ok()?;
+    allocated(16)?;
+    let more = [
+        "resize",
+        "-q",
+        "-f",
+        "raw",
+        "--preallocation=full",
+        &url,
+        "24M",
+    ];
+    cmd("qemu-img", &more)?.ok()?;
+    allocated(24)?;
+    ensure!(size_of(&bed.at("full"))? == 24 << 20);
+    expect_at(&bed.at("full"), 15 << 20, &vec![0; 9 << 20])
 }
 
 /// What is freed can be used by others; what is allocated is there before it is written.

@@ -120,7 +120,7 @@ pub(crate) fn without_the_server_open_images_go_on(bed: &mut Bed<'_>) -> Result<
     bed.check()
 }
 
-fn brick_log(bed: &Bed<'_>) -> Result<String> {
+pub(crate) fn brick_log(bed: &Bed<'_>) -> Result<String> {
     let name = bed
         .brick()
         .to_string_lossy()

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Rig, sh, wait_for};
+use loopdev::{Rig, gluster_bd, sh, wait_for};
 use nix::libc;
 
 use super::bricks::{TOP, on_disks};
@@ -115,11 +115,35 @@ fn is_not_needed_to_heal() {
     );
 }
 
+/// The bytes that statfs calls free.
+fn free_at(path: &Path) -> Result<u64> {
+    let told = sh(&format!("stat -f -c '%S %a' '{}'", path.display()))?.stdout;
+    let (unit, blocks) = told.trim().split_once(' ').context("two numbers")?;
+    Ok(unit.parse::<u64>()? * blocks.parse::<u64>()?)
+}
+
 /// A full file system of the names: nothing is made, and everything can be removed.
 #[test]
 fn is_kept_for_removals() {
     on_disks("room::is_kept_for_removals", &[], 1, disks, |_, bricks| {
         let top = bricks.mount.join(TOP);
+        let brick = bricks.volume.bricks()[0].display().to_string();
+        let found = |code: i32| {
+            let told = gluster_bd(&["check", &brick, "--json"])?;
+            ensure!(told.code == code, "{told}");
+            let kinds = ["names_full", "large_file"];
+            Ok(kinds.map(|kind| told.stdout.contains(kind)))
+        };
+        // Each tells the truth of itself.
+        let (plain, images) = (free_at(&bricks.mount)?, free_at(&top)?);
+        ensure!(plain < 65 * MIB, "{plain} bytes free for plain files");
+        ensure!(images > 400 * MIB, "{images} bytes free for images");
+        ensure!(found(0)? == [false, false]);
+        sh_in(&bricks.mount, "head -c 40M /dev/zero >disk.qcow2; sync")?;
+        ensure!(found(0)? == [false, true]);
+        let told = gluster_bd(&["check", &brick])?.stdout;
+        ensure!(told.contains("note: /disk.qcow2 is a plain file"), "{told}");
+        sh_in(&bricks.mount, "rm disk.qcow2")?;
         sh_in(&top, "for n in 1 2 3 4 5 6 7 8 9; do echo $n >i$n; done")?;
         let names = bricks.volume.bricks()[0].clone();
         let names = names.parent().context("no file system")?;
@@ -133,6 +157,10 @@ fn is_kept_for_removals() {
         let refused = refused.expect_err("an image was made").raw_os_error();
         ensure!(refused == Some(libc::ENOSPC), "{refused:?}");
         ensure!(bricks.count()? == 9);
+        ensure!(found(1)? == [true, false]);
+        let (plain, images) = (free_at(&bricks.mount)?, free_at(&top)?);
+        ensure!(plain < MIB && images > 400 * MIB, "{plain}, {images}");
+        ensure!(free_at(&top.join("i1"))? > 400 * MIB);
         sh_in(&top, "for n in 1 2 3 4 5; do rm i$n; done; mv i6 i7")?;
         wait_for("the volumes to go", || Ok(bricks.count()? == 3))?;
         sh_in(names, "rm full fuller")?;

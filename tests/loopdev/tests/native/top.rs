@@ -4,11 +4,12 @@ use std::fs;
 use std::io::Write;
 
 use anyhow::{Result, ensure};
-use loopdev::{Rig, cmd, wait_for};
+use loopdev::{Backing, Bed, Place, Rig, Store, alive, cmd, gluster_bd, run, wait_for};
 use nix::libc;
 
 use super::bricks::{self, Bricks, TOP};
-use crate::images::tools::{pattern, sh_in};
+use crate::images::restart::brick_log;
+use crate::images::tools::{errno, pattern, sh_in};
 
 fn restart(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     bricks.volume.stop()?;
@@ -94,4 +95,90 @@ fn shows_what_was_there() {
             || Ok(fs::read_dir(&bricks.mount).is_ok()),
         )
     });
+}
+
+/// A brick that starts before gluster-bdd waits for it, and lets nobody in before it has shown its volumes.
+#[test]
+fn waits_for_its_server() {
+    run("native::top::waits_for_its_server", Place::Native, |rig| {
+        let mut bed = rig.bed(Backing::File, 512)?;
+        let host_check = || gluster_bd(&["check"]);
+        let finding = |kind: &str| {
+            let told = gluster_bd(&["check", "--json"])?.stdout;
+            Ok::<_, anyhow::Error>(told.contains(&format!("{kind:?}")))
+        };
+        let bytes = pattern(1, 100_000);
+        fs::write(bed.at("kept"), &bytes)?;
+        let store = match &bed.store {
+            Store::Folder(folder) => folder.clone(),
+            Store::Pool(_) | Store::Group(_) => unreachable!("it is a folder"),
+        };
+        for by_boot in [false, true] {
+            let lv = format!("early{by_boot}");
+            match by_boot {
+                false => bed.volume.stop()?,
+                true => bed.kill_brick()?,
+            }
+            bed.server().stop()?;
+            fs::write(store.join(&lv), &bytes)?;
+            match by_boot {
+                false => bed.volume.start()?,
+                true => {
+                    bed.restart_glusterd()?;
+                    wait_for("the brick's process", || {
+                        let pids = bed.volume.brick_pids()?;
+                        Ok(pids.iter().any(|pid| alive(*pid)))
+                    })?;
+                }
+            }
+            let log = wait_for_log(&bed, "waits for gluster-bdd")?;
+            ensure!(!log.contains("in.glusterfs-init failed"));
+            for name in ["new", &lv] {
+                let made = errno("create", fs::File::create_new(bed.at(name)))?;
+                ensure!(made == libc::ENOTCONN, "{name}: {made}");
+            }
+            ensure!(fs::read_dir(bed.images()).is_err());
+            bed.start_server()?;
+            bed.wait_online()?;
+            let made = errno("create", fs::File::create_new(bed.at(&lv)))?;
+            ensure!(made == libc::EEXIST, "{lv}: {made}");
+            ensure!(fs::read(bed.at(&lv))? == bytes && fs::read(bed.at("kept"))? == bytes);
+            fs::write(bed.at("new"), "x")?;
+            bed.expect_names(&match by_boot {
+                false => vec!["earlyfalse", "kept", "new"],
+                true => vec!["earlyfalse", "earlytrue", "kept", "new"],
+            })?;
+            fs::remove_file(bed.at("new"))?;
+            wait_for("a clean check", || Ok(bed.check().is_ok()))?;
+        }
+        // `check` knows a brick that does not serve.
+        ensure!(!finding("brick_down")?, "{}", host_check()?);
+        bed.kill_brick()?;
+        ensure!(finding("brick_down")?, "{}", host_check()?);
+        // gluster-bdd comes, and does not take the brick.
+        bed.server().stop()?;
+        bed.start_brick()?;
+        let own = bed.brick().join(".glusterfs/gluster-bd");
+        let aside = own.with_extension("aside");
+        fs::rename(&own, &aside)?;
+        bed.start_server()?;
+        wait_for("the refusal in check", || finding("brick_waits"))?;
+        fs::rename(&aside, &own)?;
+        bed.wait_online()?;
+        ensure!(fs::read(bed.at("kept"))? == bytes);
+        ensure!(!finding("brick_waits")? && !finding("brick_down")?);
+        bed.clear()
+    });
+}
+
+/// Waits for words in the brick's log, of its last start.
+fn wait_for_log(bed: &Bed<'_>, words: &str) -> Result<String> {
+    let mut last = String::new();
+    wait_for(words, || {
+        let log = fs::read_to_string(brick_log(bed)?)?;
+        let start = log.rfind("Started running").unwrap_or_default();
+        last = log[start..].to_owned();
+        Ok(last.contains(words))
+    })?;
+    Ok(last)
 }

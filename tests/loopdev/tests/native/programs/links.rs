@@ -72,12 +72,39 @@ pub(crate) fn of_images_follow_every_path(bed: &mut Bed<'_>) -> Result<()> {
     for (number, name) in (10..).zip(names) {
         expect_at(&bed.at(name), 0, &pattern(number, 100))?;
     }
+    through_a_bind_mount(bed)?;
     // Names that are there stay what they are.
     let code = errno("ln", fs::hard_link(&inside, bed.at("absolute")))?;
     ensure!(code == nix::libc::EEXIST, "ln onto a name: errno {code}");
     let code = errno("ln -s", symlink("image", bed.at("absolute")))?;
     ensure!(code == nix::libc::EEXIST, "ln -s onto a name: errno {code}");
-    ensure!(bed.store.names()?.len() == 5, "{:?}", bed.store.names()?);
+    ensure!(bed.store.names()?.len() == 6, "{:?}", bed.store.names()?);
+    Ok(())
+}
+
+/// A bind mount shows images at another place, where absolute paths lead to them as well.
+fn through_a_bind_mount(bed: &mut Bed<'_>) -> Result<()> {
+    let seen = bed.rig.folder("seen here")?;
+    let images = bed.images();
+    sh(&format!(
+        "mount --bind '{}' '{}'",
+        images.display(),
+        seen.display()
+    ))?;
+    let made = symlink(seen.join("image"), seen.join("bound"))
+        .and_then(|()| symlink(seen.join("nothere"), seen.join("dangling")))
+        .and_then(|()| symlink("/etc/passwd", seen.join("else")));
+    sh(&format!("umount '{}'", seen.display()))?;
+    made?;
+    let found = meta(&bed.at("bound"))?;
+    ensure!(found.is_file() && found.size() == 9000, "{found:?}");
+    for (name, to) in [
+        ("dangling", seen.join("nothere")),
+        ("else", "/etc/passwd".into()),
+    ] {
+        ensure!(fs::read_link(bed.at(name))? == to, "{name}");
+        fs::remove_file(bed.at(name))?;
+    }
     Ok(())
 }
 
