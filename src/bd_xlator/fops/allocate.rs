@@ -27,6 +27,7 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
                         "allocate",
                         |set_stub_size| {
                             if args.keep_size == 0 {
+                                image.note_written_here(span.end);
                                 image.grow(&brick.link, span.end, set_stub_size)?;
                             }
                             image.provision(&brick.link, span)
@@ -95,6 +96,7 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
                 .and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
                         image.zero(&brick.link, span)?;
+                        image.note_written_here(span.end);
                         image.grow(&brick.link, span.end, set_stub_size)
                     })
                 });
