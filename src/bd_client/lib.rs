@@ -26,6 +26,7 @@ mod merging;
 mod notifier;
 mod permission;
 mod recipe;
+mod renamed;
 mod replicas;
 mod space;
 mod target;
