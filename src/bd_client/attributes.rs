@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, CString};
 
-use bd_model::xattr;
-use glusterfs::fops::{Removexattr, RemovexattrArgs, Setxattr, SetxattrArgs};
+use bd_model::{Gfid, xattr};
+use glusterfs::fops::{Removexattr, RemovexattrArgs, Rename, Setxattr, SetxattrArgs};
 use glusterfs::{Call, Dict, Errno, Fop, Inode, Loc, gf_warn};
 
 use crate::client::BdClient;
@@ -28,6 +28,19 @@ pub(crate) fn without_marks(list: &Dict<'_>) -> Dict<'static> {
         }
     }
     rest
+}
+
+/// Says in a rename which file is meant: GlusterFS sends names alone, and a brick that was away may have
+/// another file of that name still.
+pub(crate) fn name_renamed(call: &mut Call<'_, Rename>) -> Result<(), Errno> {
+    let Some(file) = call.args.oldloc.inode().map(|inode| inode.gfid()) else {
+        return Ok(());
+    };
+    let xdata = call.args.xdata.as_ref();
+    let named = xdata.map_or_else(Dict::new, Dict::duplicate);
+    named.set_str(xattr::RENAMED, &Gfid::from_bytes(file).to_string())?;
+    call.args.xdata = Some(named);
+    Ok(())
 }
 
 /// A mark or policy that is set or removed.

@@ -19,9 +19,10 @@ use crate::arbiter::Tops;
 use crate::attributes::Change;
 use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
+use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
 use crate::workers::Workers;
-use crate::{allocation, attributes, copy, merge, mounts, space};
+use crate::{allocation, attributes, copy, merge, mounts, renamed, space};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct BdClient {
     front: OnceLock<Front>,
     phantoms: AtomicUsize,
     tops: Tops,
+    has_arbiters: OnceLock<bool>,
 }
 
 /// What the process is.
@@ -223,6 +225,11 @@ impl BdClient {
         self.workers.run(move || change.pass(&this, call, &inode));
     }
 
+    fn has_arbiters(&self) -> bool {
+        let found = || !Replicas::arbitrated(self.node()).is_empty();
+        *self.has_arbiters.get_or_init(found)
+    }
+
     /// Internal clients (heal, rebalance, geo-replication) move what is there.
     fn is_internal<F: Fop>(call: &Call<'_, F>) -> bool {
         call.frame.pid() < 0
@@ -270,6 +277,7 @@ impl Translator for BdClient {
             front: OnceLock::new(),
             phantoms: AtomicUsize::new(0),
             tops: Tops::default(),
+            has_arbiters: OnceLock::new(),
         }))
     }
 
@@ -410,13 +418,20 @@ impl Translator for BdClient {
         call.pass();
     }
 
-    fn rename(self: &Arc<Self>, call: Call<'_, Rename>) {
+    fn rename(self: &Arc<Self>, mut call: Call<'_, Rename>) {
         if self.is_phantom(&call.args.oldloc) || self.is_phantom(&call.args.newloc) {
             return call.fail(Errno::ESTALE);
         }
         self.forget_place(&call.args.oldloc);
         self.forget_place(&call.args.newloc);
-        call.pass();
+        if let Err(errno) = attributes::name_renamed(&mut call) {
+            return call.fail(errno);
+        }
+        if BdClient::is_internal(&call) || !self.has_arbiters() {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || renamed::rename(&this, call));
     }
 
     fn create(self: &Arc<Self>, call: Call<'_, Create>) {

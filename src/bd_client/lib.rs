@@ -27,6 +27,7 @@ mod mounts;
 mod notifier;
 mod permission;
 mod recipe;
+mod renamed;
 mod replicas;
 mod space;
 mod target;

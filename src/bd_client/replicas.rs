@@ -10,6 +10,8 @@ use crate::walk::Found;
 const ORIGIN: &CStr = c"glusterfs.bd.origin";
 /// AFR's note that a change is under way.
 const DIRTY: &str = "trusted.afr.dirty";
+/// `GF_XATTROP_ENTRY_IN_KEY`: the name that heal has to look at.
+const CHANGED_NAME: &str = "glusterfs.xattrop-entry-create";
 /// What the names of AFR's notes begin with.
 pub(crate) const NOTES: &str = "trusted.afr.";
 /// Adds arrays of 32-bit numbers, `GF_XATTROP_ADD_ARRAY`.
@@ -169,6 +171,35 @@ impl Replicas {
                 optype: ADD,
                 xattr,
                 xdata: None,
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Notes on one replica that the arbiter has missed a change of a name in a directory.
+    pub(crate) fn blame_arbiter_for_name(
+        &self,
+        stack: &Stack,
+        node: Node,
+        dir: &Loc<'_>,
+        name: &CStr,
+    ) -> Result<(), Errno> {
+        let xattr = Dict::new();
+        if let Some(blamed) = self.blames.last() {
+            xattr.set(blamed, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])?;
+        }
+        let names = Dict::new();
+        // A name that is no text is found by lookups alone.
+        if let Ok(name) = name.to_str() {
+            names.set_str(CHANGED_NAME, name)?;
+        }
+        stack.ask_node::<Xattrop>(
+            node,
+            XattropArgs {
+                loc: dir.duplicate(),
+                optype: ADD,
+                xattr,
+                xdata: Some(names),
             },
         )?;
         Ok(())

@@ -6,6 +6,8 @@ use glusterfs::Dict;
 
 /// [`bd_model::xattr::DIR`].
 pub(crate) const DIR: &CStr = c"user.glusterfs.bd.dir";
+/// [`bd_model::xattr::IMAGE`].
+pub(crate) const IMAGE: &CStr = c"user.glusterfs.bd";
 /// `GFID2PATH_VIRT_XATTR_KEY`: where posix says a file is.
 pub(crate) const PATH: &CStr = c"glusterfs.gfidtopath";
 /// `GF_CONTENT_KEY`: the bytes of a small file along with its lookup.
@@ -34,6 +36,8 @@ pub(crate) const BLOCK_COUNT: &str = "gf_get_file_block_count";
 pub(crate) const PROTECT_WRITES: &str = "trusted.glusterfs.protect.writes";
 /// [`PROTECT_WRITES`].
 pub(crate) const PROTECT_WRITES_C: &CStr = c"trusted.glusterfs.protect.writes";
+/// The size of a file of which this brick has a part, as EC keeps it.
+pub(crate) const DISPERSED_SIZE: &CStr = c"trusted.ec.size";
 /// `GF_AVOID_OVERWRITE`: a write of DHT's rebalance, which must not be done after such a note.
 pub(crate) const AVOID_OVERWRITE: &str = "glusterfs.avoid.overwrite";
 /// On a file that sharding keeps in pieces, and with the request to make it: their size.
@@ -56,6 +60,7 @@ mod tests {
     #[test]
     fn the_c_form_is_the_rust_form() {
         assert_eq!(super::DIR.to_str(), Ok(bd_model::xattr::DIR));
+        assert_eq!(super::IMAGE.to_str(), Ok(bd_model::xattr::IMAGE));
         assert_eq!(super::PROTECT_WRITES_C.to_str(), Ok(super::PROTECT_WRITES));
     }
 }

@@ -20,6 +20,9 @@ pub const CALL_OFF_MERGE: &str = "glusterfs.bd.merge.call-off";
 /// In the xdata of an unlink of a snapshot: the brick has promised the merge into its origin, whose
 /// gfid is the value (text form), and does it now. `bd-client` does it.
 pub const MERGE: &str = "glusterfs.bd.merge";
+/// In the xdata of a rename: the gfid (text form) of the file or directory that is meant. A brick of
+/// several with the same files may have missed that another one got the name. `bd-client` does it.
+pub const RENAMED: &str = "glusterfs.bd.renamed";
 /// Virtual, read: the gfid (text form) of the image that an image is a snapshot of.
 pub const ORIGIN: &str = "glusterfs.bd.origin";
 /// Virtual, read: what the server knows of an image, as JSON.

@@ -21,7 +21,9 @@ pub use message::{
     Space,
 };
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use bd_model::Gfid;
 
 /// The version of the messages; both sides must have the same.
 pub const VERSION: u32 = 1;
@@ -36,6 +38,19 @@ pub const BRICK_FOLDER: &str = ".glusterfs/gluster-bd";
 
 /// Name of a brick's configuration in its [`BRICK_FOLDER`].
 pub const BRICK_CONFIGURATION: &str = "brick.toml";
+
+/// Name of the folder of a brick's intents in its [`BRICK_FOLDER`].
+pub const BRICK_INTENTS: &str = "intents";
+
+/// What the intent of an image holds whose last name is about to go. gluster-bdd writes it; while that is
+/// away, the brick does.
+pub const CONDEMNED: &str = r#"{"intent":"condemn"}"#;
+
+/// The file with the intent of an image of the brick in `dir`.
+pub fn intent_path(dir: &Path, gfid: Gfid) -> PathBuf {
+    let folder = dir.join(BRICK_FOLDER).join(BRICK_INTENTS);
+    folder.join(format!("{gfid}.json"))
+}
 
 /// Environment variable that names another socket, for tests and second instances.
 pub const SOCKET_VARIABLE: &str = "GLUSTER_BDD_SOCKET";

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,7 @@ use bd_model::{BrickId, Gfid};
 use bd_proto::{BrickInfo, CallError, Client, ConnectError, FaultKind, Reply, Request};
 use uuid::Uuid;
 
+use super::condemned;
 use super::errno::{self, Errno};
 
 /// Why gluster-bdd could not do what the brick asked.
@@ -67,6 +69,17 @@ impl LinkError {
         !matches!(
             self,
             LinkError::Call(CallError::Fault(_)) | LinkError::Barred | LinkError::Gone
+        )
+    }
+
+    /// Whether nobody listens: no gluster-bdd runs.
+    fn is_away(&self) -> bool {
+        let LinkError::Connect(ConnectError::Unreachable { source, .. }) = self else {
+            return false;
+        };
+        matches!(
+            source.kind(),
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused
         )
     }
 
@@ -178,14 +191,20 @@ impl Link {
         result
     }
 
-    /// Tells that the last name of an image is about to go. If the outcome stays unknown, the
-    /// image is spared as soon as gluster-bdd can be reached again.
+    /// Tells that the last name of an image is about to go; notes it where no gluster-bdd runs: a name goes
+    /// without LVM, and DHT cannot undo what it has begun. If the outcome stays unknown, the image is spared
+    /// as soon as gluster-bdd can be reached again.
     pub(crate) fn condemn(&self, gfid: Gfid) -> Result<(), LinkError> {
         let brick = self.id();
         let spare = Request::Spare { brick, gfid };
         // One that an earlier try has left must not come after this request.
         lock(&self.unsettled).retain(|request| *request != spare);
         let result = self.tell(&Request::Condemn { brick, gfid });
+        if result.as_ref().is_err_and(LinkError::is_away)
+            && condemned::note(&self.dir, gfid).is_ok()
+        {
+            return Ok(());
+        }
         if result.as_ref().is_err_and(LinkError::is_unheard) {
             lock(&self.unsettled).push_back(spare);
         }

@@ -1,6 +1,7 @@
 //! The rules of images, without Gluster (but for its attributes of a file): what a fop decides, and
 //! what it does to device and LV.
 
+mod condemned;
 pub(crate) mod errno;
 mod growth;
 mod image;

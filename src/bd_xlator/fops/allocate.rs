@@ -27,6 +27,7 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
                         "allocate",
                         |set_stub_size| {
                             if args.keep_size == 0 {
+                                image.note_written_here(span.end);
                                 image.grow(&brick.link, span.end, set_stub_size)?;
                             }
                             image.provision(&brick.link, span)
@@ -99,6 +100,7 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
                     change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
                         let is_new = image.take_grown(span);
                         image.zero(&brick.link, span)?;
+                        image.note_written_here(span.end);
                         image.grow(&brick.link, span.end, set_stub_size)?;
                         match is_new {
                             true => image.provision(&brick.link, span),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use glusterfs::fops::{Fsetattr, Fstat, FstatArgs, Setattr, Stat};
 use glusterfs::{Call, Dict, Errno, Failure, Fd, Fop, Frame, Iatt, Inode, set_attr};
 
+use super::migration;
 use crate::core::Image;
 use crate::{Brick, names};
 
@@ -67,6 +68,19 @@ pub(crate) fn setattr(brick: &Arc<Brick>, call: Call<'_, Setattr>) {
 
 /// As [`setattr`].
 pub(crate) fn fsetattr(brick: &Arc<Brick>, call: Call<'_, Fsetattr>) {
+    let Some(image) = migration::arriving(brick, &call) else {
+        return set_open(brick, call);
+    };
+    let call = call.detach();
+    brick.on_control(move |brick| {
+        match migration::arrive(brick, &call.frame, &call.args, &image) {
+            Ok(()) => set_open(brick, call),
+            Err(errno) => call.fail(errno),
+        }
+    });
+}
+
+fn set_open(brick: &Arc<Brick>, call: Call<'_, Fsetattr>) {
     let (valid, inode) = (call.args.valid, call.args.fd.inode().share());
     set(brick, call, &inode, valid, |reply| {
         (&mut reply.preop, &mut reply.postop)

@@ -4,7 +4,7 @@ use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{ImageInfo, Request};
 use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Stat, StatArgs};
-use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, Service, gf_error, gf_warn};
 
 use super::{create, healed, pieces, quota, truncate};
 use crate::core::{Image, Kind, WriteAt};
@@ -41,6 +41,9 @@ pub(crate) fn map<F: Fop>(
             image
         }
     };
+    if frame.service() == Some(Service::Rebalance) {
+        image.begin_arrival();
+    }
     drop(held);
     match size {
         Some(size) if size.0 != image.size() => {

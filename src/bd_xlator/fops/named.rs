@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use bd_model::Gfid;
 use glusterfs::fops::{Lookup, LookupArgs, LookupReply};
 use glusterfs::{Errno, FileType, Fop, Frame, Inode, Loc};
 
@@ -24,6 +25,10 @@ impl Named {
             inode,
             image: Some(image),
         }
+    }
+
+    pub(super) fn gfid(&self) -> Gfid {
+        Gfid::from_bytes(self.gfid)
     }
 
     /// What the client takes it for.

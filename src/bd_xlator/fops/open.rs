@@ -3,7 +3,7 @@ use std::sync::Arc;
 use glusterfs::fops::Open;
 use glusterfs::{Call, Errno, Fd, Inode, gf_warn};
 
-use super::{sync, truncate};
+use super::{migration, sync, truncate};
 use crate::Brick;
 use crate::brick::OpenImage;
 use crate::core::Image;
@@ -87,4 +87,5 @@ fn closed(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
             Errno::new(errno)
         ),
     }
+    migration::leave(brick, inode, image);
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bd_model::xattr;
 use bd_proto::Request;
 use glusterfs::fops::Rename;
 use glusterfs::{Call, Errno, Frame, Loc, gf_warn};
@@ -13,6 +14,7 @@ use crate::core::Image;
 /// Renames a file; an image's LV follows, and an image that is replaced is removed.
 pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
     let files = match Files::as_asked(brick, &call) {
+        Ok(Some(files)) if !files.are_meant(brick, &call) => return call.fail(Errno::ESTALE),
         Ok(Some(files)) => files,
         Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
@@ -49,6 +51,15 @@ impl Files {
             moved: moved.ok_or(Errno::ENOENT)?,
             replaced: Named::as_is(brick, &call.frame, &call.args.newloc)?,
         })
+    }
+
+    /// Whether what would get another name is what the client knows by the old one. On a brick of several
+    /// with the same files it may not: AFR and EC let bricks that have yet to be healed take part, and a wrong
+    /// file of the new name would stay where the directory needs no heal. They heal what one brick fails.
+    fn are_meant(&self, brick: &Brick, call: &Call<'_, Rename>) -> bool {
+        let xdata = call.args.xdata.as_ref().filter(|_| brick.link.heals());
+        let meant = xdata.and_then(|xdata| xdata.get_str(xattr::RENAMED));
+        meant.is_none_or(|meant| meant.parse() == Ok(self.moved.gfid()))
     }
 
     fn has_image(&self) -> bool {
@@ -105,6 +116,7 @@ fn rename_files(brick: &Arc<Brick>, mut call: Call<'static, Rename>, mut files: 
         };
         files = match (Files::as_is(brick, &call), failed) {
             (Ok(found), Some(errno)) if found.are(&files) => return call.fail(errno),
+            (Ok(found), _) if !found.are_meant(brick, &call) => return call.fail(Errno::ESTALE),
             (Ok(found), _) => found,
             (Err(errno), _) => return call.fail(errno),
         };

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bd_model::ImageKind;
 use glusterfs::fops::{Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateReply};
-use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, Service, gf_error, gf_warn};
 
 use super::{mode, plain, quota};
 use crate::core::Image;
@@ -93,6 +93,9 @@ fn resize<F: Fop>(
     size: u64,
     set_stub: impl Fn(u64) -> Attributes,
 ) -> Attributes {
+    if size == 0 && frame.service() == Some(Service::Rebalance) {
+        image.is_elsewhere(true);
+    }
     let allocates = image.kind() == ImageKind::Thick && size > image.size();
     if allocates {
         quota::check_growth(frame, inode, size)?;

@@ -57,7 +57,8 @@ impl Intent {
 impl Intents {
     /// The folder of the intents of the brick in `dir`.
     pub(crate) fn folder(dir: &Path) -> PathBuf {
-        dir.join(super::config::FOLDER).join("intents")
+        dir.join(super::config::FOLDER)
+            .join(bd_proto::BRICK_INTENTS)
     }
 
     /// Reads the intents of the brick in `dir`; removes files that were never finished.
@@ -113,11 +114,12 @@ impl Intents {
 
     /// Ends the intent of an image, if it has one; durable when this returns.
     pub(crate) fn end(&self, gfid: Gfid) -> Result<(), Fault> {
-        if self.get(gfid).is_none() {
+        let path = self.path(gfid);
+        // The brick may have written it while this server was about to be reached.
+        if self.get(gfid).is_none() && !path.exists() {
             return Ok(());
         }
         failpoint::reach("intent.dropping");
-        let path = self.path(gfid);
         durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
         self.known().remove(&gfid);
         failpoint::reach("intent.dropped");
@@ -213,6 +215,22 @@ mod tests {
         again.end(a).unwrap();
         again.end(a).unwrap();
         assert_eq!(Intents::load(dir.path()).unwrap().all(), [(b, copy)]);
+    }
+
+    #[test]
+    fn a_brick_writes_what_is_read_here() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(Intents::folder(dir.path())).unwrap();
+        let intents = Intents::load(dir.path()).unwrap();
+        let gfid = Gfid::random();
+        let path = bd_proto::intent_path(dir.path(), gfid);
+        std::fs::write(&path, bd_proto::CONDEMNED).unwrap();
+        let read = Intents::load(dir.path()).unwrap();
+        assert_eq!(read.get(gfid), Some(Intent::Condemn));
+        let text = serde_json::to_string(&Intent::Condemn).unwrap();
+        assert_eq!(text, bd_proto::CONDEMNED);
+        intents.end(gfid).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Brick {
     pub fn spare(&self, gfid: Gfid) -> Result<(), Fault> {
         let _hold = self.busy.hold(&[gfid]);
         match self.intents.get(gfid) {
-            None => Ok(()),
+            None => self.intents.end(gfid),
             Some(Intent::Condemn) if self.has_lost_its_name(gfid) => Ok(()),
             Some(Intent::Condemn) => self.intents.end(gfid),
             Some(other) => Err(under_way(gfid, other)),
@@ -49,7 +49,7 @@ impl Brick {
                 Some(Intent::Merge { .. }) if self.is_merged(gfid)? => {}
                 Some(Intent::Remove) => return Ok(()),
                 Some(other) => return Err(under_way(gfid, other)),
-                None if self.engine.find(gfid)?.is_none() => return Ok(()),
+                None if self.engine.find(gfid)?.is_none() => return self.intents.end(gfid),
                 None => {}
             }
             self.must_have_no_name(gfid)?;

@@ -25,6 +25,7 @@ use parking_lot::RwLock as Gate;
 use self::allocated::Allocated;
 use self::device::Slot;
 use self::merging::Merging;
+use self::migration::Arrival;
 use super::errno::Errno;
 use super::mapping::Mapping;
 use super::remembered::Remembered;
@@ -54,6 +55,10 @@ pub(crate) struct Image {
     /// Held shared by writes of a process that moves the file here, and alone while it is noted
     /// that there must be no more of them.
     moving: RwLock<()>,
+    /// While the file is moved here: what clients do to its size.
+    arrival: Mutex<Arrival>,
+    /// It was moved away, or could not be moved here: at the last close it is a link file.
+    elsewhere: AtomicBool,
     /// Held while the device is opened.
     opening: Mutex<()>,
     /// Bytes were written since the last flush.
@@ -105,6 +110,8 @@ impl Image {
             growth: Mutex::default(),
             device: RwLock::default(),
             moving: RwLock::default(),
+            arrival: Mutex::default(),
+            elsewhere: AtomicBool::new(false),
             opening: Mutex::default(),
             // A process of the brick that has ended may have written to it.
             unflushed: AtomicBool::new(size > 0),

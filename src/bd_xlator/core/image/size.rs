@@ -62,6 +62,18 @@ impl Image {
         set_stub_size: SetStubSize<'_>,
     ) -> Result<Result<(), Failure>, Failure> {
         let mut growth = self.growth();
+        self.note_size_set();
+        self.set_size_held(link, &mut growth, size, set_stub_size)
+    }
+
+    /// As [`Image::truncate`], with the size at rest.
+    pub(super) fn set_size_held(
+        &self,
+        link: &Link,
+        known: &mut Option<u64>,
+        size: u64,
+        set_stub_size: SetStubSize<'_>,
+    ) -> Result<Result<(), Failure>, Failure> {
         let old = self.size();
         if size < old {
             let gate = self.gate_alone();
@@ -69,9 +81,9 @@ impl Image {
             set_stub_size(size).map_err(Failure::Errno)?;
             self.size.store(size, Ordering::Release);
             drop(gate);
-            return Ok(self.give_back(link, &mut growth, size, old));
+            return Ok(self.give_back(link, known, size, old));
         }
-        self.grow_held(link, &mut growth, size, set_stub_size)?;
+        self.grow_held(link, known, size, set_stub_size)?;
         *lock(&self.grown) = Some(Span {
             start: old,
             end: size,

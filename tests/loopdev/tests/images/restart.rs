@@ -68,6 +68,8 @@ pub(crate) fn of_every_server(bed: &mut Bed<'_>) -> Result<()> {
 
 pub(crate) fn without_the_server_open_images_go_on(bed: &mut Bed<'_>) -> Result<()> {
     fs::write(bed.at("a"), pattern(1, 200_000))?;
+    fs::write(bed.at("y"), "removed by a rename")?;
+    fs::write(bed.at("z"), "removed")?;
     let names = bed.store.names()?;
     let held = open(&bed.at("a"))?;
     // Only now does open-behind open it on the brick.
@@ -92,7 +94,9 @@ pub(crate) fn without_the_server_open_images_go_on(bed: &mut Bed<'_>) -> Result<
     ensure!(code == nix::libc::EHOSTDOWN, "create: errno {code}");
     ensure!(errno("ln", fs::hard_link(bed.at("a"), bed.at("c")))? == nix::libc::EHOSTDOWN);
     ensure!(errno("ln -s", std::os::unix::fs::symlink("a", bed.at("d")))? == nix::libc::EHOSTDOWN);
-    ensure!(errno("rm", fs::remove_file(bed.at("a")))? == nix::libc::EHOSTDOWN);
+    // A name can go; its LV waits.
+    fs::rename(bed.at("z"), bed.at("y"))?;
+    fs::remove_file(bed.at("y"))?;
     let message = sh_in(&bed.images(), "touch b 2>&1 || true")?.stdout;
     println!("touch without gluster-bdd says: {message}");
     let listed = sh_in(&bed.images(), "ls")?.stdout;
@@ -117,6 +121,7 @@ pub(crate) fn without_the_server_open_images_go_on(bed: &mut Bed<'_>) -> Result<
         expect_at(&bed.at(name), 300_000, b"more")?;
     }
     ensure!(meta(&bed.at("d"))?.is_file());
+    bed.expect_names(&["a", "b", "c", "d"])?;
     bed.check()
 }
 

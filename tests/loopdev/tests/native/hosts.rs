@@ -1,7 +1,10 @@
 //! Volumes each of whose bricks is on a host of its own, with its own gluster-bdd.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
-use loopdev::{Place, Rig, run, wait_for};
+use loopdev::{Place, Rig, cmd, run, wait_for};
 
 use super::bricks::{Bricks, Servers, TOP, emptied, make, replicas_agree};
 use crate::images::tools::{expect_head, pattern, sh_in};
@@ -45,10 +48,22 @@ fn directories_that_one_kept(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     let top = bricks.mount.join(TOP);
     sh_in(&top, "mkdir -p k/e; echo 1 >k/f; echo 2 >k/e/f")?;
     bricks.healed(rig)?;
-    bricks.server(2).borrow().kill9()?;
-    sh_in(&top, "rm -r k")?;
-    let server = bricks.host(2).start(rig)?;
-    bricks.server(2).replace(server);
+    // It can write no intent.
+    let intents = bricks.volume.bricks()[2].join(".glusterfs/gluster-bd/intents");
+    let allow = |sign: &str| {
+        cmd(
+            "chattr",
+            &[&format!("{sign}i"), &intents.display().to_string()],
+        )
+    };
+    allow("+")?.ok()?;
+    let removed = sh_in(&top, "rm -r k");
+    allow("-")?.ok()?;
+    removed?;
+    ensure!(
+        bricks.volume.bricks()[2].join(TOP).join("k").exists(),
+        "nothing was kept"
+    );
     bricks.healed(rig)?;
     let kept = bricks.volume.bricks()[2].join(TOP).join("k");
     ensure!(!kept.exists(), "{} is still there", kept.display());
@@ -113,5 +128,81 @@ fn miss_copies() {
         rig.unmount(&mount)?;
         sh_in(&bricks.mount.join(TOP), "rm -r d")?;
         wait_for("the removal", || Ok(bricks.count()? == 9))
+    });
+}
+
+/// Names of images on a brick.
+fn images_on(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir.join(TOP))? {
+        let entry = entry?;
+        // Link files of DHT have no size.
+        if entry.metadata()?.len() > 0 {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    ensure!(names.len() >= 4, "{} has {names:?}", dir.display());
+    Ok(names)
+}
+
+/// Names go, and files are replaced, where no gluster-bdd runs; it removes the volumes when it is back. DHT
+/// removes what a rename has replaced when all else is done, and leaves two files of one name if it
+/// cannot.
+#[test]
+fn lose_names_without_a_server() {
+    on_hosts("lose_names_without_a_server", &[], |rig, bricks| {
+        for number in 0..40 {
+            fs::write(
+                bricks.at(&format!("f{number}")),
+                format!("bytes of {number}"),
+            )?;
+        }
+        let [near, far, away] = [0, 1, 2].map(|brick| images_on(&bricks.volume.bricks()[brick]));
+        let (near, far, away) = (near?, far?, away?);
+        let bytes = |name: &String| format!("bytes of {}", &name[1..]);
+        let renames = [
+            (&near[0], &away[0]),
+            (&away[1], &far[0]),
+            (&away[2], &away[3]),
+        ];
+        let restarts: [fn(&mut Rig, &Bricks) -> Result<()>; 2] = [
+            |_, _| Ok(()),
+            // What the brick's process knew is lost.
+            |rig, bricks| rig.kill9(bricks.volume.brick_pids()?[2]),
+        ];
+        let mut left = 40;
+        for (restart, renames) in restarts.iter().zip([&renames[..2], &renames[2..]]) {
+            bricks.server(2).borrow().kill9()?;
+            for (from, to) in renames {
+                fs::rename(bricks.at(from), bricks.at(to))
+                    .with_context(|| format!("{from} to {to}"))?;
+                left -= 1;
+            }
+            let removed = images_on(&bricks.volume.bricks()[2])?;
+            let removed = removed
+                .iter()
+                .rfind(|name| !renames.iter().any(|(_, to)| to == name));
+            fs::remove_file(bricks.at(removed.context("no file is left")?))?;
+            left -= 1;
+            restart(rig, bricks)?;
+            let server = bricks.host(2).start(rig)?;
+            bricks.server(2).replace(server);
+            bricks.volume.start()?;
+            wait_for("the volumes to go", || Ok(bricks.count()? == left))?;
+            bricks.check()?;
+            let fresh = rig.mount(&bricks.volume, &[])?;
+            for (from, to) in renames {
+                let found = fs::read_to_string(fresh.join(TOP).join(to))?;
+                ensure!(found == bytes(from), "{to} has {found:?}");
+                ensure!(
+                    !fresh.join(TOP).join(from).exists(),
+                    "{from} is still there"
+                );
+            }
+            rig.unmount(&fresh)?;
+        }
+        wait_for("the mount to reach all bricks", || {
+            Ok(fs::read_dir(bricks.mount.join(TOP))?.count() == left)
+        })
     });
 }

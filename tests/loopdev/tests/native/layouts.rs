@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use loopdev::{Rig, cmd, gluster_bd, wait_for};
 
 use super::bricks::{Bricks, TOP, findings, on, replicas_agree, xdata_is_known};
+use super::heals::renamed_before_heal;
 use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
 /// Several images with several copies each: made, changed, renamed and removed.
@@ -532,6 +533,7 @@ fn with_an_arbiter() {
             copies_of_a_user(bricks)?;
             copies_under_load(rig, bricks)?;
             merges(bricks)?;
+            renamed_before_heal(rig, bricks, "cluster.self-heal-daemon")?;
             brick_misses_changes(rig, bricks)
         },
     );

@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 use rustix::fs::OFlags;
 
 use super::bricks::{self, TOP};
+use crate::images::model::Random;
+use crate::images::tools::size_of;
 
 /// What is written at once: its own number, and how often it was written, again and again.
 const BLOCK: usize = 4096;
@@ -24,6 +26,12 @@ const WRITERS: usize = 8;
 /// How long the process that moves the file is held at a time, in every other round: clients come
 /// between what it reads and what it writes.
 const HELD: Duration = Duration::from_millis(60);
+
+/// Files whose sizes change while they move.
+const FILES: usize = 50;
+/// Bytes that such a file has at least, and those that are more or fewer at times.
+const LEAST: usize = 8 << 10;
+const MORE: usize = 256 << 10;
 
 /// Times that a file is moved: `GBT_REBALANCES`, or what fits a test run.
 fn rounds() -> usize {
@@ -108,11 +116,18 @@ pub(super) fn misplace(volume: &Volume, folder: &Path, name: &str) -> Result<Str
     Err(anyhow!("no name of {name} belongs on the other brick"))
 }
 
-/// Moves a file while it is written to. Answers how many writes there were, and whether it moved.
+/// Moves a file while it is written to. Answers how many writes there were, and whether it moved. `settled`
+/// looks at the bricks when nobody has it open any more.
 ///
 /// On any volume a client may keep a descriptor on the brick that a file was to move to, until the
 /// client ends: so the writers have mounts of their own.
-fn round(rig: &mut Rig, volume: &Volume, folder: &Path, number: usize) -> Result<(u64, bool)> {
+fn round(
+    rig: &mut Rig,
+    volume: &Volume,
+    folder: &Path,
+    number: usize,
+    settled: &dyn Fn() -> Result<()>,
+) -> Result<(u64, bool)> {
     let mounts = [rig.mount(volume, &[])?, rig.mount(volume, &[])?];
     let name = format!("r{number}");
     let register = Register::make(&folder.join(&name))?;
@@ -172,6 +187,7 @@ fn round(rig: &mut Rig, volume: &Volume, folder: &Path, number: usize) -> Result
         &lost[..lost.len().min(8)]
     );
     rig.unmount(&fresh)?;
+    settled()?;
     let there = volume.bricks().iter();
     let moved = there
         .filter(|brick| brick.join(TOP).join(&name).exists())
@@ -179,6 +195,62 @@ fn round(rig: &mut Rig, volume: &Volume, folder: &Path, number: usize) -> Result
         == 1;
     fs::remove_file(folder.join(name))?;
     Ok((writes, moved))
+}
+
+/// Moves files whose ends are cut off and put on again meanwhile, as holes. What happens to a file before
+/// clients know of its move happens at its old place alone.
+fn keep_sizes(rig: &mut Rig, volume: &Volume, folder: &Path) -> Result<()> {
+    let name = |number: usize| format!("s{number}");
+    let mut names = Vec::new();
+    let head = block(1, 1);
+    for number in 0..FILES {
+        let file = File::create_new(folder.join(name(number)))?;
+        file.write_all_at(&head, 0)?;
+        file.set_len((LEAST + MORE) as u64)?;
+        drop(file);
+        names.push(misplace(volume, folder, &name(number))?);
+    }
+    let mount = rig.mount(volume, &["--attribute-timeout=0"])?;
+    let words = ["volume", "rebalance", volume.name(), "start", "force"];
+    rig.gluster(&words)?.ok()?;
+    let stop = AtomicBool::new(false);
+    let sizes = thread::scope(|scope| -> Result<Vec<usize>> {
+        let (names, stop) = (&names, &stop);
+        let top = mount.join(TOP);
+        let resizer = scope.spawn(move || -> Result<Vec<usize>> {
+            let mut random = Random::new(1);
+            let mut sizes = vec![LEAST + MORE; FILES];
+            while !stop.load(Ordering::Acquire) {
+                for (name, size) in names.iter().zip(&mut sizes) {
+                    let path = top.join(name);
+                    let found = size_of(&path)?;
+                    ensure!(
+                        found == *size as u64,
+                        "{name} has {found} bytes, not {size}"
+                    );
+                    *size = LEAST + random.below(MORE);
+                    let file = File::options().write(true).open(&path)?;
+                    file.set_len(*size as u64)
+                        .with_context(|| format!("cannot resize {name}"))?;
+                }
+            }
+            Ok(sizes)
+        });
+        let ended = ended(rig, volume);
+        stop.store(true, Ordering::Release);
+        let sizes = resizer.join().map_err(|_| anyhow!("a thread panicked"))?;
+        ended.and(sizes)
+    })?;
+    rig.unmount(&mount)?;
+    let fresh = rig.mount(volume, &[])?;
+    for (name, size) in names.iter().zip(sizes) {
+        let bytes = fs::read(fresh.join(TOP).join(name))?;
+        let is_right = bytes.len() == size && bytes[..BLOCK] == head;
+        let is_right = is_right && bytes[BLOCK..].iter().all(|byte| *byte == 0);
+        ensure!(is_right, "{name} has {} bytes, not {size}", bytes.len());
+        fs::remove_file(folder.join(name))?;
+    }
+    rig.unmount(&fresh)
 }
 
 /// Waits until a rebalance has ended.
@@ -190,10 +262,16 @@ pub(super) fn ended(rig: &Rig, volume: &Volume) -> Result<()> {
     })
 }
 
-fn rounds_on(rig: &mut Rig, volume: &Volume, folder: &Path, what: &str) -> Result<()> {
+fn rounds_on(
+    rig: &mut Rig,
+    volume: &Volume,
+    folder: &Path,
+    what: &str,
+    settled: &dyn Fn() -> Result<()>,
+) -> Result<()> {
     let (mut writes, mut moved) = (0, 0);
     for number in 0..rounds() {
-        let (more, done) = round(rig, volume, folder, number)?;
+        let (more, done) = round(rig, volume, folder, number, settled)?;
         writes += more;
         moved += usize::from(done);
     }
@@ -207,7 +285,12 @@ fn rounds_on(rig: &mut Rig, volume: &Volume, folder: &Path, what: &str) -> Resul
 #[test]
 fn loses_no_write() {
     bricks::on("rebalance::loses_no_write", &[], 2, |rig, bricks| {
-        rounds_on(rig, &bricks.volume, &bricks.mount.join(TOP), "images")
+        let top = bricks.mount.join(TOP);
+        keep_sizes(rig, &bricks.volume, &top)?;
+        wait_for("the stores to be empty", || Ok(bricks.count()? == 0))?;
+        // The link file of one that could not be moved has no volume.
+        let settled = || wait_for("one volume of one file", || Ok(bricks.count()? == 1));
+        rounds_on(rig, &bricks.volume, &top, "images", &settled)
     });
     if std::env::var_os("GBT_STOCK").is_some() {
         run("native::rebalance::stock", Place::Native, |rig| {
@@ -220,7 +303,8 @@ fn loses_no_write() {
             volume.start()?;
             let mount = rig.mount(&volume, &[])?;
             fs::create_dir(mount.join(TOP))?;
-            rounds_on(rig, &volume, &mount.join(TOP), "stock")
+            rounds_on(rig, &volume, &mount.join(TOP), "stock", &|| Ok(()))?;
+            keep_sizes(rig, &volume, &mount.join(TOP))
         });
     }
 }

@@ -72,7 +72,7 @@ fn seed() -> u64 {
 }
 
 impl Storm {
-    fn make(rig: &mut Rig, layout: Layout) -> Result<Storm> {
+    fn make(rig: &mut Rig, layout: Layout, faults: &[&str]) -> Result<Storm> {
         let stock = std::env::var_os("GBT_STOCK").is_some();
         let bricks = if stock {
             make_stock(rig, &layout)?
@@ -96,7 +96,7 @@ impl Storm {
             stock,
             registers: registers.collect::<Result<_>>()?,
             keepers: keepers
-                .map(|(letter, seed)| Keeper::new(letter, seed, copies, &layout))
+                .map(|(letter, seed)| Keeper::new(letter, seed, copies, &layout, faults))
                 .collect(),
             tally: Tally::new(&rig.dir().join("storm.log"))?,
             random: Random::new(seed()),
@@ -347,8 +347,9 @@ fn storm(layout: Layout) {
         &format!("native::storm::{}", layout.name),
         Place::Native,
         |rig| {
-            let mut storm = Storm::make(rig, layout)?;
-            let kinds = Fault::kinds(&layout, storm.stock)?;
+            let stock = std::env::var_os("GBT_STOCK").is_some();
+            let kinds = Fault::kinds(&layout, stock)?;
+            let mut storm = Storm::make(rig, layout, &kinds)?;
             let (start, seconds) = (Instant::now(), number("GBT_STORM_SECONDS"));
             let usual = if layout.has_faults { 0 } else { kinds.len() };
             let rounds = number("GBT_STORM_ROUNDS").unwrap_or(usual as u64);

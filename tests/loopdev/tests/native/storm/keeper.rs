@@ -57,7 +57,14 @@ impl Doubt {
 }
 
 impl Keeper {
-    pub(super) fn new(letter: char, seed: u64, copies: Copies, layout: &Layout) -> Keeper {
+    pub(super) fn new(
+        letter: char,
+        seed: u64,
+        copies: Copies,
+        layout: &Layout,
+        faults: &[&str],
+    ) -> Keeper {
+        let bricks_stay = !faults.iter().any(|kind| ["brick", "host"].contains(kind));
         Keeper {
             letter,
             copies,
@@ -65,7 +72,7 @@ impl Keeper {
             renames_dirs: layout.bricks == layout.replicas,
             merges: !layout.is_dispersed(),
             moves: layout.bricks > layout.replicas,
-            replaces: layout.replicas > 1,
+            replaces: layout.replicas > 1 || bricks_stay,
             tree: Tree::default(),
             doubts: Vec::new(),
             random: Random::new(seed),
