@@ -21,6 +21,7 @@ mod many;
 mod multiplex;
 mod operations;
 mod options;
+mod pjdfstest;
 mod plain;
 mod power;
 mod programs;
