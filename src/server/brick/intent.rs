@@ -72,6 +72,12 @@ impl Intents {
         })
     }
 
+    /// Reads them again: the brick's process, which has ended, may have written some.
+    pub(crate) fn read_again(&self) -> Result<(), Fault> {
+        *self.known() = read_all(&self.folder, true)?;
+        Ok(())
+    }
+
     /// Reads the intents of the brick in `dir` and changes nothing.
     pub(crate) fn peek(dir: &Path) -> Result<HashMap<Gfid, Intent>, Fault> {
         read_all(&Intents::folder(dir), false)

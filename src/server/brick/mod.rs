@@ -140,6 +140,7 @@ impl Brick {
         if how.fresh {
             let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
             self.attached_at.store(how.epoch, Ordering::SeqCst);
+            self.intents.read_again()?;
             self.reconcile(cloned)?;
             self.release_old_mapping();
         }

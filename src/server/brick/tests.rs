@@ -375,6 +375,27 @@ fn a_fresh_start_settles_removals() {
 }
 
 #[test]
+fn a_fresh_start_settles_what_the_brick_has_noted() {
+    let bed = Bed::new();
+    let brick = bed.attach(true);
+    let gfid = settled(&bed, &brick, "vm1");
+    // The brick's process found no server, and this one was there when it wrote the intent.
+    fs::write(bd_proto::intent_path(&bed.dir(), gfid), bd_proto::CONDEMNED).unwrap();
+    fs::remove_file(bed.dir().join("vm1")).unwrap();
+    fs::remove_file(bed.handle(gfid)).unwrap();
+    let how = Attach {
+        volume: VOLUME,
+        fresh: true,
+        heals: false,
+        epoch: 2,
+    };
+    brick.attach_again(how, &|_, _| ()).unwrap();
+    assert!(!bed.store().join("vm1").exists());
+    drop(brick);
+    assert_eq!(bed.check(), []);
+}
+
+#[test]
 fn a_serving_brick_keeps_what_is_under_way() {
     let bed = Bed::new();
     let brick = bed.attach(true);
