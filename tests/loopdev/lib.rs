@@ -37,6 +37,7 @@ mod place;
 mod rig;
 mod sh;
 mod slow_disk;
+mod step;
 mod sweep;
 mod wait;
 
@@ -51,4 +52,5 @@ pub use place::Place;
 pub use rig::{Rig, run};
 pub use sh::{Output, cmd, sh};
 pub use slow_disk::{Hold, SlowDisk};
+pub use step::step;
 pub use wait::wait_for;

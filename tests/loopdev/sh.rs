@@ -1,6 +1,7 @@
 //! Programs run to their end, with their output captured.
 
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -80,11 +81,15 @@ pub fn cmd<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) -> Result<Outpu
 
 fn capture(mut command: Command, shown: String) -> Result<Output> {
     use std::os::unix::process::ExitStatusExt as _;
+    let start = Instant::now();
     let output = command
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start `{shown}`"))?;
+    if std::env::var_os("GBT_TRACE").is_some() {
+        println!("measured: {:.2} s `{shown}`", start.elapsed().as_secs_f32());
+    }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     Ok(Output {
         code: output

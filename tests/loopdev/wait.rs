@@ -19,5 +19,11 @@ pub fn wait_for(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<(
         sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(200));
     }
+    if std::env::var_os("GBT_TRACE").is_some() {
+        println!(
+            "measured: {:.2} s until {what}",
+            start.elapsed().as_secs_f32()
+        );
+    }
     Ok(())
 }

@@ -76,6 +76,8 @@ fn emptied(mut bed: Bed<'_>) -> Result<()> {
                     file.sync_all()?;
                 }
                 round.store(next, Ordering::Release);
+                // The others want the processor, too.
+                sleep(Duration::from_millis(100));
             }
             Ok(())
         });

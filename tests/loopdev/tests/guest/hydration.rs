@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bd_proto::{JobInfo, JobState};
@@ -94,6 +95,8 @@ impl Side {
     fn work(&mut self, path: &Path, stop: &AtomicBool, batches: &AtomicUsize) {
         while !stop.load(Ordering::Acquire) && self.batch(path).is_ok() {
             batches.fetch_add(1, Ordering::AcqRel);
+            // The others want the processor, too.
+            sleep(Duration::from_millis(50));
         }
     }
 

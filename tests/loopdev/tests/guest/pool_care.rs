@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use loopdev::{Bed, POOL, Place, Store, gluster_bd, run, sh, wait_for};
+use loopdev::{Bed, POOL, Place, Store, gluster_bd, run, sh, step, wait_for};
 use nix::sys::signal::Signal;
 
 use super::machine::{BLOCK, Machine};
@@ -31,15 +31,17 @@ fn pools_are_cared_for() {
             let vg = rig.vg("vg", &[256])?;
             vg.thin_pool(POOL, 32)?;
             let folder = rig.folder("machine")?;
-            let mut bed = rig.bed_on(Store::Pool(vg))?;
+            let mut bed = step("set-up", || rig.bed_on(Store::Pool(vg)))?;
             // Of the options for virtual machines, the one that keeps write-behind from answering
             // a write before it is done.
             bed.volume.set("performance.strict-o-direct", "on")?;
-            it_is_extended(&mut bed)?;
-            nothing_new_is_made(&mut bed)?;
-            no_extents_are_left(&mut bed, &folder)?;
-            metadata_are_extended(&mut bed)?;
-            the_host_is_checked(&mut bed)
+            step("it_is_extended", || it_is_extended(&mut bed))?;
+            step("nothing_new_is_made", || nothing_new_is_made(&mut bed))?;
+            step("no_extents_are_left", || {
+                no_extents_are_left(&mut bed, &folder)
+            })?;
+            step("metadata_are_extended", || metadata_are_extended(&mut bed))?;
+            step("the_host_is_checked", || the_host_is_checked(&mut bed))
         },
     );
 }

@@ -58,27 +58,27 @@ fn images_without_a_pool() {
 
 fn show_no_old_bytes(bed: &Bed<'_>) -> Result<()> {
     let image = bed.at("image");
-    File::create_new(&image)?.set_len(20 * MIB)?;
+    File::create_new(&image)?.set_len(8 * MIB)?;
     ensure!(bed.lv("image")?.pool.is_none(), "{:?}", bed.lv("image")?);
-    expect_only(&image, 20 * MIB, &[])?;
-    let bytes = pattern(1, 20 << 20);
+    expect_only(&image, 8 * MIB, &[])?;
+    let bytes = pattern(1, 8 << 20);
     put(&image, 0, &bytes)?;
     let file = open(&image)?;
-    file.set_len(60 * MIB)?;
-    expect_only(&image, 60 * MIB, &[(0, &bytes)])?;
-    file.write_all_at(&bytes, 40 * MIB)?;
-    file.set_len(7 * MIB + 5)?;
-    file.set_len(60 * MIB)?;
-    let head = &bytes[..7 * (1 << 20) + 5];
-    expect_only(&image, 60 * MIB, &[(0, head)])?;
+    file.set_len(24 * MIB)?;
+    expect_only(&image, 24 * MIB, &[(0, &bytes)])?;
+    file.write_all_at(&bytes, 16 * MIB)?;
+    file.set_len(3 * MIB + 5)?;
+    file.set_len(24 * MIB)?;
+    let head = &bytes[..3 * (1 << 20) + 5];
+    expect_only(&image, 24 * MIB, &[(0, head)])?;
     file.set_len(MIB)?;
     // A write far behind the end.
-    file.write_all_at(b"end", 30 * MIB + 1)?;
+    file.write_all_at(b"end", 12 * MIB + 1)?;
     drop(file);
     expect_only(
         &image,
-        30 * MIB + 4,
-        &[(0, &bytes[..1 << 20]), (30 * MIB + 1, b"end")],
+        12 * MIB + 4,
+        &[(0, &bytes[..1 << 20]), (12 * MIB + 1, b"end")],
     )?;
     fs::remove_file(image)?;
     bed.expect_names(&[])
@@ -167,6 +167,8 @@ fn space_runs_out(bed: &mut Bed<'_>) -> Result<()> {
     bed.expect_names(&["image", "rest"])?;
     bed.check()?;
     fs::remove_file(rest)?;
+    // Its volume goes after its name.
+    bed.expect_names(&["image"])?;
     fs::write(bed.at("new"), "fits again")?;
     ensure!(fs::read_to_string(bed.at("new"))? == "fits again");
     bed.clear()

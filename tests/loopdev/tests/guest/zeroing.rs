@@ -11,8 +11,8 @@ use loopdev::{Bed, Output, Rig, Vg, cmd, gluster_bd, jobs, sh, wait_for};
 use crate::images::tools::{MIB, expect_at, open, pattern, size_of};
 
 const POLICY: &str = "/etc/gluster-bd/policy.toml";
-/// More than calls zero themselves.
-const SIZE: u64 = 1200 * MIB;
+/// More than calls zero themselves, which is a GiB.
+const SIZE: u64 = 1056 * MIB;
 /// So much of each so much is old.
 static OLD: [u8; 1 << 16] = [0xa5; 1 << 16];
 const PERIOD: u64 = 32 * MIB;

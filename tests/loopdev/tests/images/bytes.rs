@@ -12,7 +12,7 @@ use crate::BACKING;
 /// Not a multiple of anything. Each byte takes longer in the guest.
 const SIZE: u64 = match BACKING {
     Backing::File => (200 << 20) + 12_345,
-    Backing::Thin | Backing::Thick => (40 << 20) + 12_345,
+    Backing::Thin | Backing::Thick => (12 << 20) + 12_345,
 };
 
 pub(crate) fn copied_in_and_out(bed: &mut Bed<'_>) -> Result<()> {

@@ -16,7 +16,7 @@ use super::tools::{MIB, expect_at, open, pattern, size_of};
 fn far(bed: &Bed<'_>) -> u64 {
     match bed.store.backing() {
         Backing::File => 1024 * MIB,
-        Backing::Thin | Backing::Thick => 96 * MIB,
+        Backing::Thin | Backing::Thick => 24 * MIB,
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use loopdev::{Backing, Bed, POOL, sh};
 
 use super::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
+use crate::BACKING;
 
 /// How often the life of a few images is gone through: `GBT_ROUNDS`, or what fits a test run.
 fn count(bed: &Bed<'_>) -> u64 {
@@ -22,6 +23,12 @@ fn count(bed: &Bed<'_>) -> u64 {
         .unwrap_or(few)
 }
 
+/// MiB of an image: all are read once, which takes long in the guest.
+const SIZE: u64 = match BACKING {
+    Backing::File => 64,
+    Backing::Thin | Backing::Thick => 16,
+};
+
 pub(crate) fn rounds(bed: &mut Bed<'_>) -> Result<()> {
     for round in 0..count(bed) {
         one_round(bed, round)?;
@@ -31,7 +38,7 @@ pub(crate) fn rounds(bed: &mut Bed<'_>) -> Result<()> {
 
 fn one_round(bed: &Bed<'_>, round: u64) -> Result<()> {
     const AT: u64 = 3 * MIB + 777;
-    let size = 64 * MIB;
+    let size = SIZE * MIB;
     // All bytes once; later where there are some.
     let limit = if round == 0 { size } else { 5 * MIB };
     let expect = |path: &Path, bytes: &[u8]| expect_head(path, size, limit, &[(AT, bytes)]);
@@ -40,7 +47,7 @@ fn one_round(bed: &Bed<'_>, round: u64) -> Result<()> {
     sh_in(&bed.images(), "touch a")?;
     ensure!(size_of(&a)? == 0, "a new file has bytes");
     bed.expect_names(&["a"])?;
-    sh_in(&bed.images(), "truncate -s 64M a")?;
+    sh_in(&bed.images(), &format!("truncate -s {SIZE}M a"))?;
     ensure!(size_of(&a)? == size);
     put(&a, AT, &first)?;
 
@@ -97,7 +104,7 @@ fn one_round(bed: &Bed<'_>, round: u64) -> Result<()> {
 fn shown_by_lvs(bed: &Bed<'_>, names: &[&str]) -> Result<()> {
     for name in names {
         let lv = bed.lv(name)?;
-        ensure!(lv.size == 64 * MIB, "{lv:?}");
+        ensure!(lv.size == SIZE * MIB, "{lv:?}");
         let pool = (bed.store.backing() == Backing::Thin).then_some(POOL);
         ensure!(lv.pool.as_deref() == pool, "{lv:?}");
         ensure!(

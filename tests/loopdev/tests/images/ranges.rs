@@ -13,7 +13,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::holes;
 use super::model::Random;
-use super::tools::{expect_at, meta, open, pattern, size_of};
+use super::tools::{expect_at, meta, open, pattern, same, size_of};
 
 const KEEP: FallocateFlags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
 
@@ -101,14 +101,7 @@ pub(crate) fn agree_with_a_model(bed: &mut Bed<'_>) -> Result<()> {
         }
         let mut found = vec![0; bytes.len()];
         file.read_exact_at(&mut found, 0)?;
-        let wrong = found
-            .iter()
-            .zip(&bytes)
-            .position(|(found, wanted)| found != wanted);
-        ensure!(
-            wrong.is_none(),
-            "round {round}: {done}: byte {wrong:?} is wrong"
-        );
+        same(&bed.at("a"), 0, &found, &bytes).with_context(|| format!("round {round}: {done}"))?;
     }
     drop(file);
     bed.remount()?;
