@@ -373,6 +373,9 @@ fn storm(layout: Layout) {
                     storm.remount(rig)?;
                 }
                 checked += storm.verify(rig).with_context(what)?;
+                if matches!(fault, Fault::Replace(_)) {
+                    storm.keepers.iter_mut().for_each(Keeper::forget_origins);
+                }
                 println!(
                     "{}, load {:.1} s, and checks {:.1} s",
                     what(),
@@ -396,6 +399,8 @@ fn storm(layout: Layout) {
                 return Ok(());
             }
             gluster_bd(&["check", storm.bricks.volume.name()])?.ok()?;
+            // A client of before the last fault may not list all directories of a distributed volume.
+            storm.remount(rig)?;
             sh_in(&storm.mounts[0], "rm -rf ./*")?;
             emptied(rig, &storm.bricks)
         },
