@@ -185,10 +185,28 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
                 xdata: Some(xdata),
             };
             stack.ask::<Mkdir>(args)?;
+            if brick.link.heals() && brick.keeps_times_of_clients() {
+                be_as_old_as_can_be(&stack, Loc::by_gfid(&fresh, *brick.top().as_bytes()))?;
+            }
             Ok(true)
         }
         Err(failure) => Err(failure.errno),
     }
+}
+
+/// Gives a directory times that all others are later than: each brick makes it by itself, and one that has
+/// lost all and is put in again makes it anew. Posix would take those of the next change there for it; of what
+/// heal brings it takes what is later; and EC heals no attributes of a directory where no two bricks agree.
+fn be_as_old_as_can_be(stack: &Stack, loc: Loc<'_>) -> Result<(), Errno> {
+    let dict = Dict::new();
+    dict.set(names::TIMES, &names::NO_TIMES)?;
+    stack.ask::<Setxattr>(SetxattrArgs {
+        loc,
+        dict,
+        flags: 0,
+        xdata: None,
+    })?;
+    Ok(())
 }
 
 /// Marks a directory that somebody made before the brick was one.

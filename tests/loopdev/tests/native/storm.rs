@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use loopdev::{Place, Rig, cmd, gluster_bd, run, wait_for};
 
+pub(crate) use self::faults::{lose_all, put_in_again};
+
 use self::faults::Fault;
 use self::keeper::Keeper;
 use self::layout::{BOTH, DISPERSED, DISTRIBUTED, Layout, REPLICATED, WITH_AN_ARBITER};
