@@ -185,19 +185,21 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
                 xdata: Some(xdata),
             };
             stack.ask::<Mkdir>(args)?;
-            if brick.link.heals() && brick.keeps_times_of_clients() {
-                be_as_old_as_can_be(&stack, Loc::by_gfid(&fresh, *brick.top().as_bytes()))?;
-            }
+            be_as_old_as_can_be(brick, &stack, Loc::by_gfid(&fresh, *brick.top().as_bytes()))?;
             Ok(true)
         }
         Err(failure) => Err(failure.errno),
     }
 }
 
-/// Gives a directory times that all others are later than: each brick makes it by itself, and one that has
-/// lost all and is put in again makes it anew. Posix would take those of the next change there for it; of what
-/// heal brings it takes what is later; and EC heals no attributes of a directory where no two bricks agree.
-fn be_as_old_as_can_be(stack: &Stack, loc: Loc<'_>) -> Result<(), Errno> {
+/// Gives a new directory times that all others are later than, where other bricks have the same: one that a
+/// brick or heal makes where it is already elsewhere. Posix would take those of the next change there for it; of
+/// what heal brings later it takes what is later; and EC heals no attributes of a directory where no two bricks
+/// agree.
+pub(super) fn be_as_old_as_can_be(brick: &Brick, stack: &Stack, loc: Loc<'_>) -> Result<(), Errno> {
+    if !brick.link.heals() || !brick.keeps_times_of_clients() {
+        return Ok(());
+    }
     let dict = Dict::new();
     dict.set(names::TIMES, &names::NO_TIMES)?;
     stack.ask::<Setxattr>(SetxattrArgs {

@@ -217,7 +217,10 @@ fn are_replaced() {
     on_hosts("are_replaced", &words, |rig, bricks| {
         let times = |brick: usize| {
             let top = bricks.volume.bricks()[brick].join(TOP);
-            let told = sh_in(&top, "getfattr -n trusted.glusterfs.mdata -e hex .")?;
+            let told = sh_in(
+                &top,
+                "shopt -s nullglob; getfattr -n trusted.glusterfs.mdata -e hex . d*",
+            )?;
             Ok::<_, anyhow::Error>(told.stdout)
         };
         let agree = || {
@@ -227,6 +230,7 @@ fn are_replaced() {
         };
         agree().context("times of the top directory before the first name")?;
         fs::write(bricks.at("a"), pattern(1, 50_000))?;
+        fs::create_dir(bricks.at("d"))?;
         for brick in [0, 1] {
             lose_all(rig, bricks, brick)?;
             put_in_again(rig, bricks, brick)?;
@@ -242,6 +246,7 @@ fn are_replaced() {
         expect_head(&top.join("a"), 50_000, 50_000, &[(0, &pattern(1, 50_000))])?;
         let found = sh_in(&top, "cat new0 new1")?.stdout;
         ensure!(found == "newnew", "{found}");
-        rig.unmount(&mount)
+        rig.unmount(&mount)?;
+        Ok(fs::remove_dir(bricks.at("d"))?)
     });
 }
