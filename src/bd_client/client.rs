@@ -8,7 +8,7 @@ use bd_model::Gfid;
 use glusterfs::fops::{
     Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetxattr, Fstat,
     FstatArgs, Getxattr, GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename,
-    Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
+    Rmdir, Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -22,7 +22,7 @@ use crate::notifier::Notifier;
 use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
 use crate::workers::Workers;
-use crate::{allocation, attributes, copy, merge, mounts, renamed, space};
+use crate::{afterwards, allocation, attributes, copy, merge, mounts, space};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub struct BdClient {
     phantoms: AtomicUsize,
     tops: Tops,
     has_arbiters: OnceLock<bool>,
+    is_replicated: OnceLock<bool>,
 }
 
 /// What the process is.
@@ -225,6 +226,11 @@ impl BdClient {
         self.workers.run(move || change.pass(&this, call, &inode));
     }
 
+    fn is_replicated(&self) -> bool {
+        let found = || !Replicas::all(self.node()).is_empty();
+        *self.is_replicated.get_or_init(found)
+    }
+
     fn has_arbiters(&self) -> bool {
         let found = || !Replicas::arbitrated(self.node()).is_empty();
         *self.has_arbiters.get_or_init(found)
@@ -278,6 +284,7 @@ impl Translator for BdClient {
             phantoms: AtomicUsize::new(0),
             tops: Tops::default(),
             has_arbiters: OnceLock::new(),
+            is_replicated: OnceLock::new(),
         }))
     }
 
@@ -431,7 +438,15 @@ impl Translator for BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || renamed::rename(&this, call));
+        self.workers.run(move || afterwards::rename(&this, call));
+    }
+
+    fn rmdir(self: &Arc<Self>, call: Call<'_, Rmdir>) {
+        if BdClient::is_internal(&call) || !self.is_replicated() {
+            return call.pass();
+        }
+        let (this, call) = (self.clone(), call.detach());
+        self.workers.run(move || afterwards::rmdir(&this, call));
     }
 
     fn create(self: &Arc<Self>, call: Call<'_, Create>) {

@@ -14,6 +14,7 @@
 //! and by the guard.
 #![forbid(unsafe_code)]
 
+mod afterwards;
 mod allocation;
 mod arbiter;
 mod attributes;
@@ -27,7 +28,6 @@ mod mounts;
 mod notifier;
 mod permission;
 mod recipe;
-mod renamed;
 mod replicas;
 mod space;
 mod target;

@@ -65,13 +65,19 @@ impl Replicas {
 
     /// The replicas of all parts of the volume below `node` that have an arbiter.
     pub(crate) fn arbitrated(node: Node) -> Vec<Replicas> {
+        let mut all = Replicas::all(node);
+        all.retain(|replicas| replicas.arbiter().is_some());
+        all
+    }
+
+    /// The replicas of all parts of the volume below `node`, where there is more than one.
+    pub(crate) fn all(node: Node) -> Vec<Replicas> {
         let parts = match node.find_kind("cluster/distribute") {
             Some(dht) => dht.children(),
             None => node.first_child().into_iter().collect(),
         };
         let all = parts.into_iter().filter_map(|part| Replicas::of(part).ok());
-        all.filter(|replicas| replicas.arbiter().is_some())
-            .collect()
+        all.filter(|replicas| !replicas.blames.is_empty()).collect()
     }
 
     /// All of them.
@@ -176,16 +182,17 @@ impl Replicas {
         Ok(())
     }
 
-    /// Notes on one replica that the arbiter has missed a change of a name in a directory.
-    pub(crate) fn blame_arbiter_for_name(
+    /// Notes on one replica that others have missed a change of a name in a directory.
+    pub(crate) fn blame_for_name(
         &self,
         stack: &Stack,
         node: Node,
         dir: &Loc<'_>,
         name: &CStr,
+        missed: &[usize],
     ) -> Result<(), Errno> {
         let xattr = Dict::new();
-        if let Some(blamed) = self.blames.last() {
+        for blamed in missed.iter().filter_map(|number| self.blames.get(*number)) {
             xattr.set(blamed, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])?;
         }
         let names = Dict::new();

@@ -511,7 +511,12 @@ impl Brick {
         lock(&self.unsaved).push((inode.share(), Arc::clone(image)));
     }
 
-    /// Takes that list.
+    /// Whether posix keeps the times that clients give to fops.
+    pub(crate) fn keeps_times_of_clients(&self) -> bool {
+        self.times_by_clients
+    }
+
+    /// Takes the list of images whose stubs do not know when they were written.
     pub(crate) fn take_unsaved(&self) -> Vec<(Inode<'static>, Arc<Image>)> {
         std::mem::take(&mut *lock(&self.unsaved))
     }

@@ -42,6 +42,14 @@ pub(crate) const DISPERSED_SIZE: &CStr = c"trusted.ec.size";
 pub(crate) const AVOID_OVERWRITE: &str = "glusterfs.avoid.overwrite";
 /// On a file that sharding keeps in pieces, and with the request to make it: their size.
 pub(crate) const SHARD_SIZE: &str = "trusted.glusterfs.shard.block-size";
+/// `GF_XATTR_MDATA_KEY`: the times that clients gave to a file's changes.
+pub(crate) const TIMES: &str = "trusted.glusterfs.mdata";
+/// What [`TIMES`] is before the first one: its version, flags, and three times.
+pub(crate) const NO_TIMES: [u8; 57] = {
+    let mut times = [0; 57];
+    times[0] = 1;
+    times
+};
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
 /// With a statfs: translators themselves ask, how full the brick is.

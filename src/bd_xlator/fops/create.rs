@@ -4,9 +4,11 @@ use std::time::Instant;
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
 use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
-use glusterfs::{Answer, Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_warn};
+use glusterfs::{
+    Answer, Call, Credentials, Dict, Errno, Fop, Frame, Inode, Loc, Service, Stack, gf_warn,
+};
 
-use super::{clone, healed, mode, open, pieces, rights, truncate};
+use super::{clone, healed, lookup, mode, open, pieces, rights, truncate};
 use crate::core::{Image, Kind};
 use crate::{Brick, keeper, names, stub};
 
@@ -308,7 +310,29 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
         }
         call.args.xdata = Some(xdata);
     }
-    call.pass();
+    match gfid.filter(|_| call.frame.service() == Some(Service::Heal)) {
+        Some(gfid) => mkdir_by_heal(brick, call, gfid),
+        None => call.pass(),
+    }
+}
+
+/// Makes a directory that has no times yet: see [`lookup::be_as_old_as_can_be`].
+fn mkdir_by_heal(brick: &Arc<Brick>, call: Call<'_, Mkdir>, gfid: [u8; 16]) {
+    let fresh = call.args.loc.inode().map(|inode| inode.fresh());
+    let brick = Arc::clone(brick);
+    call.wind(move |frame, answer| {
+        if let (Ok(_), Some(fresh)) = (&answer, fresh) {
+            let stack = Stack::new(brick.xl.node(), &Credentials::root());
+            let loc = Loc::by_gfid(&fresh, gfid);
+            if let Err(errno) = lookup::be_as_old_as_can_be(&brick, &stack, loc) {
+                gf_warn!(
+                    "directory {:?} has times of its own: {errno}",
+                    Gfid::from_bytes(gfid)
+                );
+            }
+        }
+        frame.answer(answer);
+    });
 }
 
 fn new_file<F: Fop>(

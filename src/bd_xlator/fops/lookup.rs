@@ -185,10 +185,30 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
                 xdata: Some(xdata),
             };
             stack.ask::<Mkdir>(args)?;
+            be_as_old_as_can_be(brick, &stack, Loc::by_gfid(&fresh, *brick.top().as_bytes()))?;
             Ok(true)
         }
         Err(failure) => Err(failure.errno),
     }
+}
+
+/// Gives a new directory times that all others are later than, where other bricks have the same: one that a
+/// brick or heal makes where it is already elsewhere. Posix would take those of the next change there for it; of
+/// what heal brings later it takes what is later; and EC heals no attributes of a directory where no two bricks
+/// agree.
+pub(super) fn be_as_old_as_can_be(brick: &Brick, stack: &Stack, loc: Loc<'_>) -> Result<(), Errno> {
+    if !brick.link.heals() || !brick.keeps_times_of_clients() {
+        return Ok(());
+    }
+    let dict = Dict::new();
+    dict.set(names::TIMES, &names::NO_TIMES)?;
+    stack.ask::<Setxattr>(SetxattrArgs {
+        loc,
+        dict,
+        flags: 0,
+        xdata: None,
+    })?;
+    Ok(())
 }
 
 /// Marks a directory that somebody made before the brick was one.

@@ -202,17 +202,17 @@ pub(crate) fn renamed_before_heal(rig: &mut Rig, bricks: &Bricks, heal: &str) ->
     let caches = ["--entry-timeout=600", "--attribute-timeout=600"];
     let mount = rig.mount(&bricks.volume, &caches)?;
     let top = mount.join(TOP);
-    let made = "mkdir from to dir dir/x; echo old >from/a; echo new >from/b; echo new >dir/f";
+    let made = "mkdir from to dir dir/x gone; echo 1 >gone/f; echo old >from/a; echo new >from/b; echo new >dir/f";
     sh_in(&top, made)?;
     bricks.healed(rig)?;
     bricks.volume.set(heal, "off")?;
     rig.kill9(bricks.volume.brick_pids()?[2])?;
-    let changes =
-        "mv from/b from/a; mkdir from/d; rmdir dir/x; mv dir/f from/d; rmdir dir; mv from/d dir";
+    let changes = "rm gone/f; mv from/b from/a; mkdir from/d; rmdir dir/x; mv dir/f from/d; rmdir dir; mv from/d dir";
     sh_in(&top, changes)?;
     bricks.volume.start()?;
     connected(&mount, bricks, 2)?;
-    sh_in(&top, "mv from/a to/a; mv dir to/dir")?;
+    // It cannot remove a directory in which it has a file still, which AFR takes for no failure.
+    sh_in(&top, "mv from/a to/a; mv dir to/dir; rmdir gone")?;
     bricks.volume.set(heal, "on")?;
     bricks.healed(rig)?;
     let id = |brick: &Path, name: &str| {
@@ -225,7 +225,7 @@ pub(crate) fn renamed_before_heal(rig: &mut Rig, bricks: &Bricks, heal: &str) ->
     for brick in dirs {
         let names = sh_in(
             &brick.join(TOP),
-            "test ! -e dir; find from to | sort | xargs",
+            "test ! -e dir; test ! -e gone; find from to | sort | xargs",
         )?;
         let names = names.stdout;
         ensure!(names == "from to to/a to/dir to/dir/f", "{names}");

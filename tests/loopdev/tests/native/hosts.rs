@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use loopdev::{Place, Rig, cmd, run, wait_for};
 
 use super::bricks::{Bricks, Servers, TOP, emptied, make, replicas_agree};
+use super::heals::connected;
+use super::storm::{lose_all, put_in_again};
 use crate::images::tools::{expect_head, pattern, sh_in};
 
 fn on_hosts(name: &str, words: &[&str], body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>) {
@@ -204,5 +206,47 @@ fn lose_names_without_a_server() {
         wait_for("the mount to reach all bricks", || {
             Ok(fs::read_dir(bricks.mount.join(TOP))?.count() == left)
         })
+    });
+}
+
+/// A brick that is put in again makes the top directory itself, and names come there before heal does. EC
+/// heals attributes of a directory only where two bricks agree: after one brick another can be replaced.
+#[test]
+fn are_replaced() {
+    let words = ["disperse", "3", "redundancy", "1"];
+    on_hosts("are_replaced", &words, |rig, bricks| {
+        let times = |brick: usize| {
+            let top = bricks.volume.bricks()[brick].join(TOP);
+            let told = sh_in(
+                &top,
+                "shopt -s nullglob; getfattr -n trusted.glusterfs.mdata -e hex . d*",
+            )?;
+            Ok::<_, anyhow::Error>(told.stdout)
+        };
+        let agree = || {
+            let all = [times(0)?, times(1)?, times(2)?];
+            ensure!(all.iter().all(|one| *one == all[0]), "{all:?}");
+            Ok(())
+        };
+        agree().context("times of the top directory before the first name")?;
+        fs::write(bricks.at("a"), pattern(1, 50_000))?;
+        fs::create_dir(bricks.at("d"))?;
+        for brick in [0, 1] {
+            lose_all(rig, bricks, brick)?;
+            put_in_again(rig, bricks, brick)?;
+            connected(&bricks.mount, bricks, brick)?;
+            fs::write(bricks.at(&format!("new{brick}")), "new")?;
+            rig.gluster(&["volume", "heal", bricks.volume.name(), "full"])?
+                .ok()?;
+            bricks.healed(rig)?;
+            agree().with_context(|| format!("times after brick {brick} was replaced"))?;
+        }
+        let mount = rig.mount_without(&bricks.volume, 2)?;
+        let top = mount.join(TOP);
+        expect_head(&top.join("a"), 50_000, 50_000, &[(0, &pattern(1, 50_000))])?;
+        let found = sh_in(&top, "cat new0 new1")?.stdout;
+        ensure!(found == "newnew", "{found}");
+        rig.unmount(&mount)?;
+        Ok(fs::remove_dir(bricks.at("d"))?)
     });
 }

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use loopdev::{Place, Rig, cmd, gluster_bd, run, wait_for};
 
+pub(crate) use self::faults::{lose_all, put_in_again};
+
 use self::faults::Fault;
 use self::keeper::Keeper;
 use self::layout::{BOTH, DISPERSED, DISTRIBUTED, Layout, REPLICATED, WITH_AN_ARBITER};
@@ -373,6 +375,9 @@ fn storm(layout: Layout) {
                     storm.remount(rig)?;
                 }
                 checked += storm.verify(rig).with_context(what)?;
+                if matches!(fault, Fault::Replace(_)) {
+                    storm.keepers.iter_mut().for_each(Keeper::forget_origins);
+                }
                 println!(
                     "{}, load {:.1} s, and checks {:.1} s",
                     what(),
@@ -396,6 +401,8 @@ fn storm(layout: Layout) {
                 return Ok(());
             }
             gluster_bd(&["check", storm.bricks.volume.name()])?.ok()?;
+            // A client of before the last fault may not list all directories of a distributed volume.
+            storm.remount(rig)?;
             sh_in(&storm.mounts[0], "rm -rf ./*")?;
             emptied(rig, &storm.bricks)
         },

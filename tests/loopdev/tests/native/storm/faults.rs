@@ -72,18 +72,7 @@ impl Fault {
                 bricks.server(brick).borrow().kill9()?;
                 kill_brick(rig, bricks, brick)
             }
-            Fault::Replace(brick) => {
-                reset(rig, bricks, brick, &["start"])?;
-                if bricks.servers.len() > 1 {
-                    bricks.server(brick).borrow().kill9()?;
-                }
-                for folder in [&bricks.volume.bricks()[brick], &bricks.stores[brick]] {
-                    fs::remove_dir_all(folder)
-                        .and_then(|()| fs::create_dir(folder))
-                        .with_context(|| format!("cannot empty {}", folder.display()))?;
-                }
-                Ok(())
-            }
+            Fault::Replace(brick) => lose_all(rig, bricks, brick),
             Fault::Rebalance => {
                 let volume = bricks.volume.name();
                 rig.gluster(&["volume", "rebalance", volume, "start", "force"])?
@@ -102,20 +91,38 @@ impl Fault {
                 bricks.volume.start()
             }
             Fault::Replace(brick) => {
-                if bricks.servers.len() > 1 {
-                    start_server(rig, bricks, brick)?;
-                }
-                init(bricks, brick, &bricks.volume.bricks()[brick])?;
-                let place = place(rig, bricks, brick)?;
-                reset(rig, bricks, brick, &[&place, "commit", "force"])?;
-                bricks.volume.start()?;
+                put_in_again(rig, bricks, brick)?;
                 let volume = bricks.volume.name();
-                rig.gluster(&["volume", "heal", volume, "full"])?;
-                Ok(())
+                rig.gluster(&["volume", "heal", volume, "full"]).map(drop)
             }
             Fault::Rebalance => ended(rig, &bricks.volume),
         }
     }
+}
+
+/// Takes a brick away, and all that it has.
+pub(crate) fn lose_all(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<()> {
+    reset(rig, bricks, brick, &["start"])?;
+    if bricks.servers.len() > 1 {
+        bricks.server(brick).borrow().kill9()?;
+    }
+    for folder in [&bricks.volume.bricks()[brick], &bricks.stores[brick]] {
+        fs::remove_dir_all(folder)
+            .and_then(|()| fs::create_dir(folder))
+            .with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes that brick anew in its place.
+pub(crate) fn put_in_again(rig: &mut Rig, bricks: &Bricks, brick: usize) -> Result<()> {
+    if bricks.servers.len() > 1 {
+        start_server(rig, bricks, brick)?;
+    }
+    init(bricks, brick, &bricks.volume.bricks()[brick])?;
+    let place = place(rig, bricks, brick)?;
+    reset(rig, bricks, brick, &[&place, "commit", "force"])?;
+    bricks.volume.start()
 }
 
 fn kill_brick(rig: &Rig, bricks: &Bricks, brick: usize) -> Result<()> {

@@ -42,7 +42,7 @@ pub(super) const WITH_AN_ARBITER: Layout = Layout {
     words: &["replica", "3", "arbiter", "1"],
     bricks: 3,
     replicas: 3,
-    has_faults: true,
+    has_faults: false,
 };
 
 pub(super) const DISPERSED: Layout = Layout {
@@ -58,7 +58,7 @@ pub(super) const DISTRIBUTED: Layout = Layout {
     words: &[],
     bricks: 2,
     replicas: 1,
-    has_faults: true,
+    has_faults: false,
 };
 
 pub(super) const BOTH: Layout = Layout {
