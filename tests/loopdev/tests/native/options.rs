@@ -1,5 +1,7 @@
 //! Options of stock Gluster that could harm images.
 
+mod features;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
