@@ -1,6 +1,7 @@
 //! Options of stock Gluster that could harm images.
 
 mod features;
+mod table;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
