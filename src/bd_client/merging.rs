@@ -1,9 +1,10 @@
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::time::{Duration, Instant};
 
 use bd_model::{Gfid, xattr};
 use glusterfs::fops::{
-    Getxattr, GetxattrArgs, Lookup, LookupArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
+    Getxattr, GetxattrArgs, Link, LinkArgs, Lookup, LookupArgs, Setxattr, SetxattrArgs, Unlink,
+    UnlinkArgs,
 };
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Node, Stack, gf_error, gf_warn};
 
@@ -13,6 +14,8 @@ use crate::walk::Found;
 /// `GF_CLIENT_PID_NO_ROOT_SQUASH`: one of Gluster's own, so that no translator that keeps what
 /// people remove (trash) makes something else of the removal.
 const OWN: i32 = -4;
+/// Bytes of a name that no file system takes.
+const TOO_LONG: usize = 300;
 /// How long all bricks may take to promise a merge. They keep the snapshot closed for longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,6 +58,9 @@ enum Outcome {
 
 impl Merging<'_> {
     pub(crate) fn run(&self) -> Result<(), Errno> {
+        for file in [self.origin, self.snapshot] {
+            self.must_be_changeable(file)?;
+        }
         let begun = Instant::now();
         let promised = self.all_promise().and_then(|()| {
             for node in self.replicas.with_bytes() {
@@ -74,6 +80,29 @@ impl Merging<'_> {
         }
         let removed = self.remove();
         self.conclude(removed)
+    }
+
+    /// Makes sure that the volume lets the file be changed: `features.worm` does not know a merge, which is
+    /// the removal of another file, in the name of one of Gluster's own. It knows links. One with a name
+    /// that is too long is made nowhere, and before anybody sees that, it is refused as changes are.
+    fn must_be_changeable(&self, file: &Found) -> Result<(), Errno> {
+        let name = CString::new("-".repeat(TOO_LONG)).map_err(|_| Errno::EINVAL)?;
+        for node in self.replicas.with_bytes() {
+            let fresh = file.inode.fresh();
+            let linked = self.stack.ask_node::<Link>(
+                *node,
+                LinkArgs {
+                    oldloc: Loc::by_gfid(&file.inode, file.iatt.gfid()),
+                    newloc: Loc::by_name(self.parent, &name, &fresh),
+                    xdata: None,
+                },
+            );
+            if linked.is_err_and(|failure| failure.errno == Errno::EROFS) {
+                gf_warn!("{:?} must not be changed: not merged", file.inode);
+                return Err(Errno::EROFS);
+            }
+        }
+        Ok(())
     }
 
     fn all_promise(&self) -> Result<(), Errno> {

@@ -4,12 +4,17 @@ use std::ffi::CStr;
 
 use bd_model::{ImageKind, ImageMark, MarkError, xattr};
 use glusterfs::fops::{
-    Lookup, LookupArgs, LookupReply, Setxattr, SetxattrArgs, Truncate, TruncateArgs, Unlink,
-    UnlinkArgs,
+    Lookup, LookupArgs, LookupReply, Removexattr, RemovexattrArgs, Setxattr, SetxattrArgs,
+    Truncate, TruncateArgs, Unlink, UnlinkArgs,
 };
 use glusterfs::{Answer, Dict, Errno, Fop, Frame, Iatt, Inode, Loc, Stack};
 
 use crate::Brick;
+
+/// What `features/bitrot-stub` takes for what the bytes of a file must be. It knows writes and truncates
+/// alone as changes, and no merge, no hole that is punched: a file that differs is corrupt, and nobody may
+/// read it. Images have none.
+pub(crate) const SIGNATURE: &CStr = c"trusted.bit-rot.signature";
 
 /// What can ask the translator below and wait: a fop's own frame, or a stack of the brick.
 pub(crate) trait Ask {
@@ -62,6 +67,19 @@ pub(crate) fn mark(
         xdata: None,
     })?;
     Ok(())
+}
+
+/// Takes the signature off a plain file that becomes an image (see [`SIGNATURE`]).
+pub(crate) fn take_signature(asks: &impl Ask, loc: Loc<'_>) -> Result<(), Errno> {
+    let asked = asks.ask_below::<Removexattr>(RemovexattrArgs {
+        loc,
+        name: SIGNATURE.into(),
+        xdata: None,
+    });
+    match asked {
+        Err(failure) if failure.errno != Errno::ENODATA => Err(failure.errno),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Sets the size of the stub at `loc`; answers its attributes before and after.

@@ -4,14 +4,14 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{attributes, early, mode, plain, quota, truncate};
+use super::{above, attributes, early, mode, plain, truncate};
 use crate::Brick;
 use crate::core::{Failure, Image};
 
 /// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
 pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
-    if quota::is_ours(&call) {
-        return quota::answer(call);
+    if above::is_ours(&call.args.xdata) {
+        return above::answer_allocation(call);
     }
     let fd = call.args.fd.share();
     let on_image = |call: Call<'_, Fallocate>, image| {

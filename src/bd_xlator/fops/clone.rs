@@ -3,9 +3,9 @@ use std::time::Instant;
 
 use bd_model::{Bytes, Gfid, ImageMark};
 use bd_proto::{CopyHow, Reply, Request};
-use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error, gf_warn};
+use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
-use super::{create, health, pieces, quota, rights};
+use super::{above, create, health, pieces, quota, rights};
 use crate::core::{Image, Kind, Want};
 use crate::{Brick, stub};
 
@@ -53,6 +53,9 @@ pub(crate) fn copy<F: Fop>(
         Err(error) => return Err(brick.told("copy", source.gfid(), &error)),
     };
     let marked = (|| {
+        if plain {
+            stub::take_signature(frame, loc())?;
+        }
         stub::set_size(frame, loc(), size)?;
         let marks = Dict::new();
         let from = inode.fresh();
@@ -78,10 +81,8 @@ pub(crate) fn copy<F: Fop>(
     if let Ok(Kind::Image(image)) = brick.kind_of(frame, &fresh, *dest.as_bytes()) {
         image.refresh_allocated(&brick.link);
     }
-    if inode.find(*dest.as_bytes()).is_some()
-        && let Err(errno) = quota::count(frame, &fresh)
-    {
-        gf_warn!("clone or snapshot <gfid:{dest}> is not counted for quotas yet: {errno}");
+    if inode.find(*dest.as_bytes()).is_some() {
+        above::changed(frame, &fresh);
     }
     Ok(())
 }

@@ -100,6 +100,7 @@ fn import<F: Fop>(
         .map_or(Ok(()), |known| empty(brick, gfid, known, size));
     let marked = emptied
         .and_then(|()| copy_bytes(brick, frame, &fd, gfid, kind, size))
+        .and_then(|()| stub::take_signature(frame, loc()))
         .and_then(|()| stub::mark(frame, loc(), kind, Dict::new()));
     if let Err(errno) = marked {
         if again.is_none() {

@@ -20,6 +20,7 @@ use glusterfs::{
     Call, Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
 };
 
+use super::above;
 use super::health::{self, Change};
 use crate::core::{Image, Kind, LinkError, Standstill};
 use crate::{Brick, names};
@@ -209,6 +210,7 @@ pub(crate) fn unlink(
     };
     merge.reopen(brick, was_ready);
     drop((held, still));
+    above::changed(&frame, &merge.origin_inode);
     frame.unwind(reply);
     merge.remove(brick);
 }

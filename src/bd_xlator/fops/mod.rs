@@ -1,5 +1,6 @@
 //! The fops: each decodes, calls the core, and answers.
 
+mod above;
 pub(crate) mod allocate;
 pub(crate) mod attributes;
 pub(crate) mod checksum;

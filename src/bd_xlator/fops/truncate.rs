@@ -4,7 +4,7 @@ use bd_model::ImageKind;
 use glusterfs::fops::{Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, Service, gf_error, gf_warn};
 
-use super::{mode, plain, quota};
+use super::{above, mode, plain, quota};
 use crate::core::Image;
 use crate::{Brick, stub};
 
@@ -126,7 +126,7 @@ fn resize<F: Fop>(
         );
     }
     image.refresh_allocated(&brick.link);
-    if allocates && let Err(errno) = quota::count(frame, inode) {
+    if allocates && let Err(errno) = above::count(frame, inode) {
         gf_warn!(
             "image <gfid:{}> is not counted for quotas yet: {errno}",
             image.gfid()

@@ -8,12 +8,15 @@ use glusterfs::fops::{Writev, WritevArgs, WritevReply};
 use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
 use super::migration::{self, Part};
-use super::{attributes, early, mode, plain, sync, truncate};
+use super::{above, attributes, early, mode, plain, sync, truncate};
 use crate::core::{Failure, Image, WriteAt, Written};
 use crate::{Brick, names};
 
 /// Writes to an image's device; a write past the end grows the image.
 pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
+    if above::is_ours(&call.args.xdata) {
+        return above::answer_write(call);
+    }
     brick.note_traffic();
     let fd = call.args.fd.share();
     let end = u64::try_from(call.args.offset)

@@ -14,6 +14,7 @@ use super::rights::Seen;
 use super::{attributes, clone, map, merge, rights};
 use crate::Brick;
 use crate::core::{Image, Want};
+use crate::stub::SIGNATURE;
 
 /// What a set of attributes asks of gluster-bd.
 #[derive(Debug)]
@@ -131,9 +132,15 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
     });
 }
 
-/// As [`setxattr`]; rebalance maps files by it.
+/// As [`setxattr`]; rebalance maps files by it. Images are not signed ([`SIGNATURE`]).
 pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
     let inode = call.args.fd.inode().share();
+    let signs = |key: String| key.as_bytes() == SIGNATURE.to_bytes();
+    if call.args.dict.keys().into_iter().any(signs)
+        && matches!(brick.image_of(&call.frame, &inode), Ok(Some(_)))
+    {
+        return call.fail(Errno::EOPNOTSUPP);
+    }
     let wish = match wish_of(brick, &call.frame, &call.args.dict) {
         Ok(wish) => wish,
         Err(errno) => return call.fail(errno),

@@ -71,10 +71,10 @@ const TABLE: &[Row] = &[
         why: "a write of DHT's rebalance: EBUSY after such a note",
     },
     Row {
-        fops: &["fallocate"],
+        fops: &["writev", "fallocate"],
         key: "glusterfs.bd.counted",
         how: How::Answered,
-        why: "the brick's own, for quota: allocates nothing",
+        why: "the brick's own, by which quota, caches and changelog hear of copies and merges: changes nothing",
     },
     Row {
         fops: &["fsync"],

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::image::Session;
 use crate::server::ask;
 use crate::storage::run;
-use crate::volfile::{VolumeInfo, idle_bricks};
+use crate::volfile::{VolumeInfo, bricks_left_on, idle_bricks};
 
 /// Where glusterd keeps its volumes.
 const VOLUMES: &str = "/var/lib/glusterd/vols";
@@ -31,6 +31,7 @@ pub(super) fn findings(context: &Context) -> Vec<Found> {
         {
             found.extend(bricks::findings(&context.socket, name, &entries(&folder)));
         }
+        found.extend(left_on(&folder));
         found.extend(sharding(&folder));
         found.extend(trash(&folder));
         if served && let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
@@ -53,14 +54,40 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// A volume whose `user.bd` was taken away, with bricks that hold images.
+fn left_on(folder: &Path) -> Option<Found> {
+    let name = folder.file_name()?.to_str()?;
+    let mut bricks = volfiles(folder)
+        .into_iter()
+        .flat_map(|path| bricks_left_on(&path).unwrap_or_default());
+    let brick = bricks.next()?;
+    Some(Found::new(
+        "switched_off",
+        format!(
+            "volume {name} has user.bd off, and its brick {} holds images: they stay images, but clients \
+             cannot copy them by ln",
+            brick.display()
+        ),
+        format!(
+            "run: gluster volume set {name} user.bd on; or, if it is to have no images any more, copy them \
+             elsewhere and run gluster-bd brick remove"
+        ),
+    ))
+}
+
+/// The volfiles of a volume.
+fn volfiles(folder: &Path) -> Vec<PathBuf> {
+    let mut found = entries(folder);
+    found.retain(|path| path.extension().is_some_and(|end| end == "vol"));
+    found
+}
+
 /// Bricks of a volume that nobody has configured.
 fn idle(folder: &Path) -> Vec<Found> {
-    let volfiles = entries(folder);
-    let volfiles = volfiles
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "vol"));
+    let volfiles = volfiles(folder);
     // A volfile that cannot be read is none of glusterd's.
     let mut bricks: Vec<_> = volfiles
+        .iter()
         .flat_map(|path| idle_bricks(path).unwrap_or_default())
         .collect();
     bricks.dedup();

@@ -19,25 +19,12 @@ pub(super) fn options(volume: &str, volfile: &Volfile) -> Vec<Found> {
             format!("run: gluster volume set {volume} user.bd on"),
         ));
     }
-    for (kind, option, why) in [
-        (
-            "features/shard",
-            "features.shard",
-            "each piece of an image is an image",
-        ),
-        (
-            "performance/nl-cache",
-            "performance.nl-cache",
-            "clients miss names of copies",
-        ),
-    ] {
-        if has(kind) {
-            found.push(Found::new(
-                "option",
-                format!("volume {volume} has {option} on: {why}"),
-                format!("run: gluster volume set {volume} {option} off"),
-            ));
-        }
+    if has("features/shard") {
+        found.push(Found::new(
+            "option",
+            format!("volume {volume} has features.shard on: each piece of an image is an image"),
+            format!("run: gluster volume set {volume} features.shard off"),
+        ));
     }
     found
 }

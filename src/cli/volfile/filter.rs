@@ -83,9 +83,14 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     if is_to_stay_whole(path, &info, &volfile)? {
         volfile.remove_sharding();
     }
+    // Whoever takes `user.bd` away, as a reset of the volume does: what a brick holds as images stays that.
+    volfile.insert_brick(&info, |dir| match info.is_ours {
+        true => is_configured(dir),
+        false => is_bound(dir, &info),
+    });
+    volfile.insert_bypass(&info);
     if info.is_ours {
-        volfile.insert_brick(&info, is_configured);
-        volfile.insert_bypass(&info);
+        volfile.remove_harm();
         if Role::of(path) == Role::Client && !volfile.insert_client() {
             return Err(FilterError::Top(path.clone()));
         }
@@ -151,6 +156,12 @@ pub(super) fn read(path: &Path) -> Result<Option<(VolumeInfo, Volfile)>, FilterE
 /// Whether a directory is a brick of ours.
 pub(super) fn is_configured(dir: &Path) -> bool {
     configuration(dir).is_file()
+}
+
+/// Whether a directory is a brick of ours that has served this volume: it may hold images of it.
+pub(super) fn is_bound(dir: &Path, info: &VolumeInfo) -> bool {
+    let line = format!("volume = \"{}\"", info.id);
+    fs::read_to_string(configuration(dir)).is_ok_and(|text| text.lines().any(|found| found == line))
 }
 
 /// What makes a brick directory one of ours: the configuration that gluster-bdd has written.

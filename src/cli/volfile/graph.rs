@@ -18,6 +18,15 @@ const POSIX: &str = "storage/posix";
 const ARBITER: &str = "features/arbiter";
 /// The type that keeps large files in pieces.
 const SHARD: &str = "features/shard";
+/// The type that compresses what goes between clients and bricks, and loses bytes of it.
+const COMPRESSION: &str = "features/cdc";
+/// The type that distributes files by their names.
+const DISTRIBUTE: &str = "cluster/distribute";
+/// Those that put new files elsewhere, and the options that distribution does not know.
+const PLACED: [&str; 2] = ["cluster/nufa", "cluster/switch"];
+const PLACES: [&str; 2] = ["local-volume-name", "pattern.switch.case"];
+/// The type that remembers which names are not there: also those that links made meanwhile.
+const NAME_CACHE: &str = "performance/nl-cache";
 /// The type at the top of each client.
 const TOP: &str = "debug/io-stats";
 
@@ -35,6 +44,20 @@ impl Volfile {
     /// Takes out what keeps large files in pieces.
     pub(super) fn remove_sharding(&mut self) {
         self.remove(&[SHARD]);
+    }
+
+    /// Takes out what would lose bytes of images, and what would make plain files of them: a new file that
+    /// is put elsewhere begins there as one that DHT moves.
+    pub(super) fn remove_harm(&mut self) {
+        self.remove(&[COMPRESSION]);
+        for block in &mut self.blocks {
+            if PLACED.contains(&block.kind.as_str()) {
+                DISTRIBUTE.clone_into(&mut block.kind);
+                block
+                    .options
+                    .retain(|(key, _)| !PLACES.contains(&key.as_str()));
+            }
+        }
     }
 
     /// Takes out the blocks of these types.
@@ -116,6 +139,12 @@ impl Volfile {
             .filter_map(|block| block.option("directory").map(Path::new))
     }
 
+    /// The directories of the posix translators.
+    pub(super) fn bricks(&self) -> impl Iterator<Item = &Path> {
+        let posix = self.blocks.iter().filter(|block| block.kind == POSIX);
+        posix.filter_map(|block| block.option("directory").map(Path::new))
+    }
+
     fn is_arbiter(&self) -> bool {
         self.blocks.iter().any(|block| block.kind == ARBITER)
     }
@@ -127,6 +156,7 @@ impl Volfile {
 
     /// Puts our translator below the top of a client's graph; whether there was such a top.
     pub(super) fn insert_client(&mut self) -> bool {
+        self.remove(&[NAME_CACHE]);
         let Some(top) = self.blocks.last_mut().filter(|block| block.kind == TOP) else {
             return false;
         };

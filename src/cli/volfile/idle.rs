@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::filter::{FilterError, is_configured, read};
+use super::filter::{FilterError, is_bound, is_configured, read};
 
 /// Where glusterd lets bricks log.
 const LOGS: &str = "/var/log/glusterfs/bricks";
@@ -104,6 +104,17 @@ pub fn idle_bricks(path: &Path) -> Result<Vec<IdleBrick>, FilterError> {
             dir: dir.to_owned(),
         })
         .collect())
+}
+
+/// The bricks of the volfile at `path` that are on this host and hold images, though `user.bd` is off.
+pub fn bricks_left_on(path: &Path) -> Result<Vec<PathBuf>, FilterError> {
+    let Some((info, volfile)) = read(path)? else {
+        return Ok(Vec::new());
+    };
+    let bound = volfile
+        .bricks()
+        .filter(|dir| !info.is_ours && is_bound(dir, &info));
+    Ok(bound.map(Path::to_owned).collect())
 }
 
 #[cfg(test)]

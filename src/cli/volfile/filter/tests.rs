@@ -109,6 +109,21 @@ fn a_brick_gets_its_translator_and_loses_it_again() {
     assert!(filter(&path).unwrap());
     assert_eq!(fs::read_to_string(&path).unwrap(), plain);
     assert!(!filter(&path).unwrap());
+    // Once the volume has used it, it may hold images.
+    let left_on = || super::super::bricks_left_on(&path).unwrap();
+    assert!(left_on().is_empty());
+    let serves = |volume: &str| {
+        let text = format!("top = \"vg0\"\nvolume = \"{volume}\"\n");
+        fs::write(configuration(&bed.brick()), text).unwrap();
+    };
+    serves("00000000-0000-4f58-b8f0-e27b5e538ac4");
+    assert!(!filter(&path).unwrap());
+    serves("e10157cf-3136-4f58-b8f0-e27b5e538ac4");
+    assert!(filter(&path).unwrap());
+    assert!(load(&path).blocks.iter().any(|b| b.kind == "storage/bd"));
+    assert_eq!(left_on(), [bed.brick()]);
+    bed.switch("user.bd=on");
+    assert!(left_on().is_empty());
 }
 
 #[test]
@@ -208,6 +223,53 @@ fn sharding_stays_away_unless_it_was_there_first() {
         let path = put();
         assert!(filter(&path).unwrap());
         assert!(has_shard(&path), "{info}");
+    }
+}
+
+#[test]
+fn what_harms_images_is_left_out_of_our_volumes_alone() {
+    for kind in ["performance/nl-cache", "features/cdc"] {
+        let bed = Bed::new();
+        let path = bed.put("client.vol", "one.tcp-fuse.vol");
+        filter(&path).unwrap();
+        let without = load(&path);
+        let path = bed.put("client.vol", "one.tcp-fuse.vol");
+        let text = fs::read_to_string(&path).unwrap();
+        let block =
+            format!("volume one-x\n    type {kind}\n    subvolumes one-dht\nend-volume\n\n");
+        let (dht, rest) = text.split_once("volume one-utime").unwrap();
+        let rest = rest.replace("subvolumes one-dht", "subvolumes one-x");
+        let with = format!("{dht}{block}volume one-utime{rest}");
+        fs::write(&path, &with).unwrap();
+        assert!(filter(&path).unwrap());
+        assert_eq!(load(&path), without);
+        bed.switch("user.bd=off");
+        fs::write(&path, &with).unwrap();
+        assert!(!filter(&path).unwrap());
+    }
+}
+
+#[test]
+fn files_are_where_their_names_say() {
+    let bed = Bed::new();
+    let put = |kind: &str| {
+        let path = bed.put("client.vol", "one.tcp-fuse.vol");
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replace("    type cluster/distribute\n", kind);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let path = put("    type cluster/distribute\n");
+    filter(&path).unwrap();
+    let ordinary = load(&path);
+    for kind in [
+        "    type cluster/nufa\n    option local-volume-name one-client-0\n",
+        "    type cluster/switch\n    option pattern.switch.case *:one-client-0\n",
+    ] {
+        let path = put(kind);
+        assert!(fs::read_to_string(&path).unwrap().contains(kind));
+        assert!(filter(&path).unwrap());
+        assert_eq!(load(&path), ordinary);
     }
 }
 

@@ -1,5 +1,8 @@
 //! Options of stock Gluster that could harm images.
 
+mod features;
+mod table;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,7 +10,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use loopdev::{Backing, Bed, Place, cmd, gluster_bd, run, sh, wait_for};
 
-use crate::images::tools::{errno, expect_at, meta, pattern, sh_in, size_of};
+use crate::images::tools::{errno, expect_at, meta, pattern, put, sh_in, size_of};
 
 /// The value of an option.
 fn value(bed: &Bed<'_>, volume: &str, key: &str) -> Result<String> {
@@ -155,6 +158,42 @@ fn trash_keeps_no_images() {
         let said = gluster_bd(&["check"])?.stdout;
         ensure!(said.contains("features.trash"), "{said}");
         bed.volume.set("features.trash", "off")
+    });
+}
+
+/// `gluster volume reset` takes `user.bd` away with all else.
+#[test]
+fn reset_leaves_images_what_they_are() {
+    let name = "native::reset_leaves_images_what_they_are";
+    run(name, Place::Native, |rig| {
+        let mut bed = rig.bed(Backing::File, 512)?;
+        let bytes = pattern(1, 1 << 20);
+        fs::write(bed.at("a"), &bytes)?;
+        let volume = bed.volume.name().to_owned();
+        bed.rig.gluster(&["volume", "reset", &volume])?.ok()?;
+        let info = bed.volume.info()?.unwrap_or_default();
+        ensure!(!info.contains("user.bd: on"), "{info}");
+        let anew = |bed: &mut Bed<'_>| -> Result<()> {
+            bed.volume.stop()?;
+            bed.volume.start()?;
+            bed.remount()
+        };
+        anew(&mut bed)?;
+        expect_at(&bed.at("a"), 0, &bytes)?;
+        // Clients may lack the translator by which a link is a copy.
+        let code = errno("a link", fs::hard_link(bed.at("a"), bed.at("b")))?;
+        ensure!(code == nix::libc::EOPNOTSUPP, "{code}");
+        put(&bed.at("a"), 5000, b"more")?;
+        let said = gluster_bd(&["check"])?.stdout;
+        let cure = format!("gluster volume set {volume} user.bd on");
+        ensure!(said.contains(&cure), "{said}");
+        bed.volume.serve_images()?;
+        anew(&mut bed)?;
+        expect_at(&bed.at("a"), 5000, b"more")?;
+        fs::hard_link(bed.at("a"), bed.at("b"))?;
+        ensure!(!gluster_bd(&["check"])?.stdout.contains(&cure));
+        bed.clear()?;
+        bed.check()
     });
 }
 

@@ -4,6 +4,7 @@
 mod descriptors;
 mod files;
 mod links;
+mod others;
 mod qemu;
 mod stock;
 
@@ -19,6 +20,8 @@ fn see_files() {
         links::are_right_at_once,
         links::are_the_same_for_libgfapi,
         links::clients_without_the_translator_are_refused,
+        others::make_links,
+        others::copy_with_holes,
         files::rename_replaces_an_open_one,
         files::are_known_by_readdir_alone,
         files::times_follow_writes,
