@@ -95,7 +95,7 @@ impl Brick {
         let mut config = BrickConfig::load_known(&dir)?;
         let lock = lock(&dir)?;
         config.belong_to(&dir, how.volume)?;
-        let engine = engines.open(&config.engine)?;
+        let engine = config.open(engines)?;
         if engine.claimed_by()?.is_none() {
             tracing::warn!(
                 "{} was not claimed by brick {} any more; claimed it again",
@@ -104,6 +104,7 @@ impl Brick {
             );
         }
         engine.claim(config.id)?;
+        config.note(&dir, &*engine)?;
         let brick = Brick {
             namespace: Namespace::new(&dir),
             intents: Intents::load(&dir)?,
@@ -281,8 +282,8 @@ pub(crate) fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
 
 /// What the configuration in `dir` says of a brick that need not be attached.
 pub fn describe(dir: &Path, engines: &dyn Engines) -> Result<BrickInfo, Fault> {
-    let config = BrickConfig::load_known(&canonical(dir)?)?;
-    let engine = engines.open(&config.engine)?;
+    let mut config = BrickConfig::load_known(&canonical(dir)?)?;
+    let engine = config.open(engines)?;
     Ok(info(&config, &*engine))
 }
 

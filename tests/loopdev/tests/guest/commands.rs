@@ -297,6 +297,26 @@ fn pools_of_a_new_brick(rig: &mut Rig, names: &Path) -> Result<()> {
     expect(&format!("brick remove {}", dir.display()), 0, "").map(drop)
 }
 
+/// An admin's vgrename is no event: the brick follows its group, while it runs and when it starts.
+fn renamed_group(rig: &Rig, bed: &Bed, vg: &Vg) -> Result<()> {
+    let (old, new) = (vg.name(), format!("{}_new", vg.name()));
+    let rename = |from: &str, to: &str| cmd("vgrename", &[from, to])?.ok();
+    typed::expect(bed, "create vms:before 8", 0, "8 MiB, lv")?;
+    rename(old, &new)?;
+    typed::expect(bed, "create vms:after 8", 0, "8 MiB, lv")?;
+    typed::expect(bed, "resize vms:before 12", 0, "12 MiB")?;
+    ensure!(lvs(&new)? == "after before", "{}", lvs(&new)?);
+    // While the brick does not run.
+    bed.volume.stop()?;
+    rename(&new, old)?;
+    bed.volume.start()?;
+    rig.gluster(&["volume", "status", bed.volume.name()])?
+        .ok()?;
+    typed::expect(bed, "list vms", 0, "after")?;
+    typed::expect(bed, "delete vms:before vms:after", 0, "deleted")?;
+    wait_for("an empty group", || Ok(vg.lvs()?.is_empty()))
+}
+
 #[test]
 fn a_brick_in_a_directory() {
     run("guest::a_brick_in_a_directory", Place::Guest, |rig| {
@@ -340,6 +360,7 @@ fn a_brick_in_a_directory() {
         let all = "delete vms:snap vms:whole vms:lv1";
         typed::expect(&bed, all, 0, "deleted vms:/top/lv1")?;
         shares_of_what_is_free(&bed, &vg)?;
+        renamed_group(rig, &bed, &vg)?;
         pools_of_a_new_brick(rig, &names)?;
         typed::interrupted(rig, &bed)
     });
