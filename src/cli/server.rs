@@ -4,6 +4,7 @@ use bd_proto::{BrickInfo, CallError, Client, EngineSpec, Reply, Request};
 use serde::Serialize;
 
 use crate::CliError;
+use crate::health::settle_pool;
 
 /// Asks the server on `socket` one thing.
 pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Reply, CliError> {
@@ -39,6 +40,9 @@ pub(crate) struct BrickReport {
     /// What the server says of it.
     #[serde(flatten)]
     pub(crate) info: BrickInfo,
+    /// What was set of its pool, for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) set: Vec<String>,
 }
 
 impl BrickReport {
@@ -46,7 +50,20 @@ impl BrickReport {
         BrickReport {
             dir: dir.to_owned(),
             info,
+            set: Vec::new(),
         }
+    }
+
+    /// Sets what is safe to set of a new brick's pool, and says so: what a check would ask for.
+    pub(crate) fn with_settings(self) -> BrickReport {
+        let set = match &self.info.engine {
+            EngineSpec::Lvm {
+                vg,
+                pool: Some(pool),
+            } => settle_pool(vg.as_str(), pool.as_str()),
+            EngineSpec::Lvm { pool: None, .. } | EngineSpec::File { .. } => Vec::new(),
+        };
+        BrickReport { set, ..self }
     }
 
     /// Line by line, for people.
@@ -68,7 +85,7 @@ impl BrickReport {
             .volume
             .map_or_else(|| "none yet".into(), |id| id.to_string());
         let adopt = if info.adopt { "yes" } else { "no" };
-        format!(
+        let mut text = format!(
             "brick:      {}\nid:         {}\n{engine}\nvolume:     {volume}\n\
              top:        /{}\nnew images: {}\nextent:     {}\nadopt:      {adopt}\n",
             self.dir.display(),
@@ -76,6 +93,10 @@ impl BrickReport {
             info.top,
             info.kind,
             info.extent_size,
-        )
+        );
+        for line in &self.set {
+            text.push_str(&format!("set:        {line}\n"));
+        }
+        text
     }
 }

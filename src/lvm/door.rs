@@ -9,11 +9,12 @@ use crate::config::light;
 use crate::ffi::{Handle, Message};
 use crate::pv::{moves_line, parse_moves, parse_pv, pv_line};
 use crate::report::{
-    lvs_line, parse_pool, parse_thin_devices, parse_vg, pool_line, thin_devices_line, vgs_line,
+    lvs_line, parse_pool, parse_thin_devices, parse_vg, pool_line, thin_devices_line, vg_of_line,
+    vgs_line,
 };
 use crate::{
-    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, MoveReport, PoolReport, PvName, PvReport,
-    ThinDevice, VgReport,
+    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, LvmUuid, MoveReport, PoolReport, PvName,
+    PvReport, ThinDevice, VgReport,
 };
 
 /// Level of messages that say why a command failed.
@@ -147,6 +148,12 @@ impl Lvm for Door {
             operation: title,
             cause: "no such VG".to_owned(),
         })
+    }
+
+    fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError> {
+        let title = format!("vgs {vg}");
+        let output = self.run(&title, &vg_of_line(vg))?;
+        Ok(parse_vg(&title, &output.report)?.map(|vg| vg.name))
     }
 
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {

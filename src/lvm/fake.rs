@@ -356,6 +356,11 @@ impl Lvm for FakeLvm {
         Ok(state.vg.clone())
     }
 
+    fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError> {
+        let state = self.state();
+        Ok((state.vg.uuid == *vg).then(|| state.vg.name.clone()))
+    }
+
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {
         let mut state = self.state();
         let title = format!("lvs {vg}/{pool}");

@@ -48,6 +48,9 @@ pub trait Lvm: std::fmt::Debug + Send + Sync {
     /// Reads a VG and its visible LVs from the disks.
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError>;
 
+    /// The name of the VG that has an identity; `None` if there is none here.
+    fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError>;
+
     /// Reads what is set for a thin pool.
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError>;
 

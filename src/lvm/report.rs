@@ -144,6 +144,10 @@ pub(crate) fn vgs_line(vg: &VgName) -> String {
     format!("vgs {HOW} -o {VG_FIELDS} {vg}")
 }
 
+pub(crate) fn vg_of_line(vg: &LvmUuid) -> String {
+    format!("vgs {HOW} -o {VG_FIELDS} -S vg_uuid={vg}")
+}
+
 pub(crate) fn pool_line(vg: &VgName, pool: &LvName) -> String {
     format!("lvs {HOW} -o {POOL_FIELDS} {vg}/{pool}")
 }

@@ -116,6 +116,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// What it was made from.
     fn spec(&self) -> EngineSpec;
 
+    /// What tells its VG from all others, whatever that is called; `None` where a name is all.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// The allocation unit in bytes.
     fn extent_size(&self) -> Bytes;
 

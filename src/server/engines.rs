@@ -19,6 +19,13 @@ use crate::metrics::{Commands, Measured};
 pub trait Engines: fmt::Debug + Send + Sync {
     /// Opens the VG or store of a brick; takes nothing for the brick yet.
     fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError>;
+
+    /// What a specification has to be by now, for the VG of that identity ([`Engine::identity`]); `None` if
+    /// there is no such VG here, or it is called as ever.
+    fn find(&self, spec: &EngineSpec, identity: &str) -> Result<Option<EngineSpec>, EngineError> {
+        let _ = (spec, identity);
+        Ok(None)
+    }
 }
 
 /// The engines of this program.
@@ -68,6 +75,23 @@ impl Engines for Installed {
         };
         state.open.push(Arc::downgrade(&engine));
         Ok(engine)
+    }
+
+    fn find(&self, spec: &EngineSpec, identity: &str) -> Result<Option<EngineSpec>, EngineError> {
+        let (EngineSpec::Lvm { vg, pool }, Ok(identity)) = (spec, identity.parse()) else {
+            return Ok(None);
+        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = state.door(&self.commands)?.name_of(&identity);
+        let name = name.map_err(|error| EngineError {
+            kind: FaultKind::Failed,
+            message: format!("cannot look for volume group {vg} by its identity"),
+            source: Some(Box::new(error)),
+        })?;
+        Ok(name.filter(|name| name != vg).map(|vg| EngineSpec::Lvm {
+            vg,
+            pool: pool.clone(),
+        }))
     }
 }
 

@@ -25,6 +25,9 @@ use crate::events::Events;
 use crate::jobs::Jobs;
 pub use crate::jobs::StoreError;
 
+/// How long a brick that is attached again waits for the last requests of what it was.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// All bricks that are served, and what can be asked of them.
 ///
 /// Calls block; [`crate::daemon`] makes them on threads of their own.
@@ -39,6 +42,8 @@ pub struct Service {
     served: Mutex<HashMap<BrickId, Weak<()>>>,
     /// Directories of bricks that were not taken when they asked last, and why.
     refused: Mutex<BTreeMap<PathBuf, String>>,
+    /// Bricks that were let go, and may have requests.
+    leaving: Mutex<Vec<Weak<Brick>>>,
     jobs: Jobs,
     /// Held while a piece of a disk is moved: a job that was cancelled moves nothing more.
     moving: Mutex<()>,
@@ -103,6 +108,7 @@ impl Service {
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
             refused: Mutex::default(),
+            leaving: Mutex::default(),
             jobs: Jobs::default(),
             moving: Mutex::new(()),
             histories: Histories::default(),
@@ -442,16 +448,28 @@ impl Service {
 
     fn attach(&self, dir: &Path, how: Attach) -> Result<Arc<Brick>, Fault> {
         let dir = brick::canonical(dir)?;
+        self.await_leaving();
         if let Some(brick) = self.attached_in(&dir) {
             // A directory that was emptied and made a brick again is another brick.
             if brick::BrickConfig::load_known(&dir)?.id == brick.id() {
-                brick.attach_again(how, &|brick, gfid| self.hydrate(brick, gfid))?;
-                if how.fresh {
-                    self.take_on(&brick);
+                let again = brick.attach_again(how, &|brick, gfid| self.hydrate(brick, gfid));
+                match again {
+                    Err(fault) if fault.kind == FaultKind::NotAttached => {
+                        self.let_go(&brick, &fault);
+                    }
+                    Err(fault) => return Err(fault),
+                    Ok(()) => {
+                        if how.fresh {
+                            self.take_on(&brick);
+                        }
+                        return Ok(brick);
+                    }
                 }
-                return Ok(brick);
+            } else {
+                self.bricks().remove(&brick.id());
             }
-            self.bricks().remove(&brick.id());
+            drop(brick);
+            self.await_leaving();
         }
         let config = brick::BrickConfig::load_known(&dir)?;
         let namesake = self.bricks().get(&config.id).cloned();
@@ -571,7 +589,38 @@ impl Service {
             Fault::new(FaultKind::NotAttached, message)
         })?;
         let _entered = brick.enter(caller.epoch.load(Ordering::SeqCst))?;
-        act(&brick)
+        self.heeding(&brick, act(&brick))
+    }
+
+    /// A result of an act on a brick, which is let go if that says that it must be attached again.
+    fn heeding<T>(&self, brick: &Brick, acted: Result<T, Fault>) -> Result<T, Fault> {
+        acted.inspect_err(|fault| {
+            if fault.kind == FaultKind::NotAttached {
+                self.let_go(brick, fault);
+            }
+        })
+    }
+
+    /// Serves a brick no more whose VG is called otherwise by now: it is attached again, under that name.
+    fn let_go(&self, brick: &Brick, why: &Fault) {
+        let mut bricks = self.bricks();
+        let is_there = |there: &Arc<Brick>| std::ptr::eq(Arc::as_ptr(there), brick);
+        if bricks.get(&brick.id()).is_some_and(is_there)
+            && let Some(gone) = bricks.remove(&brick.id())
+        {
+            tracing::warn!("brick {}: {why}", brick.dir().display());
+            lock(&self.leaving).push(Arc::downgrade(&gone));
+        }
+    }
+
+    /// Waits for the last requests of bricks that were let go: they hold their directories.
+    fn await_leaving(&self) {
+        let until = Instant::now() + LEAVING;
+        let mut leaving = lock(&self.leaving);
+        while leaving.iter().any(|brick| brick.strong_count() > 0) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        leaving.retain(|brick| brick.strong_count() > 0);
     }
 
     fn done(

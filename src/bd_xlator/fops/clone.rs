@@ -50,6 +50,8 @@ pub(crate) fn copy<F: Fop>(
     let made = match copied {
         Ok(Reply::Image(image)) => image,
         Ok(_) => return Err(Errno::EPROTO),
+        // Another client has removed it meanwhile, as posix says it.
+        Err(error) if error.is_not_found() && source.is_leaving() => return Err(Errno::ESTALE),
         Err(error) => return Err(brick.told("copy", source.gfid(), &error)),
     };
     let marked = (|| {

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::server::{BrickReport, absolute};
-use crate::storage::{BrickSource, prepare};
+use crate::storage::{BrickSource, Wanted, prepare};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -16,6 +16,9 @@ pub(super) struct BrickCreate {
     /// Its thin pool [default: the only one; without any, images are thick]
     #[arg(long)]
     pool: Option<LvName>,
+    /// Take no pool: images are thick
+    #[arg(long, conflicts_with = "pool")]
+    thick: bool,
     /// The brick directory [default: /srv/gluster-bd/VG/brick, on a file system that is made on
     /// a volume of the group and mounted from /etc/fstab]
     #[arg(long)]
@@ -29,12 +32,13 @@ impl BrickCreate {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let source = BrickSource {
             vg: self.vg,
-            pool: self.pool,
+            pool: Wanted::of(self.pool, self.thick),
             dir: self.dir.as_deref().map(absolute).transpose()?,
             top: self.top,
         };
         let (dir, info) = prepare(context, &source, &Interrupt::watch()?)?;
-        context.print(&BrickReport::new(&dir, info), BrickReport::describe)?;
+        let report = BrickReport::new(&dir, info).with_settings();
+        context.print(&report, BrickReport::describe)?;
         Ok(Exit::Done)
     }
 }

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::context::Context;
 use crate::server::{BrickReport, absolute, ask_brick};
+use crate::storage::Wanted;
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -22,9 +23,12 @@ pub(super) struct Init {
         required_if_eq("engine", "lvm")
     )]
     vg: Option<VgName>,
-    /// The thin pool in it; without one, images are thick
+    /// The thin pool in it [default: the only one; without any, images are thick]
     #[arg(long, requires = "vg")]
     pool: Option<LvName>,
+    /// Take no pool: images are thick
+    #[arg(long, requires = "vg", conflicts_with = "pool")]
+    thick: bool,
     /// The folder that holds the images, for --engine file
     #[arg(
         long,
@@ -59,7 +63,8 @@ impl Init {
             adopt: !self.no_adopt,
         };
         let info = ask_brick(&context.socket, &Request::InitBrick(spec))?;
-        context.print(&BrickReport::new(&dir, info), BrickReport::describe)?;
+        let report = BrickReport::new(&dir, info).with_settings();
+        context.print(&report, BrickReport::describe)?;
         Ok(Exit::Done)
     }
 
@@ -70,7 +75,7 @@ impl Init {
             },
             (EngineName::Lvm, Some(vg), _) => EngineSpec::Lvm {
                 vg: vg.clone(),
-                pool: self.pool.clone(),
+                pool: Wanted::of(self.pool.clone(), self.thick).find(vg.as_str())?,
             },
             // The parser lets neither through.
             (EngineName::File, _, None) | (EngineName::Lvm, None, _) => {

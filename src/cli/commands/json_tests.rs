@@ -196,6 +196,7 @@ fn examples() -> Vec<(&'static str, Value)> {
                     dir: "/srv/gluster-bd/vg0/brick".into(),
                     vg: Some("vg0".parse().unwrap()),
                 }],
+                set: Vec::new(),
             })
             .unwrap(),
         ),

@@ -6,14 +6,15 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::interrupt::Interrupt;
-use crate::storage::{BRICKS_STAY, BrickSource, find_group, prepare, run};
+use crate::server::BrickReport;
+use crate::storage::{BRICKS_STAY, BrickSource, Wanted, find_group, prepare, run};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
 pub(super) struct VolumeCreate {
     /// The new volume
     name: String,
-    /// Bricks as HOST:/VG, or HOST:/DIR?VG for a directory that exists, or HOST:/DIR for one that
+    /// Bricks as HOST:/VG, or HOST:/DIR?VG for a directory, whose last part is made if it is missing, or HOST:/DIR for one that
     /// is a brick already or holds no images; any words of gluster volume create before them,
     /// such as replica 3. The old words device vg and device lv are taken, too
     #[arg(required = true, value_name = "WORD|BRICK")]
@@ -50,6 +51,9 @@ pub(super) struct MadeBrick {
 pub(super) struct Made {
     pub(super) volume: String,
     pub(super) bricks: Vec<MadeBrick>,
+    /// What was set of their pools.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) set: Vec<String>,
 }
 
 impl VolumeCreate {
@@ -66,11 +70,12 @@ impl VolumeCreate {
         let mut top = None;
         let mut stock = Vec::new();
         let mut bricks = Vec::new();
+        let mut settings = Vec::new();
         for word in words {
             match word {
                 Word::Other(word) => stock.push(word),
                 Word::Brick(asked) => {
-                    let brick = make_brick(context, asked, &mut top, &interrupt)?;
+                    let brick = make_brick(context, asked, &mut top, &mut settings, &interrupt)?;
                     interrupt.check_or(BRICKS_STAY)?;
                     stock.push(format!("{}:{}", brick.host, brick.dir.display()));
                     bricks.push(brick);
@@ -94,12 +99,15 @@ impl VolumeCreate {
         let made = Made {
             volume: self.name,
             bricks,
+            set: settings,
         };
         context.print(&made, |made| {
-            format!(
+            let mut text: String = made.set.iter().map(|line| format!("{line}\n")).collect();
+            text.push_str(&format!(
                 "volume create: {0}: success: please start it: gluster volume start {0}\n",
                 made.volume
-            )
+            ));
+            text
         })?;
         Ok(Exit::Done)
     }
@@ -145,6 +153,7 @@ fn make_brick(
     context: &Context,
     asked: Asked,
     top: &mut Option<String>,
+    settings: &mut Vec<String>,
     interrupt: &Interrupt,
 ) -> Result<MadeBrick, CliError> {
     let Asked { host, path, vg } = asked;
@@ -171,14 +180,39 @@ fn make_brick(
             let top = top.get_or_insert_with(|| vg.to_string()).clone();
             let source = BrickSource {
                 vg: vg.clone(),
-                pool: None,
+                pool: Wanted::Only,
                 dir,
                 top: Some(top),
             };
-            prepare(context, &source, interrupt)?.0
+            let made = source.dir.as_deref().filter(|dir| !dir.exists());
+            made.map_or(Ok(()), make_dir)?;
+            match prepare(context, &source, interrupt) {
+                Ok((dir, info)) => {
+                    settings.extend(BrickReport::new(&dir, info).with_settings().set);
+                    dir
+                }
+                Err(error) => {
+                    // What is in it is for the same command again.
+                    let _left = made.map(std::fs::remove_dir);
+                    return Err(error);
+                }
+            }
         }
     };
     Ok(MadeBrick { host, dir, vg })
+}
+
+/// Makes the last part of a brick directory, as the stock command does.
+fn make_dir(dir: &Path) -> Result<(), CliError> {
+    std::fs::create_dir(dir).map_err(|error| {
+        let text = format!("cannot make the brick directory {}: {error}", dir.display());
+        match error.kind() {
+            std::io::ErrorKind::NotFound => CliError::NotFound(format!(
+                "{text}; its last part alone is made, on a file system that is mounted above it"
+            )),
+            _ => CliError::Failed(text),
+        }
+    })
 }
 
 /// A brick of another host: its gluster-bdd cannot be asked from here.

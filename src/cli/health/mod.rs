@@ -101,6 +101,20 @@ impl Found {
     }
 }
 
+/// Does what is safe of what a pool's findings ask for, and says what that was.
+pub(crate) fn settle_pool(vg: &str, name: &str) -> Vec<String> {
+    // A pool that cannot be read is told of by a check.
+    let pools = pools().unwrap_or_default();
+    let ours = pools
+        .iter()
+        .filter(|pool| pool.vg == vg && pool.pool == name);
+    let found = ours.flat_map(pool::findings);
+    found
+        .filter(|found| matches!(found.cure, Cure::Lvm(_)))
+        .map(|found| found.settle(true).message)
+        .collect()
+}
+
 /// Checks this host; each finding names its cure. With `repair`, does what is safe of that: it
 /// changes settings of pools and images, never what they hold.
 pub(crate) fn host(context: &Context, repair: bool) -> Result<Vec<Finding>, CliError> {

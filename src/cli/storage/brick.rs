@@ -10,13 +10,47 @@ use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::server::ask_brick;
 
+/// The thin pool that a brick's images come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The only one of the VG; where there is none, images are thick.
+    Only,
+    /// This one.
+    Named(LvName),
+    /// None, though the VG may have one: images are thick.
+    Thick,
+}
+
+impl Wanted {
+    /// What `--pool` and `--thick` say.
+    pub(crate) fn of(pool: Option<LvName>, thick: bool) -> Wanted {
+        match (pool, thick) {
+            (Some(pool), _) => Wanted::Named(pool),
+            (None, true) => Wanted::Thick,
+            (None, false) => Wanted::Only,
+        }
+    }
+
+    /// The pool in `vg`, if it is to be one.
+    ///
+    /// # Errors
+    /// There are several, and none was named.
+    pub(crate) fn find(&self, vg: &str) -> Result<Option<LvName>, CliError> {
+        match self {
+            Wanted::Only => only_pool(vg),
+            Wanted::Named(pool) => Ok(Some(pool.clone())),
+            Wanted::Thick => Ok(None),
+        }
+    }
+}
+
 /// Where a new brick shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BrickSource {
     /// The VG that holds its images.
     pub(crate) vg: VgName,
-    /// Its thin pool; the only one of the VG if not given.
-    pub(crate) pool: Option<LvName>,
+    /// Its thin pool.
+    pub(crate) pool: Wanted,
     /// Its directory; one on an LV of the VG is made if not given.
     pub(crate) dir: Option<PathBuf>,
     /// The name of its top image directory.
@@ -52,10 +86,7 @@ pub(crate) fn prepare(
             usual.parent().unwrap_or(&usual).display()
         )));
     }
-    let pool = match &source.pool {
-        Some(pool) => Some(pool.clone()),
-        None => only_pool(vg)?,
-    };
+    let pool = source.pool.find(vg)?;
     let dir = match &source.dir {
         Some(dir) => dir.clone(),
         None => mount::make(vg, Bytes(group.size), interrupt)?,
@@ -81,9 +112,13 @@ fn only_pool(vg: &str) -> Result<Option<LvName>, CliError> {
         [pool] => pool.pool.parse().map(Some).map_err(|error| {
             CliError::Failed(format!("cannot use pool {vg}/{}: {error}", pool.pool))
         }),
-        _ => Err(CliError::Refused(format!(
-            "volume group {vg} has more than one thin pool; choose one: gluster-bd brick create \
-             {vg} --pool POOL"
-        ))),
+        several => {
+            let names: Vec<&str> = several.iter().map(|pool| pool.pool.as_str()).collect();
+            Err(CliError::Refused(format!(
+                "volume group {vg} has more than one thin pool ({}); choose one with --pool, or none \
+                 with --thick: gluster-bd brick create, or brick init, takes either",
+                names.join(", ")
+            )))
+        }
     }
 }

@@ -12,7 +12,7 @@ mod mount;
 mod program;
 mod view;
 
-pub(crate) use brick::{BRICKS_STAY, BrickSource, prepare};
+pub(crate) use brick::{BRICKS_STAY, BrickSource, Wanted, prepare};
 pub(crate) use disk::{Disk, disks, inspect, unseen_members};
 pub(crate) use extend::{Growth, PoolPath, extend};
 pub(crate) use group::{Group, NewGroup, Pool, find_group, groups, make_group, pools};

@@ -17,9 +17,9 @@ use crate::engines::Engines;
 /// Checks a brick that is not attached; with `repair`, mends what can be mended without a loss.
 pub fn check(dir: &Path, engines: &dyn Engines, repair: bool) -> Result<Vec<Finding>, Fault> {
     let dir = canonical(dir)?;
-    let config = BrickConfig::load_known(&dir)?;
+    let mut config = BrickConfig::load_known(&dir)?;
     let _lock = lock(&dir)?;
-    let engine = open_engine(&dir, &config, engines)?;
+    let engine = open_engine(&dir, &mut config, engines)?;
     Inspection::new(&dir, &config, &*engine, repair)?.findings()
 }
 

@@ -1,5 +1,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bd_model::BrickId;
 use bd_proto::{EngineSpec, Fault, FaultKind};
@@ -7,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::durable;
+use crate::engine::{Engine, EngineError};
+use crate::engines::{Engines, place};
 
 pub use bd_proto::BRICK_FOLDER as FOLDER;
 
@@ -25,6 +28,10 @@ pub struct BrickConfig {
     /// The Gluster volume that has attached the brick.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<Uuid>,
+    /// The identity of the VG where its images live, by which that is found under another name. Older
+    /// configurations have none until their brick is attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vg_uuid: Option<String>,
     /// Where its images live.
     pub engine: EngineSpec,
 }
@@ -54,6 +61,33 @@ impl BrickConfig {
                 ),
             )
         })
+    }
+
+    /// Opens the VG or store. A VG that is called otherwise by now is found by its identity, and this
+    /// configuration then says so; [`BrickConfig::note`] writes it.
+    pub(crate) fn open(&mut self, engines: &dyn Engines) -> Result<Arc<dyn Engine>, EngineError> {
+        let error = match engines.open(&self.engine) {
+            Err(error) if error.kind == FaultKind::NotFound => error,
+            result => return result,
+        };
+        let identity = self.vg_uuid.as_deref();
+        let Some(spec) = identity.map_or(Ok(None), |id| engines.find(&self.engine, id))? else {
+            return Err(error);
+        };
+        let engine = engines.open(&spec)?;
+        tracing::warn!("{} is {} now", place(&self.engine), place(&spec));
+        self.engine = spec;
+        Ok(engine)
+    }
+
+    /// Writes the configuration, with the identity of its VG, if it differs from what is in `dir`.
+    pub(crate) fn note(&mut self, dir: &Path, engine: &dyn Engine) -> Result<(), Fault> {
+        self.vg_uuid = engine.identity();
+        if BrickConfig::load(dir)?.as_ref() != Some(self) {
+            self.prepare(dir)?;
+            BrickConfig::place(dir)?;
+        }
+        Ok(())
     }
 
     /// What an earlier, unfinished init prepared in `dir`.
@@ -121,6 +155,7 @@ mod tests {
             top: "vg0".into(),
             adopt: true,
             volume: Some(Uuid::from_u128(7)),
+            vg_uuid: None,
             engine,
         }
     }

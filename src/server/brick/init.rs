@@ -29,6 +29,7 @@ pub fn init(spec: &BrickSpec, engines: &dyn Engines) -> Result<BrickInfo, Fault>
         top: top_name(spec, &dir)?,
         adopt: spec.adopt,
         volume: None,
+        vg_uuid: engine.identity(),
         // As the engine names itself: a store's path is absolute there.
         engine: engine.spec(),
     };

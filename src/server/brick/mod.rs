@@ -99,7 +99,7 @@ impl Brick {
         let mut config = BrickConfig::load_known(&dir)?;
         let lock = lock(&dir)?;
         config.belong_to(&dir, how.volume)?;
-        let engine = open_engine(&dir, &config, engines)?;
+        let engine = open_engine(&dir, &mut config, engines)?;
         engine.keep_metadata(&dir.join(FOLDER).join(METADATA));
         if engine.claimed_by()?.is_none() {
             tracing::warn!(
@@ -109,6 +109,7 @@ impl Brick {
             );
         }
         engine.claim(config.id)?;
+        config.note(&dir, &*engine)?;
         let brick = Brick {
             namespace: Namespace::new(&dir),
             intents: Intents::load(&dir)?,
@@ -287,8 +288,8 @@ pub(crate) fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
 
 /// What the configuration in `dir` says of a brick that need not be attached.
 pub fn describe(dir: &Path, engines: &dyn Engines) -> Result<BrickInfo, Fault> {
-    let config = BrickConfig::load_known(&canonical(dir)?)?;
-    let engine = engines.open(&config.engine)?;
+    let mut config = BrickConfig::load_known(&canonical(dir)?)?;
+    let engine = config.open(engines)?;
     Ok(info(&config, &*engine))
 }
 
@@ -313,10 +314,10 @@ pub(crate) fn canonical(dir: &Path) -> Result<PathBuf, Fault> {
 /// back.
 fn open_engine(
     dir: &Path,
-    config: &BrickConfig,
+    config: &mut BrickConfig,
     engines: &dyn Engines,
 ) -> Result<Arc<dyn Engine>, Fault> {
-    engines.open(&config.engine).map_err(|error| {
+    config.open(engines).map_err(|error| {
         let mut fault = Fault::from(error);
         if matches!(fault.kind, FaultKind::NotFound | FaultKind::Failed)
             && let Some(newest) = Backups::newest(&dir.join(FOLDER).join(METADATA))

@@ -20,9 +20,9 @@ use crate::{durable, failpoint};
 /// With `keep` its images stay as volumes without names, else a brick that has images is refused.
 pub fn release(dir: &Path, keep: bool, engines: &dyn Engines) -> Result<Released, Fault> {
     let dir = canonical(dir)?;
-    let config = BrickConfig::load_known(&dir)?;
+    let mut config = BrickConfig::load_known(&dir)?;
     let _lock = lock(&dir)?;
-    let engine = open_engine(&dir, &config, engines)?;
+    let engine = open_engine(&dir, &mut config, engines)?;
     take_apart(&dir, &config, &engine, keep)
 }
 

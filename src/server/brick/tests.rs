@@ -35,6 +35,7 @@ impl Bed {
             top: "store".into(),
             adopt: true,
             volume: None,
+            vg_uuid: None,
             engine: EngineSpec::File { store: bed.store() },
         };
         config.prepare(&bed.dir()).unwrap();

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bd_lvm::{
-    Change, Done, Lvm, LvmError, MoveReport, PoolReport, PvName, PvReport, ThinDevice, VgReport,
+    Change, Done, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
+    VgReport,
 };
 use bd_model::{LvName, VgName};
 
@@ -47,6 +48,10 @@ impl Own {
 impl Lvm for Own {
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
         self.lvm.report(vg)
+    }
+
+    fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError> {
+        self.lvm.name_of(vg)
     }
 
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {

@@ -41,7 +41,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Instant;
 
 use bd_dm_thin::{Inherited, Spans, ThinState};
-use bd_lvm::{LvReport, Lvm, LvmUuid, PvName, PvReport, Tag, dm_name, dm_uuid};
+use bd_lvm::{
+    LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PvName, PvReport, Tag, dm_name, dm_uuid,
+};
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
@@ -115,7 +117,7 @@ impl LvmEngine {
         let report = self
             .lvm
             .report(&self.vg)
-            .map_err(|e| fault::lvm(&what, e))?;
+            .map_err(|e| self.renamed(&e).unwrap_or_else(|| fault::lvm(&what, e)))?;
         if report.uuid != self.vg_uuid {
             return Err(EngineError::new(
                 FaultKind::Failed,
@@ -129,6 +131,23 @@ impl LvmEngine {
         self.remember(seen);
         self.tell_udev();
         Ok(())
+    }
+
+    /// Whether the VG was not found because it has another name by now. Who asked is told to attach its
+    /// brick again, and that finds it.
+    fn renamed(&self, error: &LvmError) -> Option<EngineError> {
+        if error.kind != LvmErrorKind::NotFound {
+            return None;
+        }
+        let name = self.lvm.name_of(&self.vg_uuid).ok().flatten()?;
+        Some(EngineError::new(
+            FaultKind::NotAttached,
+            format!(
+                "volume group {} is called {name} now; its brick goes on with that when it is attached \
+                 again",
+                self.vg
+            ),
+        ))
     }
 
     /// `vg0/vm1`, for messages.
@@ -231,6 +250,10 @@ impl Engine for LvmEngine {
             vg: self.vg.clone(),
             pool,
         }
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.vg_uuid.to_string())
     }
 
     fn extent_size(&self) -> Bytes {

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bd_lvm::{
-    Change, Done, Lvm, LvmError, MoveReport, PoolReport, PvName, PvReport, ThinDevice, VgReport,
+    Change, Done, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
+    VgReport,
 };
 use bd_model::{LvName, VgName};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -86,6 +87,10 @@ impl Measured {
 impl Lvm for Measured {
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
         self.commands.measure("lvs", || self.lvm.report(vg))
+    }
+
+    fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError> {
+        self.commands.measure("vgs", || self.lvm.name_of(vg))
     }
 
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {

@@ -42,6 +42,7 @@ impl Bed {
             top: "store".into(),
             adopt: true,
             volume: None,
+            vg_uuid: None,
             engine: EngineSpec::File { store },
         };
         config.prepare(&dir).unwrap();

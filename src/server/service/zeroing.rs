@@ -164,7 +164,8 @@ impl Service {
         act: impl Fn(&Brick) -> Result<T, Fault>,
     ) -> Result<(Result<T, Fault>, Option<Bytes>), Fault> {
         self.with(caller, id, |brick| {
-            Ok((act(brick), brick.engine().unzeroed(gfid)))
+            let acted = self.heeding(brick, act(brick));
+            Ok((acted, brick.engine().unzeroed(gfid)))
         })
     }
 

@@ -221,6 +221,11 @@ impl Image {
         lock(&self.grown).take_if(|grown| *grown == span).is_some()
     }
 
+    /// Whether its last name is gone, so that its LV is or goes.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_doomed() || self.is_gone()
+    }
+
     fn growth(&self) -> MutexGuard<'_, Option<u64>> {
         lock(&self.growth)
     }

@@ -67,3 +67,22 @@ fn the_second_lv_of_one_image_is_nobodys() {
     assert_eq!(bench.name_of(gfid), "a");
     assert_eq!(bench.name_of(other), "b");
 }
+
+#[test]
+fn a_renamed_group_is_known_by_its_identity() {
+    let bench = bench(None);
+    bench.create("a", ImageKind::Thick);
+    let identity = bench.engine.identity();
+    bench.lvm.state().vg.name = "vg9".parse().unwrap();
+    let made = bench
+        .engine
+        .create(Gfid::random(), &name("b"), ImageKind::Thick, Bytes(1));
+    refused(made, FaultKind::NotAttached, "vg0 is called vg9 now");
+    // Another group of that name is another one.
+    bench.lvm.state().vg.uuid = "x".repeat(32).parse().unwrap();
+    let made = bench
+        .engine
+        .create(Gfid::random(), &name("b"), ImageKind::Thick, Bytes(1));
+    refused(made, FaultKind::NotFound, "vg0");
+    assert!(identity.is_some_and(|identity| identity.len() == 38));
+}

@@ -50,6 +50,7 @@ impl Server {
             top: "vg0".into(),
             adopt: true,
             volume: None,
+            vg_uuid: None,
             engine: bench.engine.spec(),
         };
         config.prepare(&dir).unwrap();

@@ -269,20 +269,77 @@ fn shares_of_what_is_free(bed: &Bed, vg: &Vg) -> Result<()> {
     wait_for("an empty group", || Ok(vg.lvs()?.is_empty()))
 }
 
+/// The only pool of a group is taken and set as a check wants it; of several, one is to be chosen.
+fn pools_of_a_new_brick(rig: &mut Rig, names: &Path) -> Result<()> {
+    let vg = rig.vg("pooled", &[256])?;
+    let group = vg.name();
+    let dir = names.join("pooled");
+    std::fs::create_dir(&dir)?;
+    // As the README says.
+    sh(&format!(
+        "lvcreate -q --type thin-pool -l 50%FREE -n pool {group}"
+    ))?;
+    sh(&format!(
+        "lvcreate -q --type thin-pool -L 16M -n more {group}"
+    ))?;
+    let init = format!("brick init {} --vg {group}", dir.display());
+    expect(&init, 5, "more than one thin pool (more, pool)")?;
+    expect(&format!("{init} --thick"), 0, "images are thick")?;
+    expect(&format!("brick remove {}", dir.display()), 0, "")?;
+    sh(&format!("lvremove -q -y {group}/more"))?;
+    let made = expect(&init, 0, "pool:       pool")?;
+    ensure!(
+        made.stdout.contains("ran: lvchange --setautoactivation n"),
+        "{made}"
+    );
+    let found = bd("check")?;
+    ensure!(!found.stdout.contains("lvchange"), "{found}");
+    expect(&format!("brick remove {}", dir.display()), 0, "").map(drop)
+}
+
+/// An admin's vgrename is no event: the brick follows its group, while it runs and when it starts.
+fn renamed_group(rig: &Rig, bed: &Bed, vg: &Vg) -> Result<()> {
+    let (old, new) = (vg.name(), format!("{}_new", vg.name()));
+    let rename = |from: &str, to: &str| cmd("vgrename", &[from, to])?.ok();
+    typed::expect(bed, "create vms:before 8", 0, "8 MiB, lv")?;
+    rename(old, &new)?;
+    typed::expect(bed, "create vms:after 8", 0, "8 MiB, lv")?;
+    typed::expect(bed, "resize vms:before 12", 0, "12 MiB")?;
+    ensure!(lvs(&new)? == "after before", "{}", lvs(&new)?);
+    // While the brick does not run.
+    bed.volume.stop()?;
+    rename(&new, old)?;
+    bed.volume.start()?;
+    rig.gluster(&["volume", "status", bed.volume.name()])?
+        .ok()?;
+    typed::expect(bed, "list vms", 0, "after")?;
+    typed::expect(bed, "delete vms:before vms:after", 0, "deleted")?;
+    wait_for("an empty group", || Ok(vg.lvs()?.is_empty()))
+}
+
 #[test]
 fn a_brick_in_a_directory() {
     run("guest::a_brick_in_a_directory", Place::Guest, |rig| {
         let vg = rig.vg("vg", &[512])?;
-        let dir = rig.filesystem("names", 400)?.join("b1");
-        std::fs::create_dir(&dir)?;
+        let names = rig.filesystem("names", 400)?;
+        let dir = names.join("b1");
         rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
         rig.glusterd()?;
         let bed = Bed {
             volume: rig.adopt_volume(&rig.name("vol"), std::slice::from_ref(&dir)),
             top: vg.name().to_owned(),
         };
-        let brick = format!("{}:{}?{}", rig.host()?, dir.display(), vg.name());
-        typed::line(&bed, "gluster", &format!("volume create vms {brick} force"))?.ok()?;
+        let brick = |dir: &Path| {
+            let brick = format!("{}:{}?{}", rig.host()?, dir.display(), vg.name());
+            typed::line(&bed, "gluster", &format!("volume create vms {brick} force"))
+        };
+        // The last part of the directory is made, as the stock command does.
+        let deep = brick(&names.join("nothere/b1"))?;
+        ensure!(
+            deep.code == 3 && deep.stderr.contains("its last part alone"),
+            "{deep}"
+        );
+        brick(&dir)?.ok()?;
         bed.volume.start()?;
         // The group has no pool.
         typed::expect(&bed, "create vms:lv1 8", 0, "8 MiB, lv")?;
@@ -303,6 +360,8 @@ fn a_brick_in_a_directory() {
         let all = "delete vms:snap vms:whole vms:lv1";
         typed::expect(&bed, all, 0, "deleted vms:/top/lv1")?;
         shares_of_what_is_free(&bed, &vg)?;
+        renamed_group(rig, &bed, &vg)?;
+        pools_of_a_new_brick(rig, &names)?;
         typed::interrupted(rig, &bed)
     });
 }

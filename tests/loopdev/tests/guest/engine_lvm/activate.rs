@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use bd_lvm::{
-    Change, Done, Door, Lvm, LvmError, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
-    VgReport,
+    Change, Done, Door, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport,
+    ThinDevice, VgReport,
 };
 use bd_model::{Gfid, ImageKind, LvName, VgName};
 use bd_proto::FaultKind;
@@ -29,6 +29,10 @@ struct Counting {
 impl Lvm for Counting {
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
         self.door.report(vg)
+    }
+
+    fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError> {
+        self.door.name_of(vg)
     }
 
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {
