@@ -164,8 +164,9 @@ impl Vg {
         if !self.name.starts_with("gbt_") {
             bail!("will not remove {}: not a name of the rig", self.name);
         }
-        if self.exists()? {
-            self.lvm("vgremove", &["-ff", "-y", &self.name])?.ok()?;
+        let removed = self.lvm("vgremove", &["-ff", "-y", &self.name])?;
+        if removed.code != 0 && self.exists()? {
+            removed.ok()?;
         }
         Ok(())
     }

@@ -16,14 +16,18 @@ fn init<'a>(dir: &'a str, vg: &'a Vg) -> [&'a str; 7] {
 
 /// The LVs of a group, each with the start of its bytes.
 fn held(vg: &Vg) -> Result<Vec<String>> {
-    let mut held = Vec::new();
-    for name in vg.lvs()? {
-        let path = format!("{}/{name}", vg.name());
-        let bytes = format!("lvchange -ay {path} && head -c 8 /dev/{path} | tr -d '\\n\\0'");
-        // It may go meanwhile.
-        let bytes = sh(&bytes).map(|read| read.stdout).unwrap_or_default();
-        held.push(format!("{name}={}", bytes.trim()));
+    let names = vg.lvs()?;
+    if names.is_empty() {
+        return Ok(names);
     }
+    // One may go meanwhile.
+    let read = format!(
+        "lvchange -ay {0} || true; for lv in {1}; do \
+         echo $lv=$(head -c 8 /dev/{0}/$lv 2>/dev/null | tr -d '\\n\\0'); done",
+        vg.name(),
+        names.join(" ")
+    );
+    let mut held: Vec<String> = sh(&read)?.lines().into_iter().map(str::to_owned).collect();
     held.sort();
     Ok(held)
 }
