@@ -74,13 +74,14 @@ pub const OLD_SNAPSHOT: &str = "snapshot";
 pub const OLD_MERGE: &str = "merge";
 
 /// The keys that translators of gluster-bd use among themselves. Nobody may set them from above.
-pub const INTERNAL: [&str; 8] = [
+pub const INTERNAL: [&str; 9] = [
     CLONE,
     SNAPSHOT,
     PROMISE_MERGE,
     CALL_OFF_MERGE,
     MERGE,
     COPY_OF,
+    RENAMED,
     PLAIN,
     ONLY_ASK,
 ];
