@@ -171,7 +171,7 @@ fn reset_leaves_images_what_they_are() {
         fs::write(bed.at("a"), &bytes)?;
         let volume = bed.volume.name().to_owned();
         bed.rig.gluster(&["volume", "reset", &volume])?.ok()?;
-        let info = bed.volume.info()?.unwrap_or_default();
+        let info = bed.rig.gluster(&["volume", "info", &volume])?.ok()?.stdout;
         ensure!(!info.contains("user.bd: on"), "{info}");
         let anew = |bed: &mut Bed<'_>| -> Result<()> {
             bed.volume.stop()?;
