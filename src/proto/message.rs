@@ -441,7 +441,10 @@ impl Finding {
     pub fn is_advice(&self) -> bool {
         matches!(
             self.kind,
-            FindingKind::Name | FindingKind::NotShown | FindingKind::LargeFile
+            FindingKind::Name
+                | FindingKind::NotShown
+                | FindingKind::KeptForSnapshots
+                | FindingKind::LargeFile
         )
     }
 }
@@ -473,6 +476,8 @@ pub enum FindingKind {
     Pending,
     /// An operation on an image was begun and not ended.
     Intent,
+    /// The volume of a removed image stays as long as copy-on-write snapshots of it need it.
+    KeptForSnapshots,
     /// The file system of the names is nearly full.
     NamesFull,
     /// A plain file takes much of the file system of the names.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use bd_model::{Bytes, DirPolicy, Gfid, LvName};
+use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, LvName};
 use bd_proto::{Fault, Finding, FindingKind};
 
 use super::config::BrickConfig;
-use super::intent::Intents;
+use super::intent::{Intent, Intents};
 use super::namespace::{Mark, Namespace, Stub, mark_of};
 use super::{Brick, Room, canonical, lock, lv_name, open_engine};
 use crate::engine::{Engine, Volume};
@@ -111,6 +111,7 @@ impl<'a> Inspection<'a> {
         let intents = Intents::peek(self.dir)?;
         let volumes = self.engine.volumes()?;
         let taken: Vec<LvName> = volumes.iter().map(|volume| volume.name.clone()).collect();
+        let snapshots = snapshots_of(&volumes);
         self.tell_of_foreign(&volumes);
         let room = Room::of(self.dir);
         self.found
@@ -169,6 +170,20 @@ impl<'a> Inspection<'a> {
             Ok(())
         })?;
         for (gfid, intent) in intents {
+            if let Some(snapshots) = snapshots.get(&gfid).filter(|_| intent == Intent::Remove) {
+                let message = format!(
+                    "the volume of image {gfid}, which is removed, stays for its copy-on-write snapshots: {}; \
+                     it goes with the last of them",
+                    snapshots.join(", ")
+                );
+                self.tell(
+                    gfid,
+                    None,
+                    None,
+                    Fact::new(FindingKind::KeptForSnapshots, message),
+                );
+                continue;
+            }
             let message = format!(
                 "an operation on image {gfid} was not finished: {intent:?}; it is settled when the \
                  brick starts the next time"
@@ -298,6 +313,18 @@ fn out_of_step(volume: &Volume, wanted: &[LvName], taken: &[LvName]) -> Option<F
     let free = wanted.iter().find(|name| !taken.contains(name))?;
     let message = format!("volume {} is that of the file {free}", volume.name);
     Some(Fact::new(FindingKind::Name, message).mended_by(Mend::Rename(free.clone())))
+}
+
+/// The names of the copy-on-write snapshots of images that have any.
+fn snapshots_of(volumes: &[Volume]) -> HashMap<Gfid, Vec<String>> {
+    let mut snapshots: HashMap<Gfid, Vec<String>> = HashMap::new();
+    for volume in volumes {
+        if let (ImageKind::Thick, Some(origin)) = (volume.kind, volume.origin_image) {
+            let name = volume.name.to_string();
+            snapshots.entry(origin).or_default().push(name);
+        }
+    }
+    snapshots
 }
 
 fn judge(gfid: Gfid, stub: &Stub, volume: Option<&Volume>) -> Vec<Fact> {

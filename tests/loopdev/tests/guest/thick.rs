@@ -104,6 +104,12 @@ fn are_copied(bed: &mut Bed<'_>) -> Result<()> {
     std::os::unix::fs::symlink("b", bed.at("of_b"))?;
     let bytes = fs::read(bed.at("b"))?;
     fs::remove_file(bed.at("b"))?;
+    loopdev::wait_for("the image to be kept for its snapshot alone", || {
+        let told = loopdev::gluster_bd(&["check", &bed.brick().to_string_lossy()])?.ok()?;
+        Ok(told
+            .stdout
+            .contains("stays for its copy-on-write snapshots: of_b"))
+    })?;
     // As after a start of the host. LVM asks whether the origin may become active along with a snapshot.
     let vg = bed.store.vg()?.clone();
     bed.rig.unmount(bed.root())?;

@@ -201,6 +201,11 @@ fn changelog(bed: &Bed<'_>) -> Result<()> {
 /// A signature says that a file must have these bytes; what knows of no hole that is punched must not say so
 /// of images.
 fn signatures(bed: &Bed<'_>) -> Result<()> {
+    // It may miss the close of a file that it finds while it looks for all.
+    wait_for("the signer to have seen all files", || {
+        let log = fs::read_to_string("/var/log/glusterfs/bitd.log").unwrap_or_default();
+        Ok(log.contains("Completed crawling brick"))
+    })?;
     fs::write(bed.at("punched"), pattern(7, 100_000))?;
     fs::write(bed.at("../plain"), pattern(8, 100_000))?;
     let signed = |path: &str| -> Result<bool> {
