@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -195,17 +195,33 @@ impl Link {
     /// without LVM, and DHT cannot undo what it has begun. If the outcome stays unknown, the image is spared
     /// as soon as gluster-bdd can be reached again.
     pub(crate) fn condemn(&self, gfid: Gfid) -> Result<(), LinkError> {
+        self.condemn_or_note(gfid, || condemned::note(&self.dir, gfid))
+    }
+
+    fn condemn_or_note(
+        &self,
+        gfid: Gfid,
+        note: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), LinkError> {
         let brick = self.id();
         let spare = Request::Spare { brick, gfid };
         // One that an earlier try has left must not come after this request.
         lock(&self.unsettled).retain(|request| *request != spare);
-        let result = self.tell(&Request::Condemn { brick, gfid });
-        if result.as_ref().is_err_and(LinkError::is_away)
-            && condemned::note(&self.dir, gfid).is_ok()
-        {
-            return Ok(());
+        let request = Request::Condemn { brick, gfid };
+        let mut result = self.tell(&request);
+        let is_noted = result.as_ref().is_err_and(LinkError::is_away) && note().is_ok();
+        if is_noted {
+            // One that has come meanwhile has read the intents, perhaps without this one. It would take the
+            // image for one that lost its name by itself, and show it again.
+            result = self.tell(&request);
+            if result.as_ref().is_err_and(LinkError::is_away) {
+                return Ok(());
+            }
         }
-        if result.as_ref().is_err_and(LinkError::is_unheard) {
+        if result
+            .as_ref()
+            .is_err_and(|error| is_noted || error.is_unheard())
+        {
             lock(&self.unsettled).push_back(spare);
         }
         result
@@ -299,4 +315,73 @@ fn attach(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use bd_model::{Bytes, ImageKind};
+    use bd_proto::{EngineSpec, frame};
+    use crossbeam_channel::{Sender, unbounded};
+
+    use super::*;
+
+    fn serve(mut stream: UnixStream, brick: &BrickInfo, heard: &Sender<Request>) {
+        let mut header = [0; frame::HEADER];
+        while stream.read_exact(&mut header).is_ok() {
+            let mut body = vec![0; frame::body_len(header, frame::MAX).unwrap()];
+            stream.read_exact(&mut body).unwrap();
+            let request: Request = frame::decode(&body).unwrap();
+            let reply = match &request {
+                Request::Hello { version, .. } => Reply::Hello(*version),
+                Request::AttachBrick { .. } => Reply::Brick(brick.clone()),
+                _ => Reply::Done,
+            };
+            heard.send(request).unwrap();
+            stream.write_all(&frame::encode(&reply).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_server_that_comes_while_an_intent_is_written_hears_of_it() {
+        let dir = std::env::temp_dir().join(format!("gluster-bd-{}", Gfid::random()));
+        std::fs::create_dir(&dir).unwrap();
+        let brick = BrickInfo {
+            id: BrickId::random(),
+            engine: EngineSpec::File { store: dir.clone() },
+            top: "top".to_owned(),
+            kind: ImageKind::Thin,
+            extent_size: Bytes(4096),
+            adopt: true,
+            volume: None,
+        };
+        let link = Link {
+            socket: dir.join("sock"),
+            dir: dir.clone(),
+            volume: Uuid::nil(),
+            heals: false,
+            brick: brick.clone(),
+            idle: Mutex::default(),
+            unsettled: Mutex::default(),
+        };
+        let (gfid, (heard, requests)) = (Gfid::random(), unbounded());
+        let come = || {
+            let listener = UnixListener::bind(dir.join("sock"))?;
+            let brick = brick.clone();
+            std::thread::spawn(move || serve(listener.accept().unwrap().0, &brick, &heard));
+            Ok(())
+        };
+        link.condemn_or_note(gfid, come).unwrap();
+        drop(link);
+        // One that nobody has called ends by this.
+        drop(UnixStream::connect(dir.join("sock")));
+        let told = Request::Condemn {
+            brick: brick.id,
+            gfid,
+        };
+        assert_eq!(requests.iter().last(), Some(told));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }

@@ -5,7 +5,8 @@ use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
 use bd_proto::Request;
 use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
 use glusterfs::{
-    Answer, Call, Credentials, Dict, Errno, Fop, Frame, Inode, Loc, Service, Stack, gf_warn,
+    Answer, Call, Credentials, Dict, Errno, FileType, Fop, Frame, Inode, Loc, Service, Stack,
+    gf_warn,
 };
 
 use super::{clone, healed, lookup, mode, open, pieces, rights, truncate};
@@ -28,6 +29,9 @@ pub(crate) fn create(brick: &Arc<Brick>, mut call: Call<'_, Create>) {
     let (frame, args) = (&call.frame, &call.args);
     let new = new_file(brick, frame, &args.loc, args.xdata.as_ref());
     let exists = exists(frame, &args.loc);
+    // A symbolic link that another client has just made is the client's to follow: posix would go where it
+    // leads on this host.
+    call.args.flags |= libc::O_NOFOLLOW;
     if matches!(new, Ok(NewFile::Plain)) {
         unmark(&mut call.args.xdata);
     }
@@ -140,7 +144,7 @@ fn open_existing(brick: &Arc<Brick>, call: Call<'static, Create>) {
         .as_ref()
         .and_then(|inode| found(&call.frame, &call.args.loc, inode));
     let (Some(fresh), Some(gfid)) = (fresh, existing) else {
-        // It is gone again: the client looks anew.
+        // It is gone again, or no file: the client looks anew.
         return call.fail(Errno::ESTALE);
     };
     let inode = fresh.find(gfid).unwrap_or(fresh);
@@ -397,14 +401,17 @@ fn exists<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>) -> Result<bool, Errno> {
     }
 }
 
-/// The gfid of the file that bears a name already.
+/// The gfid of the file that bears a name already; `None` for a symbolic link and the like.
 fn found<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>, inode: &Inode<'_>) -> Option<[u8; 16]> {
     let place = Loc::by_name(&loc.parent()?, loc.name()?, &inode.fresh());
     let reply = frame.ask::<Lookup>(LookupArgs {
         loc: place,
         xdata: None,
     });
-    reply.ok().map(|reply| reply.buf.gfid())
+    let file = reply
+        .ok()
+        .filter(|reply| reply.buf.file_type() == FileType::Regular);
+    file.map(|reply| reply.buf.gfid())
 }
 
 /// Puts an image's mark into the request for its stub.

@@ -50,6 +50,29 @@ pub(crate) fn to_other_things_stay_links(bed: &mut Bed<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A create that meets a symbolic link which the client could not know follows it there, and not on the
+/// brick's host.
+pub(crate) fn are_not_followed_by_bricks(bed: &mut Bed<'_>) -> Result<()> {
+    let late = bed.rig.mount(&bed.volume, &["--negative-timeout=600"])?;
+    let secret = bed.brick().with_file_name("secret");
+    fs::write(&secret, "kept")?;
+    for dir in [bed.top().to_owned(), "plain-dir".to_owned()] {
+        let there = bed.root().join(&dir);
+        fs::create_dir_all(&there)?;
+        let name = late.join(&dir).join("new");
+        ensure!(!name.exists());
+        symlink("../../secret", there.join("new"))?;
+        let seen = late.with_file_name("secret");
+        fs::write(&name, "client")?;
+        ensure!(fs::read_to_string(&seen)? == "client");
+        fs::remove_file(&seen)?;
+        ensure!(fs::read_to_string(&secret)? == "kept", "{dir}");
+    }
+    fs::remove_dir_all(bed.root().join("plain-dir"))?;
+    fs::remove_file(&secret)?;
+    Ok(())
+}
+
 pub(crate) fn of_images_follow_every_path(bed: &mut Bed<'_>) -> Result<()> {
     fs::create_dir(bed.at("dir"))?;
     fs::write(bed.at("image"), pattern(1, 9000))?;

@@ -16,6 +16,7 @@ use crate::images::{SIZE, run_steps};
 fn see_files() {
     let steps = steps![
         links::to_other_things_stay_links,
+        links::are_not_followed_by_bricks,
         links::of_images_follow_every_path,
         links::are_right_at_once,
         links::are_the_same_for_libgfapi,
