@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Backing, Bed, Volume, gluster_bd, wait_for};
+use loopdev::{Backing, Bed, Volume, gluster_bd, sh, wait_for};
 
 use crate::images::tools::{expect_at, open, pattern, put, sh_in};
 use crate::images::{SIZE, run_steps_on};
@@ -52,6 +52,15 @@ impl Second {
     fn stop(&self, bed: &Bed<'_>) -> Result<()> {
         self.volume.stop()?;
         bed.rig.unmount(&self.mount)
+    }
+
+    /// How often the process has ended this brick.
+    fn ends(&self) -> Result<usize> {
+        let said = sh(&format!(
+            "cat /var/log/glusterfs/bricks/*.log | grep -c 'Start call fini for brick {}' || true",
+            self.brick.display()
+        ))?;
+        Ok(said.stdout.parse()?)
     }
 
     fn start(&mut self, bed: &mut Bed<'_>) -> Result<()> {
@@ -142,6 +151,7 @@ fn rounds(bed: &mut Bed<'_>, second: &mut Second) -> Result<()> {
         removed.write_all_at(b"still", 0)?;
         fs::remove_file(second.images().join("gone"))?;
 
+        let ends = second.ends()?;
         let (stop, done) = (AtomicBool::new(false), AtomicU64::new(turn));
         let busy = second.images().join("busy");
         thread::scope(|scope| -> Result<()> {
@@ -159,6 +169,9 @@ fn rounds(bed: &mut Bed<'_>, second: &mut Second) -> Result<()> {
         turn = done.load(Ordering::Acquire);
         drop(removed);
         bed.rig.unmount(&second.mount)?;
+        // GlusterFS knows bricks by their paths: when one goes down after it was started anew, clients find
+        // the new one down for good.
+        wait_for("the end of the brick", || Ok(second.ends()? > ends))?;
         second.start(bed)?;
         let at = second.images().join(&name);
         expect_at(&at, 5, &pattern(round, 50_000)[5..])?;
