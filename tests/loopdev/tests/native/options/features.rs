@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed, Place, cmd, run, wait_for};
@@ -25,18 +26,11 @@ fn know_copies_and_merges() {
             "changelog.rollover-time 1",
         ];
         set(&mut bed, &options)?;
-        let volume = bed.volume.name().to_owned();
-        for words in [&["enable"][..], &["signing-time", "10"]] {
-            bed.rig
-                .gluster(&[&["volume", "bitrot", &volume], words].concat())?
-                .ok()?;
-        }
+        bitrot(&bed, true)?;
         caches(&mut bed)?;
         changelog(&bed)?;
         signatures(&bed)?;
-        bed.rig
-            .gluster(&["volume", "bitrot", &volume, "disable"])?
-            .ok()?;
+        bitrot(&bed, false)?;
         bed.clear()?;
         bed.check()
     });
@@ -198,14 +192,31 @@ fn changelog(bed: &Bed<'_>) -> Result<()> {
     wait_for("the merge to be noted", || Ok(noted(&a)? == 2))
 }
 
+/// Has Gluster look for bit rot, or not.
+fn bitrot(bed: &Bed<'_>, on: bool) -> Result<()> {
+    let volume = bed.volume.name();
+    let set = |words: &[&str]| {
+        let words = [&["volume", "bitrot", volume], words].concat();
+        bed.rig.gluster(&words)?.ok().map(drop)
+    };
+    if !on {
+        return set(&["disable"]);
+    }
+    let crawls = || -> Result<usize> {
+        let log = fs::read_to_string("/var/log/glusterfs/bitd.log").unwrap_or_default();
+        Ok(log.matches("Completed crawling brick").count())
+    };
+    let before = crawls()?;
+    set(&["enable"])?;
+    wait_for("the signer to have seen all files", || {
+        Ok(crawls()? > before)
+    })?;
+    set(&["signing-time", "10"])
+}
+
 /// A signature says that a file must have these bytes; what knows of no hole that is punched must not say so
 /// of images.
 fn signatures(bed: &Bed<'_>) -> Result<()> {
-    // It may miss the close of a file that it finds while it looks for all.
-    wait_for("the signer to have seen all files", || {
-        let log = fs::read_to_string("/var/log/glusterfs/bitd.log").unwrap_or_default();
-        Ok(log.contains("Completed crawling brick"))
-    })?;
     fs::write(bed.at("punched"), pattern(7, 100_000))?;
     fs::write(bed.at("../plain"), pattern(8, 100_000))?;
     let signed = |path: &str| -> Result<bool> {
@@ -221,7 +232,19 @@ fn signatures(bed: &Bed<'_>) -> Result<()> {
         Ok(said.code == 0)
     };
     let punched = format!("{}/punched", bed.top());
-    wait_for("plain files to be signed", || signed("plain"))?;
+    // A signer may come up deaf (GlusterFS 10.3): then it is started once more.
+    for last in [false, false, true] {
+        let begun = Instant::now();
+        wait_for("plain files to be signed", || {
+            Ok(signed("plain")? || !last && begun.elapsed() > Duration::from_secs(30))
+        })?;
+        if signed("plain")? {
+            break;
+        }
+        bitrot(bed, false)?;
+        bitrot(bed, true)?;
+        fs::write(bed.at("../plain"), pattern(8, 100_000))?;
+    }
     ensure!(!signed(&punched)?, "an image is signed");
     // A signed file that becomes an image has none any more.
     sh_in(bed.root(), "setfattr -n user.glusterfs.bd -v thin plain")?;
