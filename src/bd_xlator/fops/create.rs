@@ -31,7 +31,7 @@ pub(crate) fn create(brick: &Arc<Brick>, mut call: Call<'_, Create>) {
     let exists = exists(frame, &args.loc);
     // A symbolic link that another client has just made is the client's to follow: posix would go where it
     // leads on this host.
-    call.args.flags |= libc::O_NOFOLLOW;
+    call.args.flags = mode::of_creation(call.args.flags) | libc::O_NOFOLLOW;
     if matches!(new, Ok(NewFile::Plain)) {
         unmark(&mut call.args.xdata);
     }
