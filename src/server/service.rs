@@ -616,11 +616,15 @@ impl Service {
     /// Waits for the last requests of bricks that were let go: they hold their directories.
     fn await_leaving(&self) {
         let until = Instant::now() + LEAVING;
-        let mut leaving = lock(&self.leaving);
-        while leaving.iter().any(|brick| brick.strong_count() > 0) && Instant::now() < until {
+        // Not with the list in hand: who lets a brick go holds all bricks while it waits for that.
+        let are_gone = || {
+            let mut leaving = lock(&self.leaving);
+            leaving.retain(|brick| brick.strong_count() > 0);
+            leaving.is_empty()
+        };
+        while !are_gone() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
-        leaving.retain(|brick| brick.strong_count() > 0);
     }
 
     fn done(
