@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Ending of the name under which a file is written before it gets its own.
 pub(crate) const NEW: &str = ".new";
@@ -72,33 +72,33 @@ impl SharedSync {
     /// # Errors
     /// That of `sync`, for who has called it; for who has waited for that, `EIO`.
     pub(crate) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = self.turns();
         // One that is under way may have passed over what this caller has changed.
         let wanted = turns.begun + 1;
-        while turns.ended < wanted {
-            if turns.begun > turns.ended {
-                turns = self
-                    .ended
-                    .wait(turns)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            turns.begun += 1;
-            let own = turns.begun;
-            drop(turns);
-            let synced = sync();
-            turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.ended = own;
-            if synced.is_ok() {
-                turns.succeeded = own;
-            }
-            self.ended.notify_all();
-            return synced;
+        let others_work = |turns: &mut Turns| turns.ended < wanted && turns.begun > turns.ended;
+        let waited = self.ended.wait_while(turns, others_work);
+        let mut turns = waited.unwrap_or_else(PoisonError::into_inner);
+        if turns.ended >= wanted {
+            return match turns.succeeded >= wanted {
+                true => Ok(()),
+                false => Err(rustix::io::Errno::IO.into()),
+            };
         }
-        match turns.succeeded >= wanted {
-            true => Ok(()),
-            false => Err(rustix::io::Errno::IO.into()),
+        turns.begun += 1;
+        let own = turns.begun;
+        drop(turns);
+        let synced = sync();
+        let mut turns = self.turns();
+        turns.ended = own;
+        if synced.is_ok() {
+            turns.succeeded = own;
         }
+        self.ended.notify_all();
+        synced
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -124,11 +124,11 @@ impl<'a> Inspection<'a> {
         let namespace = self.namespace.clone();
         namespace.each_stub(|gfid, stub| {
             let volume = volumes.remove(&gfid);
-            let plain = room.and_then(|room| {
+            if let Some(room) = room.filter(|room| room.is_much(&stub)) {
                 let path = self.namespace.path_of(gfid);
-                room.of_plain(&stub, path.as_deref().unwrap_or(&stub.path))
-            });
-            self.found.extend(plain);
+                let path = path.as_deref().unwrap_or(&stub.path);
+                self.found.push(room.of_plain(&stub, path));
+            }
             for fact in judge(gfid, &stub, volume.as_ref()) {
                 self.tell(gfid, Some(&stub), volume.as_ref(), fact);
             }

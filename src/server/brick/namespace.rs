@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
+use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, SECTOR, xattr};
 use bd_proto::{Fault, FaultKind};
 use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
@@ -97,7 +97,7 @@ impl Namespace {
         Ok(Some(Stub {
             mark,
             size: about.len(),
-            allocated: Bytes(about.blocks().saturating_mul(512)),
+            allocated: Bytes(about.blocks().saturating_mul(SECTOR)),
             holds_data: about.blocks() > 0 && has_data(&path)?,
             names: about.nlink().saturating_sub(1),
             path,

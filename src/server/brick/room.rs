@@ -49,10 +49,14 @@ impl Room {
         })
     }
 
-    /// Says that a plain file takes much of the room; `path` is where it is in its volume.
-    pub(super) fn of_plain(self, stub: &Stub, path: &Path) -> Option<Finding> {
-        let is_large = stub.mark == Mark::Plain && stub.allocated.0 > self.total.0 / 10;
-        is_large.then(|| Finding {
+    /// Whether a file is a plain one that takes much of the room.
+    pub(super) fn is_much(self, stub: &Stub) -> bool {
+        stub.mark == Mark::Plain && stub.allocated.0 > self.total.0 / 10
+    }
+
+    /// Says so of a file; `path` is where it is in its volume.
+    pub(super) fn of_plain(self, stub: &Stub, path: &Path) -> Finding {
+        Finding {
             kind: FindingKind::LargeFile,
             gfid: None,
             message: format!(
@@ -63,7 +67,7 @@ impl Room {
                 self.total
             ),
             repaired: false,
-        })
+        }
     }
 }
 
