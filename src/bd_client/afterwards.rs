@@ -19,7 +19,7 @@ pub(crate) fn rename(client: &BdClient, call: Call<'static, Rename>) {
     let new = call.args.newloc.duplicate();
     let (frame, answer) = call.ask();
     if answer.is_ok() && file.is_some() {
-        look(client, &new, &Replicas::arbitrated(client.node()), file);
+        look(client, &new, client.arbitrated(), file);
     }
     frame.answer(answer);
 }
@@ -29,13 +29,18 @@ pub(crate) fn rmdir(client: &BdClient, call: Call<'static, Rmdir>) {
     let place = call.args.loc.duplicate();
     let (frame, answer) = call.ask();
     if answer.is_ok() {
-        look(client, &place, &Replicas::all(client.node()), None);
+        look(client, &place, client.replicas(), None);
     }
     frame.answer(answer);
 }
 
 /// Looks whether a name leads to `file`, or to nothing, on all bricks of these groups.
-fn look(client: &BdClient, place: &Loc<'_>, all: &[Replicas], file: Option<[u8; 16]>) {
+fn look<'a>(
+    client: &BdClient,
+    place: &Loc<'_>,
+    all: impl IntoIterator<Item = &'a Replicas>,
+    file: Option<[u8; 16]>,
+) {
     let (Some(parent), Some(name)) = (place.parent(), place.name()) else {
         return;
     };

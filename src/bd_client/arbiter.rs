@@ -50,9 +50,9 @@ impl Tops {
     pub(crate) fn make(&self, client: &BdClient, root: &Inode<'_>) {
         let stack = client.stack(&Credentials::root());
         let mut all = true;
-        for replicas in Replicas::arbitrated(client.node()) {
+        for replicas in client.arbitrated() {
             if let Some(arbiter) = replicas.arbiter()
-                && let Err(errno) = make_top(&stack, &replicas, arbiter, root)
+                && let Err(errno) = make_top(&stack, replicas, arbiter, root)
             {
                 all = false;
                 gf_warn!("{arbiter:?} has no image directory yet: {errno}");

@@ -85,8 +85,7 @@ impl Change {
         inode: &Inode<'_>,
     ) -> Result<(), Errno> {
         let stack = client.stack(&call.frame.credentials());
-        let all = Replicas::arbitrated(client.node());
-        for node in all.iter().flat_map(Replicas::with_bytes) {
+        for node in client.arbitrated().flat_map(Replicas::with_bytes) {
             let xdata = Dict::new();
             xdata.set_str(xattr::ONLY_ASK, "1")?;
             let (loc, xdata) = (Loc::by_gfid(&inode.fresh(), inode.gfid()), Some(xdata));

@@ -33,8 +33,7 @@ pub struct BdClient {
     front: OnceLock<Front>,
     phantoms: AtomicUsize,
     tops: Tops,
-    has_arbiters: OnceLock<bool>,
-    is_replicated: OnceLock<bool>,
+    replicas: OnceLock<Vec<Replicas>>,
 }
 
 /// What the process is.
@@ -226,14 +225,15 @@ impl BdClient {
         self.workers.run(move || change.pass(&this, call, &inode));
     }
 
-    fn is_replicated(&self) -> bool {
-        let found = || !Replicas::all(self.node()).is_empty();
-        *self.is_replicated.get_or_init(found)
+    /// The replicas of all parts of the volume where there is more than one.
+    pub(crate) fn replicas(&self) -> &[Replicas] {
+        self.replicas.get_or_init(|| Replicas::all(self.node()))
     }
 
-    fn has_arbiters(&self) -> bool {
-        let found = || !Replicas::arbitrated(self.node()).is_empty();
-        *self.has_arbiters.get_or_init(found)
+    /// Those that have an arbiter.
+    pub(crate) fn arbitrated(&self) -> impl Iterator<Item = &Replicas> {
+        let all = self.replicas().iter();
+        all.filter(|replicas| replicas.arbiter().is_some())
     }
 
     /// Internal clients (heal, rebalance, geo-replication) move what is there.
@@ -283,8 +283,7 @@ impl Translator for BdClient {
             front: OnceLock::new(),
             phantoms: AtomicUsize::new(0),
             tops: Tops::default(),
-            has_arbiters: OnceLock::new(),
-            is_replicated: OnceLock::new(),
+            replicas: OnceLock::new(),
         }))
     }
 
@@ -434,7 +433,7 @@ impl Translator for BdClient {
         if let Err(errno) = attributes::name_renamed(&mut call) {
             return call.fail(errno);
         }
-        if BdClient::is_internal(&call) || !self.has_arbiters() {
+        if BdClient::is_internal(&call) || self.arbitrated().next().is_none() {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
@@ -442,7 +441,7 @@ impl Translator for BdClient {
     }
 
     fn rmdir(self: &Arc<Self>, call: Call<'_, Rmdir>) {
-        if BdClient::is_internal(&call) || !self.is_replicated() {
+        if BdClient::is_internal(&call) || self.replicas().is_empty() {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());

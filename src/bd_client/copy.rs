@@ -37,11 +37,11 @@ fn links_copy(client: &BdClient, directory: &Inode<'_>) -> Result<bool, Errno> {
         xdata: None,
     };
     // AFR may ask an arbiter, which keeps whatever it is told.
-    let replicas = Replicas::arbitrated(client.node()).into_iter().next();
-    let nodes = replicas.map_or_else(Vec::new, |replicas| replicas.with_bytes().to_vec());
-    let told = nodes
-        .into_iter()
-        .map(|node| stack.ask_node::<Getxattr>(node, args(&directory.fresh())))
+    let replicas = client.arbitrated().next();
+    let told = replicas
+        .map_or(&[][..], Replicas::with_bytes)
+        .iter()
+        .map(|node| stack.ask_node::<Getxattr>(*node, args(&directory.fresh())))
         .find(|answer| !matches!(answer, Err(failure) if failure.errno == Errno::ENOTCONN));
     let answer = told.unwrap_or_else(|| stack.ask::<Getxattr>(args(directory)));
     let value = match answer {

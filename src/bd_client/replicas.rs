@@ -63,13 +63,6 @@ impl Replicas {
         })
     }
 
-    /// The replicas of all parts of the volume below `node` that have an arbiter.
-    pub(crate) fn arbitrated(node: Node) -> Vec<Replicas> {
-        let mut all = Replicas::all(node);
-        all.retain(|replicas| replicas.arbiter().is_some());
-        all
-    }
-
     /// The replicas of all parts of the volume below `node`, where there is more than one.
     pub(crate) fn all(node: Node) -> Vec<Replicas> {
         let parts = match node.find_kind("cluster/distribute") {
