@@ -4,7 +4,6 @@ use bd_proto::{BrickInfo, CallError, Client, EngineSpec, Reply, Request};
 use serde::Serialize;
 
 use crate::CliError;
-use crate::health::settle_pool;
 
 /// Asks the server on `socket` one thing.
 pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Reply, CliError> {
@@ -54,15 +53,8 @@ impl BrickReport {
         }
     }
 
-    /// Sets what is safe to set of a new brick's pool, and says so: what a check would ask for.
-    pub(crate) fn with_settings(self) -> BrickReport {
-        let set = match &self.info.engine {
-            EngineSpec::Lvm {
-                vg,
-                pool: Some(pool),
-            } => settle_pool(vg.as_str(), pool.as_str()),
-            EngineSpec::Lvm { pool: None, .. } | EngineSpec::File { .. } => Vec::new(),
-        };
+    /// Also tells what was set of its pool.
+    pub(crate) fn with_settings(self, set: Vec<String>) -> BrickReport {
         BrickReport { set, ..self }
     }
 

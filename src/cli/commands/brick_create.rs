@@ -4,6 +4,7 @@ use bd_model::{LvName, VgName};
 use clap::Args;
 
 use crate::context::Context;
+use crate::health::settle_pool;
 use crate::interrupt::Interrupt;
 use crate::server::{BrickReport, absolute};
 use crate::storage::{BrickSource, Wanted, prepare};
@@ -37,7 +38,8 @@ impl BrickCreate {
             top: self.top,
         };
         let (dir, info) = prepare(context, &source, &Interrupt::watch()?)?;
-        let report = BrickReport::new(&dir, info).with_settings();
+        let set = settle_pool(&info.engine);
+        let report = BrickReport::new(&dir, info).with_settings(set);
         context.print(&report, BrickReport::describe)?;
         Ok(Exit::Done)
     }

@@ -5,6 +5,7 @@ use bd_proto::{BrickSpec, EngineSpec, Request};
 use clap::{Args, ValueEnum};
 
 use crate::context::Context;
+use crate::health::settle_pool;
 use crate::server::{BrickReport, absolute, ask_brick};
 use crate::storage::Wanted;
 use crate::{CliError, Exit};
@@ -63,7 +64,8 @@ impl Init {
             adopt: !self.no_adopt,
         };
         let info = ask_brick(&context.socket, &Request::InitBrick(spec))?;
-        let report = BrickReport::new(&dir, info).with_settings();
+        let set = settle_pool(&info.engine);
+        let report = BrickReport::new(&dir, info).with_settings(set);
         context.print(&report, BrickReport::describe)?;
         Ok(Exit::Done)
     }

@@ -5,8 +5,8 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::health::settle_pool;
 use crate::interrupt::Interrupt;
-use crate::server::BrickReport;
 use crate::storage::{BRICKS_STAY, BrickSource, Wanted, find_group, prepare, run};
 use crate::{CliError, Exit};
 
@@ -188,7 +188,7 @@ fn make_brick(
             made.map_or(Ok(()), make_dir)?;
             match prepare(context, &source, interrupt) {
                 Ok((dir, info)) => {
-                    settings.extend(BrickReport::new(&dir, info).with_settings().set);
+                    settings.extend(settle_pool(&info.engine));
                     dir
                 }
                 Err(error) => {

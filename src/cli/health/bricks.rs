@@ -20,16 +20,20 @@ struct Served {
     pid_file: PathBuf,
 }
 
-/// Bricks of ours, of a started volume, without a process, or with one that gluster-bdd does not take.
-pub(super) fn findings(socket: &Path, volume: &str, volfiles: &[PathBuf]) -> Vec<Found> {
-    let refused = match ask(socket, &Request::Refused) {
+/// The bricks that gluster-bdd has not taken.
+pub(super) fn refused(socket: &Path) -> Vec<RefusedBrick> {
+    match ask(socket, &Request::Refused) {
         Ok(Reply::Refused(refused)) => refused,
         // An older one, or none: other findings.
         Ok(_) | Err(_) => Vec::new(),
-    };
+    }
+}
+
+/// Bricks of ours, of a started volume, without a process, or with one that gluster-bdd does not take.
+pub(super) fn findings(refused: &[RefusedBrick], volume: &str, volfiles: &[PathBuf]) -> Vec<Found> {
     let bricks = volfiles.iter().filter_map(|path| served(volume, path));
     bricks
-        .filter_map(|brick| judge(volume, &brick.dir, is_running(&brick.pid_file), &refused))
+        .filter_map(|brick| judge(volume, &brick.dir, is_running(&brick.pid_file), refused))
         .collect()
 }
 

@@ -7,6 +7,7 @@ mod pool;
 mod programs;
 mod volumes;
 
+use bd_proto::EngineSpec;
 use serde::Serialize;
 
 use crate::CliError;
@@ -101,13 +102,20 @@ impl Found {
     }
 }
 
-/// Does what is safe of what a pool's findings ask for, and says what that was.
-pub(crate) fn settle_pool(vg: &str, name: &str) -> Vec<String> {
+/// Sets what is safe to set of a new brick's pool, and says what that was: what a check would ask for.
+pub(crate) fn settle_pool(engine: &EngineSpec) -> Vec<String> {
+    let EngineSpec::Lvm {
+        vg,
+        pool: Some(name),
+    } = engine
+    else {
+        return Vec::new();
+    };
     // A pool that cannot be read is told of by a check.
     let pools = pools().unwrap_or_default();
     let ours = pools
         .iter()
-        .filter(|pool| pool.vg == vg && pool.pool == name);
+        .filter(|pool| pool.vg == vg.as_str() && pool.pool == name.as_str());
     let found = ours.flat_map(pool::findings);
     found
         .filter(|found| matches!(found.cure, Cure::Lvm(_)))

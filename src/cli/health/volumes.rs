@@ -22,19 +22,20 @@ const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn findings(context: &Context) -> Vec<Found> {
     let mut found: Vec<Found> = server(&context.socket).into_iter().collect();
+    let refused = bricks::refused(&context.socket);
     for folder in entries(Path::new(VOLUMES)) {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        let started = name.filter(|_| is_started(&folder));
         let idle = idle(&folder);
-        let served = idle.is_empty() && is_started(&folder);
+        let served = started.filter(|_| idle.is_empty());
         found.extend(idle);
-        if is_started(&folder)
-            && let Some(name) = folder.file_name().and_then(|name| name.to_str())
-        {
-            found.extend(bricks::findings(&context.socket, name, &entries(&folder)));
+        if let Some(name) = started {
+            found.extend(bricks::findings(&refused, name, &entries(&folder)));
         }
         found.extend(left_on(&folder));
         found.extend(sharding(&folder));
         found.extend(trash(&folder));
-        if served && let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
+        if let Some(name) = served {
             found.extend(brick(context, name));
         }
     }
