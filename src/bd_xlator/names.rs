@@ -50,6 +50,12 @@ pub(crate) const NO_TIMES: [u8; 57] = {
     times[0] = 1;
     times
 };
+/// What `features/bitrot-stub` takes for what the bytes of a file must be. It knows writes and truncates
+/// alone as changes, and no merge, no hole that is punched: a file that differs is corrupt, and nobody may
+/// read it. Images have none.
+pub(crate) const SIGNATURE: &str = "trusted.bit-rot.signature";
+/// [`SIGNATURE`].
+pub(crate) const SIGNATURE_C: &CStr = c"trusted.bit-rot.signature";
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
 /// With a statfs: translators themselves ask, how full the brick is.
@@ -70,5 +76,6 @@ mod tests {
         assert_eq!(super::DIR.to_str(), Ok(bd_model::xattr::DIR));
         assert_eq!(super::IMAGE.to_str(), Ok(bd_model::xattr::IMAGE));
         assert_eq!(super::PROTECT_WRITES_C.to_str(), Ok(super::PROTECT_WRITES));
+        assert_eq!(super::SIGNATURE_C.to_str(), Ok(super::SIGNATURE));
     }
 }

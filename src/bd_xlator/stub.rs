@@ -9,12 +9,7 @@ use glusterfs::fops::{
 };
 use glusterfs::{Answer, Dict, Errno, Fop, Frame, Iatt, Inode, Loc, Stack};
 
-use crate::Brick;
-
-/// What `features/bitrot-stub` takes for what the bytes of a file must be. It knows writes and truncates
-/// alone as changes, and no merge, no hole that is punched: a file that differs is corrupt, and nobody may
-/// read it. Images have none.
-pub(crate) const SIGNATURE: &CStr = c"trusted.bit-rot.signature";
+use crate::{Brick, names};
 
 /// What can ask the translator below and wait: a fop's own frame, or a stack of the brick.
 pub(crate) trait Ask {
@@ -60,20 +55,25 @@ pub(crate) fn mark(
     more: Dict<'_>,
 ) -> Result<(), Errno> {
     put_mark(&more, kind)?;
+    set(asks, loc, more)
+}
+
+/// Sets attributes of what is at `loc`.
+pub(crate) fn set(asks: &impl Ask, loc: Loc<'_>, dict: Dict<'_>) -> Result<(), Errno> {
     asks.ask_below::<Setxattr>(SetxattrArgs {
         loc,
-        dict: more,
+        dict,
         flags: 0,
         xdata: None,
     })?;
     Ok(())
 }
 
-/// Takes the signature off a plain file that becomes an image (see [`SIGNATURE`]).
+/// Takes the signature off a plain file that becomes an image (see [`names::SIGNATURE`]).
 pub(crate) fn take_signature(asks: &impl Ask, loc: Loc<'_>) -> Result<(), Errno> {
     let asked = asks.ask_below::<Removexattr>(RemovexattrArgs {
         loc,
-        name: SIGNATURE.into(),
+        name: names::SIGNATURE_C.into(),
         xdata: None,
     });
     match asked {

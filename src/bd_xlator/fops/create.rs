@@ -95,7 +95,7 @@ fn create_stub(
     mut call: Call<'static, Create>,
     gfid: Gfid,
 ) -> (Frame<Create>, Answer<'static, Create>) {
-    call.args.flags = mode::of_creation(call.args.flags) | libc::O_EXCL;
+    call.args.flags |= libc::O_EXCL;
     let place = call.args.loc.duplicate();
     ask_for_stub(brick, call, &place, gfid, None, |made| made.buf.gfid())
 }

@@ -2,13 +2,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bd_model::{DirPolicy, Gfid, xattr};
-use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mkdir, MkdirArgs, Setxattr, SetxattrArgs};
+use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mkdir, MkdirArgs};
 use glusterfs::{
     Call, Credentials, Dict, Errno, FileType, Fop, Frame, Inode, Loc, Stack, gf_info, gf_warn,
 };
 
 use crate::core::{Image, Kind};
-use crate::{Brick, keeper, names};
+use crate::{Brick, keeper, names, stub};
 
 /// Learns what the file is, and answers an image's size, times and blocks.
 pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
@@ -202,13 +202,7 @@ pub(super) fn be_as_old_as_can_be(brick: &Brick, stack: &Stack, loc: Loc<'_>) ->
     }
     let dict = Dict::new();
     dict.set(names::TIMES, &names::NO_TIMES)?;
-    stack.ask::<Setxattr>(SetxattrArgs {
-        loc,
-        dict,
-        flags: 0,
-        xdata: None,
-    })?;
-    Ok(())
+    stub::set(stack, loc, dict)
 }
 
 /// Marks a directory that somebody made before the brick was one.
@@ -224,11 +218,5 @@ fn adopt_top(stack: &Stack, loc: Loc<'static>, policy: &str) -> Result<(), Errno
     }
     let dict = Dict::new();
     dict.set(xattr::DIR, policy.as_bytes())?;
-    stack.ask::<Setxattr>(SetxattrArgs {
-        loc,
-        dict,
-        flags: 0,
-        xdata: None,
-    })?;
-    Ok(())
+    stub::set(stack, loc, dict)
 }

@@ -153,7 +153,7 @@ pub(super) fn leave(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
         // Who opens it from now on is told to come again.
         Ok(true) if !image.stand_still().bar_idle() => return,
         Ok(true) => {}
-        Ok(false) => return image.is_elsewhere(false),
+        Ok(false) => return image.set_elsewhere(false),
         // It is gone.
         Err(_) => return,
     }

@@ -94,7 +94,7 @@ fn resize<F: Fop>(
     set_stub: impl Fn(u64) -> Attributes,
 ) -> Attributes {
     if size == 0 && frame.service() == Some(Service::Rebalance) {
-        image.is_elsewhere(true);
+        image.set_elsewhere(true);
     }
     let allocates = image.kind() == ImageKind::Thick && size > image.size();
     if allocates {

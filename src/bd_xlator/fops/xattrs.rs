@@ -14,7 +14,7 @@ use super::rights::Seen;
 use super::{attributes, clone, map, merge, rights};
 use crate::Brick;
 use crate::core::{Image, Want};
-use crate::stub::SIGNATURE;
+use crate::names::SIGNATURE;
 
 /// What a set of attributes asks of gluster-bd.
 #[derive(Debug)]
@@ -135,8 +135,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
 /// As [`setxattr`]; rebalance maps files by it. Images are not signed ([`SIGNATURE`]).
 pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
     let inode = call.args.fd.inode().share();
-    let signs = |key: String| key.as_bytes() == SIGNATURE.to_bytes();
-    if call.args.dict.keys().into_iter().any(signs)
+    if call.args.dict.contains(SIGNATURE)
         && matches!(brick.image_of(&call.frame, &inode), Ok(Some(_)))
     {
         return call.fail(Errno::EOPNOTSUPP);

@@ -26,7 +26,7 @@ impl Image {
     /// A process begins to move the file here. From now on clients that change it change it here, too.
     pub(crate) fn begin_arrival(&self) {
         *lock(&self.arrival) = Some(0);
-        self.is_elsewhere(false);
+        self.set_elsewhere(false);
     }
 
     /// Whether a process that moves files has emptied this one last, because it is, or stays, on another
@@ -36,7 +36,7 @@ impl Image {
     }
 
     /// See [`Image::seems_elsewhere`].
-    pub(crate) fn is_elsewhere(&self, is_so: bool) {
+    pub(crate) fn set_elsewhere(&self, is_so: bool) {
         self.elsewhere.store(is_so, Ordering::Release);
     }
 
