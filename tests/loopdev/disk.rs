@@ -51,8 +51,7 @@ impl Rig {
     /// Copies what the disk of a [`filesystem`](Rig::filesystem) holds at this moment: what a power cut
     /// would leave.
     pub fn disk_of(&self, filesystem: &Path) -> Result<PowerCut> {
-        let source = sh(&format!("findmnt -no SOURCE '{}'", filesystem.display()))?;
-        let device = PathBuf::from(&source.stdout);
+        let device = device_of(filesystem)?;
         let disk = backing(&device).with_context(|| format!("{} has no file", device.display()))?;
         let held = disk.with_extension("cut");
         sh(&format!(
@@ -67,6 +66,12 @@ impl Rig {
             held,
         })
     }
+}
+
+/// The device of a mounted file system.
+pub fn device_of(filesystem: &Path) -> Result<PathBuf> {
+    let source = sh(&format!("findmnt -no SOURCE '{}'", filesystem.display()))?;
+    Ok(PathBuf::from(source.stdout))
 }
 
 /// What a power cut has left of a file system.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use loopdev::{Backing, Bed, Place, Store, cmd, run, sh, wait_for};
+use loopdev::{Backing, Bed, Place, Store, cmd, device_of, run, wait_for};
 
 use crate::images::SIZE;
 use crate::images::tools::{open, pattern, sh_in};
@@ -115,11 +115,8 @@ fn an_fsync_is_about_all_writes() {
 
 /// How often the disk of a file system was flushed (Linux, Documentation/block/stat.rst).
 fn flushes_of(filesystem: &Path) -> Result<u64> {
-    let source = sh(&format!("findmnt -no SOURCE '{}'", filesystem.display()))?;
-    let device = Path::new(&source.stdout)
-        .file_name()
-        .context("a device")?
-        .to_owned();
+    let device = device_of(filesystem)?;
+    let device = device.file_name().context("a device")?;
     let stat = fs::read_to_string(Path::new("/sys/block").join(device).join("stat"))?;
     let flushes = stat
         .split_whitespace()
