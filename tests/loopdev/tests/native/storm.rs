@@ -171,7 +171,8 @@ impl Storm {
     }
 
     /// Mounts anew: on any volume a client may keep a descriptor on the brick that a file has moved to,
-    /// until the client ends (its log speaks of a duplicate remote fd).
+    /// until the client ends (its log speaks of a duplicate remote fd). It also goes on to show the bytes
+    /// of a write that write-behind took and fsync answered with an error, which no brick has.
     fn remount(&mut self, rig: &mut Rig) -> Result<()> {
         for (number, option) in MOUNTS.into_iter().enumerate() {
             rig.unmount(self.mounts[number].parent().context("a root")?)?;
@@ -211,6 +212,9 @@ impl Storm {
         self.connected()?;
         if self.layout.replicas > 1 {
             self.bricks.healed(rig)?;
+        }
+        if self.keepers.iter().any(Keeper::has_failed_writes) {
+            self.remount(rig)?;
         }
         for (keeper, top) in self.keepers.iter_mut().zip(&self.mounts) {
             keeper.settle(top)?;

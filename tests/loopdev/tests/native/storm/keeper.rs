@@ -323,6 +323,12 @@ impl Keeper {
         }
     }
 
+    /// Whether nobody knows the end of a write.
+    pub(super) fn has_failed_writes(&self) -> bool {
+        let mut doubts = self.doubts.iter();
+        doubts.any(|doubt| matches!(doubt, Doubt::Work(Work::Write { .. })))
+    }
+
     /// After all has healed: finds out how what was in doubt has ended.
     pub(super) fn settle(&mut self, top: &Path) -> Result<()> {
         for doubt in std::mem::take(&mut self.doubts) {

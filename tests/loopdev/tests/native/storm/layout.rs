@@ -58,7 +58,7 @@ pub(super) const DISTRIBUTED: Layout = Layout {
     words: &[],
     bricks: 2,
     replicas: 1,
-    has_faults: true,
+    has_faults: false,
 };
 
 pub(super) const BOTH: Layout = Layout {
