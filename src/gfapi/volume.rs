@@ -4,6 +4,8 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::{ConnectError, Directory, File, FileError, Stat};
 
@@ -28,6 +30,8 @@ pub struct Volume {
     name: String,
 }
 
+/// How long libgfapi may take until it has noted a volfile.
+const NOTED: Duration = Duration::from_secs(10);
 /// Level of `INFO` in glfs_set_logging.
 const LOG_INFO: c_int = 7;
 
@@ -111,23 +115,29 @@ impl Volume {
 
     /// The volfile that glusterd gave for the connection. It may hold passwords.
     ///
+    /// libgfapi notes it a moment after the connection is made; this waits for that.
+    ///
     /// # Errors
     /// libgfapi has none, or fails.
     pub fn volfile(&self) -> Result<String, FileError> {
+        let start = Instant::now();
         // With less room than it needs, it says how much is missing. With more it would read past the
-        // end of its copy, so the second call has just as much.
-        let ask = |text: &mut [u8]| {
-            self.at("read the volfile of", "", |fs, _| {
+        // end of its copy, or follow a null pointer while it has none yet.
+        let mut text: Vec<u8> = Vec::new();
+        loop {
+            let room = text.len();
+            let got = self.at("read the volfile of", "", |fs, _| {
                 // SAFETY: `text` has so many bytes.
-                let got = unsafe {
-                    gfapi_sys::glfs_get_volfile(fs, text.as_mut_ptr().cast(), text.len())
-                };
-                (got != 0).then_some(got)
-            })
-        };
-        let missing = ask(&mut [0])?;
-        let mut text = vec![0; 1 + missing.min(0).unsigned_abs()];
-        ask(&mut text)?;
+                let got =
+                    unsafe { gfapi_sys::glfs_get_volfile(fs, text.as_mut_ptr().cast(), room) };
+                (got != 0 || start.elapsed() < NOTED).then_some(got)
+            })?;
+            match got {
+                0 => thread::sleep(Duration::from_millis(1)),
+                missing @ ..0 => text = vec![0; room + missing.unsigned_abs()],
+                1.. => break,
+            }
+        }
         let end = text.iter().position(|byte| *byte == 0);
         text.truncate(end.unwrap_or(text.len()));
         Ok(String::from_utf8_lossy(&text).into_owned())
