@@ -16,6 +16,15 @@ use crate::wait::wait_for;
 
 const GLUSTERD_PID: &str = "/run/glusterd.pid";
 
+/// Options of a mount that may end beside others: on dispersed volumes it keeps no lock after its reads.
+///
+/// A removal or rename that waits in `features/locks` for a lock of a client that goes is never woken (the
+/// clean-up of a client calls no `pl_inode_remove_unlocked`), and hangs for ever on any volume.
+pub const KEEPS_NO_LOCKS: &[&str] = &[
+    "--xlator-option=*-disperse-0.eager-lock=off",
+    "--xlator-option=*-disperse-0.other-eager-lock=off",
+];
+
 /// A Gluster volume of the rig.
 #[derive(Clone, Debug)]
 pub struct Volume {
@@ -166,7 +175,8 @@ impl Rig {
         Ok(at)
     }
 
-    /// Mounts a volume as if the brick with that number, from zero, were away.
+    /// Mounts a volume as if the brick with that number, from zero, were away. As with
+    /// [`KEEPS_NO_LOCKS`], it keeps no lock.
     pub fn mount_without(&mut self, volume: &Volume, number: usize) -> Result<PathBuf> {
         let name = &volume.name;
         let kept = format!("/var/lib/glusterd/vols/{name}/trusted-{name}.tcp-fuse.vol");
@@ -178,7 +188,12 @@ impl Rig {
         let count = fs::read_dir(self.dir())?.count();
         let at = self.folder(&format!("without{count}"))?;
         let volfile = self.dir().join(format!("without{count}.vol"));
-        fs::write(&volfile, text.replace(&block, &away))?;
+        let disperse = "    type cluster/disperse\n";
+        let eager = "    option eager-lock off\n    option other-eager-lock off\n";
+        let text = text
+            .replace(&block, &away)
+            .replace(disperse, &format!("{disperse}{eager}"));
+        fs::write(&volfile, text)?;
         let owned = at.clone();
         self.on_teardown(format!("mount {}", at.display()), move || {
             mounts::unmount(&owned)

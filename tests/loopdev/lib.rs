@@ -44,7 +44,7 @@ mod wait;
 pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
 pub use daemon::{Daemon, alive};
 pub use disk::{PowerCut, device_of};
-pub use gluster::Volume;
+pub use gluster::{KEEPS_NO_LOCKS, Volume};
 pub use hosts::Host;
 pub use jobs::jobs;
 pub use lvm::{Lv, Vg};

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Place, Rig, cmd, gluster_bd, run, wait_for};
+use loopdev::{KEEPS_NO_LOCKS, Place, Rig, cmd, gluster_bd, run, wait_for};
 
 pub(crate) use self::faults::{lose_all, put_in_again};
 
@@ -219,7 +219,7 @@ impl Storm {
         for (keeper, top) in self.keepers.iter_mut().zip(&self.mounts) {
             keeper.settle(top)?;
         }
-        let fresh = rig.mount(&self.bricks.volume, &[])?;
+        let fresh = rig.mount(&self.bricks.volume, KEEPS_NO_LOCKS)?;
         // DHT makes a directory on a brick that was away when somebody looks for it.
         sh_in(&fresh.join(TOP), "ls -R")?;
         let mut checked = self.compare(&fresh.join(TOP))?;
@@ -357,8 +357,7 @@ fn storm(layout: Layout) {
             let kinds = Fault::kinds(&layout, stock)?;
             let mut storm = Storm::make(rig, layout, &kinds)?;
             let (start, seconds) = (Instant::now(), number("GBT_STORM_SECONDS"));
-            let usual = if layout.has_faults { 0 } else { kinds.len() };
-            let rounds = number("GBT_STORM_ROUNDS").unwrap_or(usual as u64);
+            let rounds = number("GBT_STORM_ROUNDS").unwrap_or(kinds.len() as u64);
             let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
             let (mut round, mut checked) = (0, 0);
             loop {
