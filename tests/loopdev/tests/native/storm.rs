@@ -213,7 +213,7 @@ impl Storm {
         if self.layout.replicas > 1 {
             self.bricks.healed(rig)?;
         }
-        if self.keepers.iter().any(Keeper::has_failed_writes) {
+        if self.keepers.iter().any(Keeper::doubts_bytes) {
             self.remount(rig)?;
         }
         for (keeper, top) in self.keepers.iter_mut().zip(&self.mounts) {

@@ -329,10 +329,10 @@ impl Keeper {
         }
     }
 
-    /// Whether nobody knows the end of a write.
-    pub(super) fn has_failed_writes(&self) -> bool {
+    /// Whether nobody knows the end of a write or merge: caches of clients may have other bytes.
+    pub(super) fn doubts_bytes(&self) -> bool {
         let mut doubts = self.doubts.iter();
-        doubts.any(|doubt| matches!(doubt, Doubt::Work(Work::Write { .. })))
+        doubts.any(|doubt| matches!(doubt, Doubt::Work(Work::Write { .. } | Work::Merge { .. })))
     }
 
     /// After all has healed: finds out how what was in doubt has ended.
