@@ -20,8 +20,8 @@ use crate::events::Event;
 /// thin-provisioning.rst).
 const METADATA_BLOCK: Bytes = Bytes(4096);
 
-/// After an extension that could not be done, it is tried again so much later, or when the
-/// policies are read anew: each try costs a report of LVM.
+/// After an extension that could not be done, it is tried again so much later, or when the group has changed,
+/// or the policies are read anew: each try costs a report of LVM.
 const HOLD: Duration = Duration::from_secs(30);
 
 /// From this percentage on an event tells that a part is nearly full, or from where on the policy
@@ -119,7 +119,7 @@ impl LvmEngine {
             } else if watch
                 .held
                 .get(&part)
-                .is_none_or(|since| since.elapsed() >= HOLD)
+                .is_none_or(|since| since.elapsed() >= HOLD || self.has_changed())
             {
                 self.extend_part(pool, part, &policy, watch)?;
             }

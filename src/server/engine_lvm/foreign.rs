@@ -115,6 +115,14 @@ impl LvmEngine {
         busy || self.in_step()
     }
 
+    /// Whether the disks are known to hold something else than the model.
+    pub(super) fn has_changed(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = seen.as_ref().and_then(|seen| seen.stamp.clone());
+        drop(seen);
+        stamp.is_some_and(|stamp| self.stamp().is_some_and(|now| now != stamp))
+    }
+
     /// The physical volumes are found below a device of the VG.
     fn stamp(&self) -> Option<Vec<u8>> {
         let by_uuid = |uuid: &str| self.kernel.by_uuid(uuid).ok().flatten();
