@@ -93,13 +93,18 @@ impl Storm {
         fs::create_dir(mounts[0].join(REGISTERS_DIR))?;
         let registers = (0..REGISTERS).map(|number| Register::make(&mounts[0], number));
         let copies = if stock { Copies::Bytes } else { Copies::Links };
-        let keepers = ['a', 'b'].into_iter().zip(seed() * 1000..);
+        let keepers: Vec<Keeper> = ['a', 'b']
+            .into_iter()
+            .zip(seed() * 1000..)
+            .map(|(letter, seed)| Keeper::new(letter, seed, copies, &layout, faults))
+            .collect();
+        for keeper in &keepers {
+            fs::create_dir(mounts[0].join(keeper.home()))?;
+        }
         Ok(Storm {
             stock,
             registers: registers.collect::<Result<_>>()?,
-            keepers: keepers
-                .map(|(letter, seed)| Keeper::new(letter, seed, copies, &layout, faults))
-                .collect(),
+            keepers,
             tally: Tally::new(&rig.dir().join("storm.log"))?,
             random: Random::new(seed()),
             layout,
@@ -113,6 +118,7 @@ impl Storm {
         let mut images = BTreeSet::new();
         let mut dirs = BTreeSet::from([REGISTERS_DIR.to_owned()]);
         for keeper in &self.keepers {
+            dirs.insert(keeper.home());
             let (more, inner) = keeper.paths();
             images.extend(more);
             dirs.extend(inner);

@@ -17,7 +17,7 @@ use super::work::{Bytes, Copies, Image, Tree, Work, below, copy_register};
 use crate::images::model::Random;
 use crate::images::tools::same;
 
-/// Names of a keeper's images in the top directory, of its directories, and of images in each.
+/// Names of a keeper's images in its own directory, of directories there, and of images in each.
 const NAMES: usize = 7;
 const DIRS: usize = 3;
 const INSIDE: usize = 3;
@@ -28,7 +28,7 @@ const CACHED: Duration = Duration::from_secs(3);
 /// Bytes of an image, for the most part.
 const SIZE: usize = 200_000;
 
-/// Somebody with images of its own, in the top directory and below.
+/// Somebody with images of its own, in a directory of its own and below.
 pub(super) struct Keeper {
     /// What its names begin with.
     letter: char,
@@ -85,6 +85,12 @@ impl Keeper {
             doubts: Vec::new(),
             random: Random::new(seed),
         }
+    }
+
+    /// The directory where nobody else adds or removes names. AFR merges a directory where somebody is at work
+    /// just then (it is "dirty"), and so brings names back that were removed while a brick was away.
+    pub(super) fn home(&self) -> String {
+        format!("k{}", self.letter)
     }
 
     /// Works until told to stop.
@@ -230,7 +236,12 @@ impl Keeper {
         let inside = self.random.below(2) == 0;
         let path = match self.any_dir().filter(|_| inside) {
             Some(dir) => format!("{dir}/f{}", self.random.below(INSIDE)),
-            None => format!("{}{}", self.letter, self.random.below(NAMES)),
+            None => format!(
+                "{}/{}{}",
+                self.home(),
+                self.letter,
+                self.random.below(NAMES)
+            ),
         };
         (!self.in_doubt(&path)).then_some(path)
     }
@@ -299,7 +310,12 @@ impl Keeper {
     }
 
     fn dirs(&mut self) -> Option<Work> {
-        let name = format!("{}d{}", self.letter, self.random.below(DIRS));
+        let name = format!(
+            "{}/{}d{}",
+            self.home(),
+            self.letter,
+            self.random.below(DIRS)
+        );
         let there = self.tree.dirs.contains(&name);
         if self.in_doubt(&name) {
             return None;
@@ -307,7 +323,7 @@ impl Keeper {
         if !there {
             let other = self
                 .any_dir()
-                .filter(|dir| self.renames_dirs && !dir.contains('/'));
+                .filter(|dir| self.renames_dirs && !dir.ends_with("/e"));
             return Some(match other.filter(|_| self.random.below(2) == 0) {
                 Some(dir) => Work::RenameDir(dir, name),
                 None => Work::MakeDir(name),
