@@ -12,7 +12,9 @@ use loopdev::{Rig, cmd, gluster_bd, wait_for};
 
 use super::bricks::{Bricks, TOP, findings, on, replicas_agree, xdata_is_known};
 use super::heals::renamed_before_heal;
-use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
+use crate::images::tools::{
+    MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of, wait_for_size,
+};
 
 /// Several images with several copies each: made, changed, renamed and removed.
 fn life(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
@@ -322,6 +324,7 @@ fn merges(bricks: &Bricks) -> Result<()> {
         )?;
         fs::write(bricks.at(name), &second)?;
         bricks.merge(&format!("{name}-s"))?.ok()?;
+        wait_for_size(&bricks.at(name), 300_000)?;
         expect_head(&bricks.at(name), 300_000, 300_000, &[(0, &first)])?;
         let snapshot = format!("{name}-s");
         ensure!(bricks.held(&snapshot)?.is_empty());
@@ -352,6 +355,7 @@ fn merges_need_all(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     wait_for("the brick to be back", || {
         Ok(bricks.merge("m0-t")?.code == 0)
     })?;
+    wait_for_size(&bricks.at("m0"), 300_000)?;
     expect_head(&bricks.at("m0"), 300_000, 300_000, &[(0, &first)])
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use loopdev::{Rig, wait_for};
 
 use super::bricks::{Bricks, TOP, on, replicas_agree};
-use crate::images::tools::{expect_at, expect_head, pattern, put, sh_in, size_of};
+use crate::images::tools::{expect_at, expect_head, pattern, put, sh_in, size_of, wait_for_size};
 
 const OLD: usize = 400_000;
 const NEW: usize = 300_000;
@@ -29,8 +29,7 @@ fn is_old(bricks: &Bricks) -> Result<()> {
 
 fn is_merged(bricks: &Bricks) -> Result<()> {
     let size = u64::try_from(NEW)?;
-    // Caches of a client may have the old size for a moment.
-    wait_for("the new size", || Ok(size_of(&bricks.at("m"))? == size))?;
+    wait_for_size(&bricks.at("m"), size)?;
     expect_head(&bricks.at("m"), size, size, &[(0, &pattern(1, NEW))])
 }
 
