@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use loopdev::{Output, wait_for};
+use loopdev::Output;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -121,13 +121,6 @@ pub(crate) fn expect_head(
 
 pub(crate) fn size_of(path: &Path) -> Result<u64> {
     Ok(meta(path)?.size())
-}
-
-/// Waits for a size that another client has made: caches have the old one for a moment.
-pub(crate) fn wait_for_size(path: &Path, size: u64) -> Result<()> {
-    wait_for(&format!("{size} bytes in {}", path.display()), || {
-        Ok(size_of(path)? == size)
-    })
 }
 
 pub(crate) fn meta(path: &Path) -> Result<fs::Metadata> {

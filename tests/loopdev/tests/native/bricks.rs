@@ -210,6 +210,13 @@ pub(crate) fn make(
     })
 }
 
+/// Waits for a size that another client has made: caches have the old one for a moment.
+pub(crate) fn wait_for_size(path: &Path, size: u64) -> Result<()> {
+    wait_for(&format!("{size} bytes in {}", path.display()), || {
+        Ok(size_of(path)? == size)
+    })
+}
+
 /// At the end of a test: nothing was met that the tables do not know, and the images go.
 pub(crate) fn emptied(rig: &Rig, bricks: &Bricks) -> Result<()> {
     xdata_is_known()?;

@@ -10,11 +10,9 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 use loopdev::{Rig, cmd, gluster_bd, wait_for};
 
-use super::bricks::{Bricks, TOP, findings, on, replicas_agree, xdata_is_known};
+use super::bricks::{Bricks, TOP, findings, on, replicas_agree, wait_for_size, xdata_is_known};
 use super::heals::renamed_before_heal;
-use crate::images::tools::{
-    MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of, wait_for_size,
-};
+use crate::images::tools::{MIB, expect_at, expect_head, open, pattern, put, sh_in, size_of};
 
 /// Several images with several copies each: made, changed, renamed and removed.
 fn life(rig: &mut Rig, bricks: &Bricks) -> Result<()> {

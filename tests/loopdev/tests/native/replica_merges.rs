@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use loopdev::{Rig, wait_for};
 
-use super::bricks::{Bricks, TOP, on, replicas_agree};
-use crate::images::tools::{expect_at, expect_head, pattern, put, sh_in, size_of, wait_for_size};
+use super::bricks::{Bricks, TOP, on, replicas_agree, wait_for_size};
+use crate::images::tools::{expect_at, expect_head, pattern, put, sh_in, size_of};
 
 const OLD: usize = 400_000;
 const NEW: usize = 300_000;
