@@ -344,7 +344,16 @@ impl Merge {
         let node = brick.xl.node();
         let stack = Stack::new(node, &Credentials::root());
         let origin = Loc::by_gfid(&self.origin_inode, *self.origin.gfid().as_bytes());
-        let noted = health::note_change(&stack, node, &origin, Change::Bytes).and_then(|()| {
+        let mut is_gone = false;
+        let noted = match health::note_change(&stack, node, &origin, Change::Bytes) {
+            // Somebody has removed the origin since.
+            Err(Errno::ENOENT | Errno::ESTALE) => {
+                is_gone = true;
+                Ok(())
+            }
+            noted => noted,
+        };
+        let noted = noted.and_then(|()| {
             match place_of(&stack, &self.inode, self.snapshot.gfid()) {
                 Ok((parent, name)) => {
                     let parent = Loc::by_gfid(&parent, parent.gfid());
@@ -355,7 +364,18 @@ impl Merge {
             }
         });
         noted.map_err(|errno| self.failed("note what it changes", errno))?;
+        if is_gone {
+            return self.finish_without_origin(brick);
+        }
         self.finish(brick, held)
+    }
+
+    /// As [`Merge::finish`], for an origin whose last name has gone: nothing of the two is left.
+    fn finish_without_origin(&self, brick: &Brick) -> Result<(), Errno> {
+        self.remove_name(brick)?;
+        self.origin.admit();
+        self.origin.merge_ends(true);
+        Ok(())
     }
 
     /// Gives the origin's stub its size, and takes the snapshot's name away. The two LVs have
@@ -363,11 +383,15 @@ impl Merge {
     fn finish(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
         let was_ready = self.origin.is_ready();
         self.give_size(brick, held)?;
-        let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(self.at);
-        remove_name(&stack, &self.inode, self.snapshot.gfid())
-            .map_err(|errno| self.failed("remove the snapshot's name", errno))?;
+        self.remove_name(brick)?;
         self.reopen(brick, was_ready);
         Ok(())
+    }
+
+    fn remove_name(&self, brick: &Brick) -> Result<(), Errno> {
+        let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(self.at);
+        remove_name(&stack, &self.inode, self.snapshot.gfid())
+            .map_err(|errno| self.failed("remove the snapshot's name", errno))
     }
 
     /// Gives the origin's stub the size that the snapshot had.
