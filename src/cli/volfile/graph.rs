@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::info::boolean;
 use super::{Block, Volfile, VolumeInfo};
 
 /// The translator of a brick: directly on the posix translator.
@@ -27,8 +28,16 @@ const PLACED: [&str; 2] = ["cluster/nufa", "cluster/switch"];
 const PLACES: [&str; 2] = ["local-volume-name", "pattern.switch.case"];
 /// The type that remembers which names are not there: also those that links made meanwhile.
 const NAME_CACHE: &str = "performance/nl-cache";
-/// The type at the top of each client.
+/// The type that counts fops, at the top of each client and in each brick.
 const TOP: &str = "debug/io-stats";
+/// How it writes them down from time to time: by this one its thread takes its open file for a dict.
+const DUMP: (&str, &str) = ("ios-dump-format", "dict");
+/// The type that lends files to clients; it ends the brick at a rename that has come through the next one.
+const LEASES: &str = "features/leases";
+/// The type that puts fops on names in order.
+const SDFS: &str = "features/sdfs";
+/// The type for files in another store; without a plug-in it ends a client at any change of options.
+const CLOUDSYNC: &str = "features/cloudsync";
 
 impl Volfile {
     /// Takes our translators out.
@@ -57,6 +66,21 @@ impl Volfile {
                     .options
                     .retain(|(key, _)| !PLACES.contains(&key.as_str()));
             }
+        }
+    }
+
+    /// Takes out what ends bricks and clients of any volume: a machine loses its disk by it.
+    pub(super) fn remove_crashes(&mut self) {
+        self.remove(&[CLOUDSYNC]);
+        let is_on = |value: &str| boolean("leases", value) == Ok(true);
+        let mut leases = self.blocks.iter().filter(|block| block.kind == LEASES);
+        if leases.any(|block| block.option("leases").is_some_and(is_on)) {
+            self.remove(&[SDFS]);
+        }
+        for block in self.blocks.iter_mut().filter(|block| block.kind == TOP) {
+            block
+                .options
+                .retain(|(key, value)| (key.as_str(), value.as_str()) != DUMP);
         }
     }
 

@@ -50,6 +50,9 @@ const LOOK: &str = r#"
     rm -r a d dir mine o p s ../f ../g ../l; test -z "$(ls)"
 "#;
 
+/// How many values of an option are tried together with those of others.
+const TOGETHER: usize = 3;
+
 /// The heading of what is tried on replicas.
 const REPLICATED: &str = "Replicated volumes";
 /// The heading of what is tried on several bricks with different files.
@@ -178,8 +181,6 @@ pub(super) struct Walk<'a> {
     pub(super) top: &'a str,
     pub(super) stores: &'a [PathBuf],
     pub(super) merges: bool,
-    /// How many values of an option are tried together with those of others.
-    together: usize,
 }
 
 impl Walk<'_> {
@@ -199,7 +200,7 @@ impl Walk<'_> {
                 match &alone {
                     Some(part) if option.starts_with(part.as_str()) => rounds.push(vec![setting]),
                     Some(_) => {}
-                    None if number >= self.together => {}
+                    None if number >= TOGETHER => {}
                     None if rounds.len() <= number => rounds.push(vec![setting]),
                     None => rounds[number].push(setting),
                 }
@@ -312,7 +313,6 @@ fn is_walked() {
             top: &top,
             stores: &[store],
             merges: true,
-            together: 1,
         };
         walk.under(bed.rig, "Volumes of all kinds")?;
         // What the filter leaves out of the volfiles.
@@ -336,7 +336,6 @@ fn walk_on_bricks(name: &str, words: &[&str], bricks: usize, merges: bool, headi
             top: TOP,
             stores: &bricks.stores,
             merges,
-            together: 2,
         };
         walk.under(rig, heading)?;
         if heading == REPLICATED {
