@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
 use glusterfs::fops::{
-    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetxattr, Fstat,
-    FstatArgs, Getxattr, GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename,
-    Rmdir, Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
+    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetattr, Fsetxattr, Fstat,
+    FstatArgs, Ftruncate, Getxattr, GetxattrReply, Link, Lookup, Mkdir, Mknod, Open, Readlink,
+    Removexattr, Rename, Rmdir, Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -21,6 +21,7 @@ use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
+use crate::withheld::{self, Tells};
 use crate::workers::Workers;
 use crate::{afterwards, allocation, attributes, copy, merge, mounts, space};
 
@@ -236,6 +237,14 @@ impl BdClient {
         all.filter(|replicas| replicas.arbiter().is_some())
     }
 
+    /// Lets a fop pass, and sees that its answer tells the attributes of the file.
+    pub(crate) fn pass_in_full<F: Tells>(&self, call: Call<'_, F>) {
+        match self.replicas().is_empty() {
+            true => call.pass(),
+            false => withheld::pass(call),
+        }
+    }
+
     /// Internal clients (heal, rebalance, geo-replication) move what is there.
     fn is_internal<F: Fop>(call: &Call<'_, F>) -> bool {
         call.frame.pid() < 0
@@ -271,6 +280,18 @@ macro_rules! not_for_phantoms {
     )*};
 }
 
+/// Fops whose answers tell a file's attributes, and which are refused for phantoms where they are on a loc.
+macro_rules! told_in_full {
+    ($($method:ident: $Fop:ident $(of $loc:ident)?),* $(,)?) => {$(
+        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            $(if self.is_phantom(&call.args.$loc) {
+                return call.fail(Errno::ESTALE);
+            })?
+            self.pass_in_full(call);
+        }
+    )*};
+}
+
 impl Translator for BdClient {
     type InodeCtx = Phantom;
     type FdCtx = ();
@@ -298,8 +319,12 @@ impl Translator for BdClient {
     }
 
     not_for_phantoms! {
-        stat: Stat, access: Access, readlink: Readlink, open: Open, truncate: Truncate,
-        setattr: Setattr,
+        stat: Stat, access: Access, readlink: Readlink, open: Open,
+    }
+
+    told_in_full! {
+        truncate: Truncate of loc, setattr: Setattr of loc, ftruncate: Ftruncate, fsetattr: Fsetattr,
+        mkdir: Mkdir,
     }
 
     fn getxattr(self: &Arc<Self>, call: Call<'_, Getxattr>) {
@@ -450,12 +475,12 @@ impl Translator for BdClient {
 
     fn create(self: &Arc<Self>, call: Call<'_, Create>) {
         self.forget_place(&call.args.loc);
-        call.pass();
+        self.pass_in_full(call);
     }
 
     fn mknod(self: &Arc<Self>, call: Call<'_, Mknod>) {
         self.forget_place(&call.args.loc);
-        call.pass();
+        self.pass_in_full(call);
     }
 
     /// Looks for data and holes only after all that was written before has reached the brick:

@@ -50,6 +50,26 @@ const LOOK: &str = r#"
     rm -r a d dir mine o p s ../f ../g ../l; test -z "$(ls)"
 "#;
 
+/// Under which GlusterFS tells no number of names, and the kernel links no file that has none.
+const WITHHELD: [(&str, &str); 2] = [
+    ("cluster.consistent-metadata", "on"),
+    ("cluster.optimistic-change-log", "off"),
+];
+
+/// Each is followed by a link at once, before the kernel asks anew.
+const LINKED: &str = r#"
+    linked() {
+        rm -f link; ln $1 link || { echo "after $2"; exit 1; }
+        test $(stat -c %h $1) = $3; rm link
+    }
+    touch a; linked a touch 1; mkdir d; test $(stat -c %h d) -gt 0; rmdir d
+    for what in 'truncate -s 1M' 'chmod 600' 'chown games' 'touch' "python3 -c 'import os, sys; os.truncate(os.open(sys.argv[1], 2), 5)'"; do
+        eval "$what a"; linked a "$what" 1
+    done
+    rm a; python3 -c 'import os; os.mknod("a")'; linked a mknod 1; rm a
+    cd ..; touch f; linked f touch 2; ln f g; linked f ln 3; chmod 600 g; linked g chmod 3; rm f g
+"#;
+
 /// How many values of an option are tried together with those of others.
 const TOGETHER: usize = 3;
 
@@ -256,6 +276,15 @@ impl Walk<'_> {
         self.live(rig)
     }
 
+    /// Links files right after each operation whose answer tells their attributes.
+    fn links_at_once(&self, rig: &mut Rig) -> Result<()> {
+        let options = WITHHELD.map(|(option, value)| (option.to_owned(), value.to_owned()));
+        self.set(rig, &options)?;
+        let mount = rig.mount(self.volume, &[])?;
+        sh_in(&mount.join(self.top), LINKED)?;
+        rig.unmount(&mount)
+    }
+
     fn set(&self, rig: &Rig, round: &[(String, String)]) -> Result<()> {
         let mut words = vec!["volume", "set", self.volume.name()];
         for (option, value) in round {
@@ -339,6 +368,7 @@ fn walk_on_bricks(name: &str, words: &[&str], bricks: usize, merges: bool, headi
         };
         walk.under(rig, heading)?;
         if heading == REPLICATED {
+            walk.links_at_once(rig)?;
             walk.groups(rig)?;
         }
         if heading == DISTRIBUTED {
