@@ -13,6 +13,9 @@ const BYPASS: &str = "performance/bd-bypass";
 const IO_THREADS: &str = "performance/io-threads";
 /// The translator of a client: above all that caches, directly below the top.
 const CLIENT: &str = "features/bd-client";
+/// What the script that runs the filter puts at the start of a volfile of ours when that fails, so that
+/// GlusterFS takes none of it.
+pub(super) const REFUSED: &str = "storage/not-served--see-gluster-bd-filter.log";
 /// The type at the leaf of each brick.
 const POSIX: &str = "storage/posix";
 /// The type above it in an arbiter.
@@ -42,7 +45,7 @@ const CLOUDSYNC: &str = "features/cloudsync";
 impl Volfile {
     /// Takes our translators out.
     pub(super) fn remove_ours(&mut self) {
-        self.remove(&[BRICK, BYPASS, CLIENT]);
+        self.remove(&[BRICK, BYPASS, CLIENT, REFUSED]);
     }
 
     /// Whether it keeps large files in pieces.
