@@ -1,4 +1,5 @@
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -105,7 +106,8 @@ impl BdClient {
     }
 
     /// An absolute path of the process `pid`, as it would be below the mount point; `None` if it is there
-    /// already, or none of this volume. Bind mounts show a volume at other places as well.
+    /// already, or none of this volume. Bind mounts show a volume at other places as well, and links of the
+    /// host lead to it.
     ///
     /// Only for threads that may wait.
     pub(crate) fn below_mount(&self, pid: i32, path: &[u8]) -> Option<Vec<u8>> {
@@ -113,24 +115,31 @@ impl BdClient {
         let Roots::Mount(points) = roots else {
             return None;
         };
-        if !path.starts_with(b"/") || pid <= 0 || parse(path, roots).is_some() {
+        if !path.starts_with(b"/") || pid <= 0 {
+            return None;
+        }
+        if parse(path, roots).is_some() && !path.windows(2).any(|two| two == b"..") {
             return None;
         }
         let own = std::fs::read("/proc/self/mountinfo").ok()?;
         let device = mounts::device_at(&own, points)?;
         let seen = std::fs::read(format!("/proc/{pid}/mountinfo")).ok()?;
-        let inside = mounts::path_on(&seen, &device, path)?;
+        let root = format!("/proc/{pid}/root");
+        let inside = mounts::path_on(&seen, &device, path, |path| {
+            let path = [root.as_bytes(), path].concat();
+            let text = std::fs::read_link(Path::new(OsStr::from_bytes(&path))).ok()?;
+            Some(text.into_os_string().into_vec())
+        })?;
         Some([points.first()?.as_slice(), &inside].concat())
     }
 
     /// The mount point as it was given, and as it is without symbolic links. The mount itself is
     /// not touched: this process would have to answer.
     fn mount_points(&self) -> Vec<Vec<u8>> {
-        use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let Some(given) = self.xl.mount_point() else {
             return Vec::new();
         };
-        let given = Path::new(std::ffi::OsStr::from_bytes(given.to_bytes())).to_owned();
+        let given = Path::new(OsStr::from_bytes(given.to_bytes())).to_owned();
         let mut points = Vec::new();
         if let (Some(above), Some(last)) = (given.parent(), given.file_name())
             && let Ok(above) = above.canonicalize()
