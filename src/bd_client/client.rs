@@ -1,4 +1,5 @@
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -6,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
 use glusterfs::fops::{
-    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetxattr, Fstat,
-    FstatArgs, Getxattr, GetxattrReply, Link, Lookup, Mknod, Open, Readlink, Removexattr, Rename,
-    Rmdir, Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
+    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetattr, Fsetxattr, Fstat,
+    FstatArgs, Ftruncate, Getxattr, GetxattrReply, Link, Lookup, Mkdir, Mknod, Open, Readlink,
+    Removexattr, Rename, Rmdir, Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
@@ -21,6 +22,7 @@ use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
 use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
+use crate::withheld::{self, Tells};
 use crate::workers::Workers;
 use crate::{afterwards, allocation, attributes, copy, merge, mounts, space};
 
@@ -104,7 +106,8 @@ impl BdClient {
     }
 
     /// An absolute path of the process `pid`, as it would be below the mount point; `None` if it is there
-    /// already, or none of this volume. Bind mounts show a volume at other places as well.
+    /// already, or none of this volume. Bind mounts show a volume at other places as well, and links of the
+    /// host lead to it.
     ///
     /// Only for threads that may wait.
     pub(crate) fn below_mount(&self, pid: i32, path: &[u8]) -> Option<Vec<u8>> {
@@ -112,24 +115,31 @@ impl BdClient {
         let Roots::Mount(points) = roots else {
             return None;
         };
-        if !path.starts_with(b"/") || pid <= 0 || parse(path, roots).is_some() {
+        if !path.starts_with(b"/") || pid <= 0 {
+            return None;
+        }
+        if parse(path, roots).is_some() && !path.windows(2).any(|two| two == b"..") {
             return None;
         }
         let own = std::fs::read("/proc/self/mountinfo").ok()?;
         let device = mounts::device_at(&own, points)?;
         let seen = std::fs::read(format!("/proc/{pid}/mountinfo")).ok()?;
-        let inside = mounts::path_on(&seen, &device, path)?;
+        let root = format!("/proc/{pid}/root");
+        let inside = mounts::path_on(&seen, &device, path, |path| {
+            let path = [root.as_bytes(), path].concat();
+            let text = std::fs::read_link(Path::new(OsStr::from_bytes(&path))).ok()?;
+            Some(text.into_os_string().into_vec())
+        })?;
         Some([points.first()?.as_slice(), &inside].concat())
     }
 
     /// The mount point as it was given, and as it is without symbolic links. The mount itself is
     /// not touched: this process would have to answer.
     fn mount_points(&self) -> Vec<Vec<u8>> {
-        use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let Some(given) = self.xl.mount_point() else {
             return Vec::new();
         };
-        let given = Path::new(std::ffi::OsStr::from_bytes(given.to_bytes())).to_owned();
+        let given = Path::new(OsStr::from_bytes(given.to_bytes())).to_owned();
         let mut points = Vec::new();
         if let (Some(above), Some(last)) = (given.parent(), given.file_name())
             && let Ok(above) = above.canonicalize()
@@ -236,6 +246,14 @@ impl BdClient {
         all.filter(|replicas| replicas.arbiter().is_some())
     }
 
+    /// Lets a fop pass, and sees that its answer tells the attributes of the file.
+    pub(crate) fn pass_in_full<F: Tells>(&self, call: Call<'_, F>) {
+        match self.replicas().is_empty() {
+            true => call.pass(),
+            false => withheld::pass(call),
+        }
+    }
+
     /// Internal clients (heal, rebalance, geo-replication) move what is there.
     fn is_internal<F: Fop>(call: &Call<'_, F>) -> bool {
         call.frame.pid() < 0
@@ -271,6 +289,18 @@ macro_rules! not_for_phantoms {
     )*};
 }
 
+/// Fops whose answers tell a file's attributes, and which are refused for phantoms where they are on a loc.
+macro_rules! told_in_full {
+    ($($method:ident: $Fop:ident $(of $loc:ident)?),* $(,)?) => {$(
+        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
+            $(if self.is_phantom(&call.args.$loc) {
+                return call.fail(Errno::ESTALE);
+            })?
+            self.pass_in_full(call);
+        }
+    )*};
+}
+
 impl Translator for BdClient {
     type InodeCtx = Phantom;
     type FdCtx = ();
@@ -298,8 +328,12 @@ impl Translator for BdClient {
     }
 
     not_for_phantoms! {
-        stat: Stat, access: Access, readlink: Readlink, open: Open, truncate: Truncate,
-        setattr: Setattr,
+        stat: Stat, access: Access, readlink: Readlink, open: Open,
+    }
+
+    told_in_full! {
+        truncate: Truncate of loc, setattr: Setattr of loc, ftruncate: Ftruncate, fsetattr: Fsetattr,
+        mkdir: Mkdir,
     }
 
     fn getxattr(self: &Arc<Self>, call: Call<'_, Getxattr>) {
@@ -450,12 +484,12 @@ impl Translator for BdClient {
 
     fn create(self: &Arc<Self>, call: Call<'_, Create>) {
         self.forget_place(&call.args.loc);
-        call.pass();
+        self.pass_in_full(call);
     }
 
     fn mknod(self: &Arc<Self>, call: Call<'_, Mknod>) {
         self.forget_place(&call.args.loc);
-        call.pass();
+        self.pass_in_full(call);
     }
 
     /// Looks for data and holes only after all that was written before has reached the brick:

@@ -198,7 +198,7 @@ enum Plan<T> {
 pub(crate) fn link(client: &BdClient, mut call: Call<'static, Link>) {
     match try_link(client, &call) {
         Ok(Plan::Plain) => match mark_plain(&mut call.args.xdata) {
-            Ok(()) => call.pass(),
+            Ok(()) => client.pass_in_full(call),
             Err(errno) => call.fail(errno),
         },
         Ok(Plan::Made((made, inode))) => call.unwind(LinkReply {

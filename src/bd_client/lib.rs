@@ -32,6 +32,7 @@ mod replicas;
 mod space;
 mod target;
 mod walk;
+mod withheld;
 mod workers;
 
 pub use client::BdClient;

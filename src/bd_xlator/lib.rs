@@ -18,6 +18,7 @@ mod keeper;
 mod making;
 mod names;
 mod pending;
+mod served;
 mod setup;
 mod storage;
 mod stub;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use glusterfs::{Dict, Event, Heard, InitError, Xlator, gf_error, gf_warn};
 
-use crate::Brick;
 use crate::core::{Link, LinkError};
 use crate::setup::Setup;
+use crate::{Brick, served};
 
 /// How long a start waits to hear whether gluster-bdd takes the brick.
 const FIRST_WORD: Duration = Duration::from_secs(10);
@@ -54,6 +54,10 @@ impl Storage {
     /// The volfile makes no sense, or gluster-bdd refuses the brick.
     pub(crate) fn start(xl: Xlator<Storage>) -> Result<Arc<Storage>, InitError> {
         let setup = Setup::read(xl)?;
+        served::begin(&setup.dir).map_err(|error| {
+            let text = format!("cannot unseal brick {}: {error}", setup.dir.display());
+            InitError(text)
+        })?;
         let storage = Arc::new(Storage {
             xl,
             setup: Mutex::new(setup),
@@ -136,6 +140,7 @@ impl Storage {
         if let Some(brick) = self.brick() {
             brick.stop();
         }
+        served::end(&lock(&self.setup).dir);
     }
 
     fn stop_waiting(&self) {

@@ -70,6 +70,7 @@ mod credentials;
 mod dict;
 mod dirent;
 mod errno;
+mod exit;
 #[doc(hidden)]
 pub mod export;
 mod fd;
@@ -101,6 +102,7 @@ pub use credentials::Credentials;
 pub use dict::Dict;
 pub use dirent::{Entries, Entry};
 pub use errno::Errno;
+pub use exit::at_exit;
 pub use fd::Fd;
 pub use fop::{Answer, Failure, Fop};
 pub use frame::{Frame, Service};

@@ -11,6 +11,8 @@ mod fault;
 pub mod frame;
 mod job;
 mod message;
+pub mod places;
+pub mod seal;
 
 pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};

@@ -11,6 +11,10 @@ use crate::wire::{self, WireError};
 /// How long a client may take to receive an answer; one that hangs must not hold up a stop.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long after the end of a brick's connection the brick is looked at: the first look after that is
+/// [`Service::tidy`]'s.
+const SEALED_AFTER: Duration = Duration::from_secs(1);
+
 /// One client: its requests come one after another, each answered before the next is read.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -39,8 +43,23 @@ impl Connection {
         }
     }
 
-    /// Serves until the client leaves, or the server stops and no request is under way.
-    pub(crate) async fn serve(mut self, mut stop: watch::Receiver<bool>) {
+    /// Serves until the client leaves, or the server stops and no request is under way. Then a brick's
+    /// process may have ended.
+    pub(crate) async fn serve(mut self, stop: watch::Receiver<bool>) {
+        self.answer_all(stop.clone()).await;
+        if *stop.borrow() || !Service::is_brick(&self.caller) {
+            return;
+        }
+        let service = Arc::clone(&self.service);
+        drop(self);
+        // The kernel closes a process's files one after the other.
+        tokio::time::sleep(SEALED_AFTER).await;
+        if let Err(panic) = tokio::task::spawn_blocking(move || service.seal()).await {
+            tracing::error!("sealing of bricks failed: {panic}");
+        }
+    }
+
+    async fn answer_all(&mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let most = match self.client {
                 None => frame::MAX_GREETING,

@@ -13,7 +13,7 @@ use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
 use bd_proto::{
     Fault, FaultKind, ImageUsage, JobInfo, JobKind, JobOrder, Opened, PoolCare, RefusedBrick,
-    Released, Reply, Request, Space, Work, WorkReport,
+    Released, Reply, Request, Space, Work, WorkReport, seal,
 };
 use uuid::Uuid;
 
@@ -228,6 +228,11 @@ impl Service {
         }
     }
 
+    /// Whether a caller is the process of a brick.
+    pub(crate) fn is_brick(caller: &Caller) -> bool {
+        lock(&caller.serves).is_some()
+    }
+
     /// Does what is asked and answers.
     pub fn answer(&self, caller: &Caller, request: Request) -> Answer {
         self.handle(caller, request).into()
@@ -240,6 +245,17 @@ impl Service {
             if let Ok(_entered) = brick.enter(u64::MAX) {
                 brick.retry_removals();
                 brick.engine().rest_idle();
+            }
+        }
+        self.seal();
+    }
+
+    /// Seals the bricks that no process serves.
+    pub(crate) fn seal(&self) {
+        let bricks: Vec<_> = self.bricks().values().cloned().collect();
+        for brick in bricks {
+            if let Err(error) = seal::seal(brick.dir()) {
+                tracing::debug!("cannot seal {}: {error}", brick.dir().display());
             }
         }
     }

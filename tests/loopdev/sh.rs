@@ -57,11 +57,34 @@ impl std::fmt::Display for Output {
     }
 }
 
-/// Runs a line of bash, with `set -euo pipefail`; fails unless it ends with 0.
+/// For lines of bash: `no COMMAND` ends them unless the command fails.
+const NO: &str = r#"no() { if "$@" 2>/dev/null; then echo "not refused: $*"; exit 1; fi; }
+"#;
+
+/// Runs a line of bash, with `set -euo pipefail`; fails unless it ends with 0. What must fail is written
+/// `no COMMAND`.
 pub fn sh(line: &str) -> Result<Output> {
+    if let Some(nothing) = asserts_nothing(line) {
+        bail!("bash goes on whatever comes of `{nothing}`; write `no` for `!` in {line}");
+    }
     let mut command = Command::new("bash");
-    command.args(["-euo", "pipefail", "-c", line]);
+    command.args(["-euo", "pipefail", "-c", &format!("{NO}{line}")]);
     capture(command, line.to_owned())?.ok()
+}
+
+/// A command of a line that is negated, but for the last one, whose result is that of the line: `set -e`
+/// looks at no others.
+fn asserts_nothing(line: &str) -> Option<&str> {
+    let mut commands: Vec<&str> = line.split([';', '\n']).map(str::trim).collect();
+    commands.retain(|command| !command.is_empty());
+    commands.pop();
+    commands.into_iter().find(|command| {
+        let word = ["do ", "then ", "else ", "{ "]
+            .iter()
+            .find_map(|word| command.strip_prefix(word));
+        let command = word.unwrap_or(command).trim_start();
+        command.starts_with("! ") && !command.contains("||") && !command.contains("&&")
+    })
 }
 
 /// Runs a program and gives its output whatever its exit code: ask it with [`Output::ok`] or
@@ -121,6 +144,23 @@ mod tests {
     #[test]
     fn a_failure_inside_a_pipe_counts() {
         assert!(sh("false | true").is_err());
+    }
+
+    #[test]
+    fn what_must_fail_does() {
+        sh("no false; no test -e /nowhere").unwrap();
+        let error = sh("no true; true").unwrap_err().to_string();
+        assert!(error.contains("not refused: true"), "{error}");
+        for line in [
+            "! true; true",
+            "for x in 1; do ! true; done",
+            "true\n  ! true\ntrue",
+        ] {
+            let error = sh(line).unwrap_err().to_string();
+            assert!(error.contains("`no` for `!`"), "{error}");
+        }
+        sh("! false || true; if ! false; then ! false; fi; ! false").unwrap_err();
+        sh("! false || true; if ! false; then true; fi; ! false").unwrap();
     }
 
     #[test]

@@ -93,27 +93,27 @@ fn set<F: Fop>(
     call: Call<'_, F>,
     inode: &Inode<'_>,
     valid: i32,
-    iatts: impl for<'r, 's> Fn(&'s mut F::Reply<'r>) -> (&'s mut Iatt, &'s mut Iatt) + Send + 'static,
+    iatts: impl for<'r, 's> Fn(&'s mut F::Reply<'r>) -> (&'s mut Iatt, &'s mut Iatt),
 ) {
     let image = match brick.image_of(&call.frame, inode) {
         Ok(Some(image)) => image,
         Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
-    if valid & set_attr::MTIME != 0 {
+    let dating = (valid & set_attr::MTIME != 0).then(|| image.dating());
+    if dating.is_some() {
         image.times().overrule();
     }
-    let brick = Arc::clone(brick);
     let change = image.changing();
-    call.wind(move |frame, answer| {
-        frame.answer(answer.map(|mut reply| {
-            let (before, after) = iatts(&mut reply);
-            change.told(*after);
-            brick.dress(&image, before);
-            brick.dress(&image, after);
-            reply
-        }));
-    });
+    let (frame, answer) = call.ask();
+    drop(dating);
+    frame.answer(answer.map(|mut reply| {
+        let (before, after) = iatts(&mut reply);
+        change.told(*after);
+        brick.dress(&image, before);
+        brick.dress(&image, after);
+        reply
+    }));
 }
 
 /// Replaces the attributes of a stub that posix has told along with another answer.

@@ -6,15 +6,16 @@
 //! misses of the origin's bytes is noted by bd-client, in AFR's way.
 
 use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bd_model::{Bytes, Gfid, ImageKind, xattr};
+use bd_proto::places::paths_of;
 use bd_proto::{CallError, Reply, Request};
 use glusterfs::fops::{
-    Getxattr, GetxattrArgs, Lookup, LookupArgs, Stat, StatArgs, Truncate, TruncateArgs, Unlink,
-    UnlinkArgs,
+    Lookup, LookupArgs, Stat, StatArgs, Truncate, TruncateArgs, Unlink, UnlinkArgs,
 };
 use glusterfs::{
     Call, Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
@@ -22,8 +23,8 @@ use glusterfs::{
 
 use super::above;
 use super::health::{self, Change};
+use crate::Brick;
 use crate::core::{Image, Kind, LinkError, Standstill};
-use crate::{Brick, names};
 
 /// How long a merge waits for the last descriptor of the snapshot to go. Clients give descriptors
 /// back after the program that had them has ended, and heal may be looking at the file.
@@ -278,7 +279,7 @@ impl Merge {
             gf_warn!("<gfid:{}> has several names: not merged", snapshot.gfid());
             return Err(Errno::EMLINK);
         }
-        place_of(&stack, inode, snapshot.gfid())?;
+        place_of(brick, &stack, inode, snapshot.gfid())?;
         let origin_inode = inode
             .find(*origin.as_bytes())
             .unwrap_or_else(|| inode.fresh());
@@ -354,7 +355,7 @@ impl Merge {
             noted => noted,
         };
         let noted = noted.and_then(|()| {
-            match place_of(&stack, &self.inode, self.snapshot.gfid()) {
+            match place_of(brick, &stack, &self.inode, self.snapshot.gfid()) {
                 Ok((parent, name)) => {
                     let parent = Loc::by_gfid(&parent, parent.gfid());
                     health::note_change(&stack, node, &parent, Change::Name(&name))
@@ -390,7 +391,7 @@ impl Merge {
 
     fn remove_name(&self, brick: &Brick) -> Result<(), Errno> {
         let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(self.at);
-        remove_name(&stack, &self.inode, self.snapshot.gfid())
+        remove_name(brick, &stack, &self.inode, self.snapshot.gfid())
             .map_err(|errno| self.failed("remove the snapshot's name", errno))
     }
 
@@ -474,8 +475,8 @@ fn must_be_thin_snapshot(brick: &Brick, snapshot: Gfid, origin: Gfid) -> Result<
 }
 
 /// Removes the name of a file that has one name; done if it has none.
-fn remove_name(stack: &Stack, inode: &Inode<'_>, gfid: Gfid) -> Result<(), Errno> {
-    let (parent, name) = match place_of(stack, inode, gfid) {
+fn remove_name(brick: &Brick, stack: &Stack, inode: &Inode<'_>, gfid: Gfid) -> Result<(), Errno> {
+    let (parent, name) = match place_of(brick, stack, inode, gfid) {
         Ok(place) => place,
         Err(errno) => {
             let loc = Loc::by_gfid(inode, *gfid.as_bytes());
@@ -496,20 +497,14 @@ fn remove_name(stack: &Stack, inode: &Inode<'_>, gfid: Gfid) -> Result<(), Errno
 
 /// The directory and the name of a file that has one name.
 fn place_of(
+    brick: &Brick,
     stack: &Stack,
     inode: &Inode<'_>,
     gfid: Gfid,
 ) -> Result<(Inode<'static>, CString), Errno> {
-    // Posix knows it; the inode does if a client has asked for it by name.
-    let asked = stack.ask::<Getxattr>(GetxattrArgs {
-        loc: Loc::by_gfid(inode, *gfid.as_bytes()),
-        name: Some(names::PATH.into()),
-        xdata: None,
-    });
-    let told = asked.ok().and_then(|reply| reply.dict);
-    let told = told.and_then(|dict| dict.get_str(names::PATH.to_str().ok()?));
-    let path = match told {
-        Some(path) => path.into_bytes(),
+    // Posix notes it; the inode knows it if a client has asked for it by name.
+    let path = match paths_of(brick.link.dir(), gfid).into_iter().next() {
+        Some(path) => path.into_os_string().into_vec(),
         None => inode.path(None).ok_or(Errno::ESTALE)?.into_bytes(),
     };
     let mut parts = Vec::new();

@@ -88,6 +88,7 @@ pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Arc<Image>) {
         // Nobody will ask for its times by name.
         return;
     }
+    let dating = image.dating();
     let Some(written) = image.times().take_unsaved() else {
         return;
     };
@@ -103,7 +104,9 @@ pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Arc<Image>) {
         xdata: None,
     };
     let change = image.changing();
-    match stack.ask::<Setattr>(args) {
+    let saved = stack.ask::<Setattr>(args);
+    drop(dating);
+    match saved {
         Ok(reply) => change.told(reply.postop),
         // The last name went meanwhile.
         Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}

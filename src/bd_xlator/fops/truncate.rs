@@ -102,6 +102,7 @@ fn resize<F: Fop>(
     }
     let mut attributes = None;
     let mut set_stub_size = |size: u64| {
+        let _dating = image.dating();
         let change = image.changing();
         let (before, after) = set_stub(size).map_err(Errno::raw)?;
         change.told(after);

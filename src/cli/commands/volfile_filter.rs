@@ -14,7 +14,10 @@ impl VolfileFilter {
     pub(super) fn run(self) -> Result<Exit, CliError> {
         volfile::filter(&self.path)?;
         for brick in volfile::idle_bricks(&self.path)? {
-            brick.warn()?;
+            // The volfile is right, whoever hears of that.
+            if let Err(error) = brick.warn() {
+                eprintln!("gluster-bd: {error}");
+            }
         }
         Ok(Exit::Done)
     }

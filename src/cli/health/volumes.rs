@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::image::Session;
 use crate::server::ask;
 use crate::storage::run;
-use crate::volfile::{VolumeInfo, bricks_left_on, idle_bricks};
+use crate::volfile::{VolumeInfo, bricks_left_on, idle_bricks, why_unserved};
 
 /// Where glusterd keeps its volumes.
 const VOLUMES: &str = "/var/lib/glusterd/vols";
@@ -33,6 +33,7 @@ pub(super) fn findings(context: &Context) -> Vec<Found> {
             found.extend(bricks::findings(&refused, name, &entries(&folder)));
         }
         found.extend(left_on(&folder));
+        found.extend(unserved(&folder));
         found.extend(sharding(&folder));
         found.extend(trash(&folder));
         if let Some(name) = served {
@@ -74,6 +75,18 @@ fn left_on(folder: &Path) -> Option<Found> {
              elsewhere and run gluster-bd brick remove"
         ),
     ))
+}
+
+/// A volume of which nothing is served by a volfile, as that lacks our translators.
+fn unserved(folder: &Path) -> Option<Found> {
+    let name = folder.file_name()?.to_string_lossy();
+    let why = volfiles(folder)
+        .iter()
+        .find_map(|path| why_unserved(path))?;
+    let cure = format!(
+        "run scripts/install if GlusterFS is of another release now, and then: gluster volume start {name} force"
+    );
+    Some(Found::new("volfile_without_bd", why, cure))
 }
 
 /// The volfiles of a volume.

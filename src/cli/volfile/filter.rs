@@ -91,6 +91,7 @@ pub fn filter(path: &Path) -> Result<bool, FilterError> {
     volfile.insert_bypass(&info);
     if info.is_ours {
         volfile.remove_harm();
+        volfile.remove_crashes();
         if Role::of(path) == Role::Client && !volfile.insert_client() {
             return Err(FilterError::Top(path.clone()));
         }

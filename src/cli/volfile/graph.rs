@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::info::boolean;
 use super::{Block, Volfile, VolumeInfo};
 
 /// The translator of a brick: directly on the posix translator.
@@ -12,6 +13,9 @@ const BYPASS: &str = "performance/bd-bypass";
 const IO_THREADS: &str = "performance/io-threads";
 /// The translator of a client: above all that caches, directly below the top.
 const CLIENT: &str = "features/bd-client";
+/// What the script that runs the filter puts at the start of a volfile of ours when that fails, so that
+/// GlusterFS takes none of it.
+pub(super) const REFUSED: &str = "storage/not-served--see-gluster-bd-filter.log";
 /// The type at the leaf of each brick.
 const POSIX: &str = "storage/posix";
 /// The type above it in an arbiter.
@@ -27,13 +31,21 @@ const PLACED: [&str; 2] = ["cluster/nufa", "cluster/switch"];
 const PLACES: [&str; 2] = ["local-volume-name", "pattern.switch.case"];
 /// The type that remembers which names are not there: also those that links made meanwhile.
 const NAME_CACHE: &str = "performance/nl-cache";
-/// The type at the top of each client.
+/// The type that counts fops, at the top of each client and in each brick.
 const TOP: &str = "debug/io-stats";
+/// How it writes them down from time to time: by this one its thread takes its open file for a dict.
+const DUMP: (&str, &str) = ("ios-dump-format", "dict");
+/// The type that lends files to clients; it ends the brick at a rename that has come through the next one.
+const LEASES: &str = "features/leases";
+/// The type that puts fops on names in order.
+const SDFS: &str = "features/sdfs";
+/// The type for files in another store; without a plug-in it ends a client at any change of options.
+const CLOUDSYNC: &str = "features/cloudsync";
 
 impl Volfile {
     /// Takes our translators out.
     pub(super) fn remove_ours(&mut self) {
-        self.remove(&[BRICK, BYPASS, CLIENT]);
+        self.remove(&[BRICK, BYPASS, CLIENT, REFUSED]);
     }
 
     /// Whether it keeps large files in pieces.
@@ -57,6 +69,21 @@ impl Volfile {
                     .options
                     .retain(|(key, _)| !PLACES.contains(&key.as_str()));
             }
+        }
+    }
+
+    /// Takes out what ends bricks and clients of any volume: a machine loses its disk by it.
+    pub(super) fn remove_crashes(&mut self) {
+        self.remove(&[CLOUDSYNC]);
+        let is_on = |value: &str| boolean("leases", value) == Ok(true);
+        let mut leases = self.blocks.iter().filter(|block| block.kind == LEASES);
+        if leases.any(|block| block.option("leases").is_some_and(is_on)) {
+            self.remove(&[SDFS]);
+        }
+        for block in self.blocks.iter_mut().filter(|block| block.kind == TOP) {
+            block
+                .options
+                .retain(|(key, value)| (key.as_str(), value.as_str()) != DUMP);
         }
     }
 

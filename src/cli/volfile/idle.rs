@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::filter::{FilterError, is_bound, is_configured, read};
+use super::graph::REFUSED;
 
 /// Where glusterd lets bricks log.
 const LOGS: &str = "/var/log/glusterfs/bricks";
@@ -104,6 +105,27 @@ pub fn idle_bricks(path: &Path) -> Result<Vec<IdleBrick>, FilterError> {
             dir: dir.to_owned(),
         })
         .collect())
+}
+
+/// Why GlusterFS serves nothing by the volfile at `path`, if that is to have our translators and the filter
+/// has failed, or was not there.
+pub fn why_unserved(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    if text.contains(REFUSED) {
+        return Some(format!(
+            "nothing is served by {}: the volfile filter could not edit it; /var/log/glusterfs/gluster-bd-filter.log \
+             says why",
+            path.display()
+        ));
+    }
+    let (info, volfile) = read(path).ok()??;
+    let mut plain = volfile.plain_bricks();
+    let brick = plain.find(|dir| is_bound(dir, &info) || info.is_ours && is_configured(dir))?;
+    Some(format!(
+        "brick {} cannot start: its volfile {} lacks storage/bd, without which images would be files of zeros",
+        brick.display(),
+        path.display()
+    ))
 }
 
 /// The bricks of the volfile at `path` that are on this host and hold images, though `user.bd` is off.

@@ -111,7 +111,7 @@ impl FromStr for VolumeInfo {
 }
 
 /// The words that GlusterFS takes for a boolean.
-fn boolean(key: &'static str, value: &str) -> Result<bool, InfoError> {
+pub(super) fn boolean(key: &'static str, value: &str) -> Result<bool, InfoError> {
     match value.to_ascii_lowercase().as_str() {
         "on" | "yes" | "true" | "enable" | "1" => Ok(true),
         "off" | "no" | "false" | "disable" | "0" => Ok(false),

@@ -13,5 +13,5 @@ mod info;
 pub use block::Block;
 pub use file::{ParseError, Volfile};
 pub use filter::{FilterError, filter};
-pub use idle::{IdleBrick, bricks_left_on, idle_bricks, log_name};
+pub use idle::{IdleBrick, bricks_left_on, idle_bricks, log_name, why_unserved};
 pub use info::{InfoError, VolumeInfo};

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, SECTOR, xattr};
+use bd_proto::places::{paths_of, places_of};
 use bd_proto::{Fault, FaultKind};
-use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, llistxattr, lsetxattr};
+use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, lsetxattr};
 use rustix::io::Errno;
 
 use super::config::BrickConfig;
@@ -16,9 +17,6 @@ use crate::durable::SharedSync;
 const HIDDEN: &str = ".glusterfs";
 /// Where the posix translator keeps a file's gfid.
 const TRUSTED_GFID: &str = "trusted.gfid";
-
-/// Start of the names of attributes in which the posix translator keeps where a file's names are.
-const PARENT_PREFIX: &str = "trusted.gfid2path.";
 
 /// What the mark of a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +105,7 @@ impl Namespace {
     /// The path of a file in its volume, by what the posix translator notes of its parent; `None`
     /// where it notes none (option gfid2path), or the file has no name any more.
     pub(crate) fn path_of(&self, gfid: Gfid) -> Option<PathBuf> {
-        let (parent, name) = places_of(&self.handle(gfid)).into_iter().next()?;
-        // The handle of a directory is a link that ends in the directory itself.
-        let parent = self.handle(parent).canonicalize().ok()?;
-        let dir = self.dir.canonicalize().ok()?;
-        let inside = parent.strip_prefix(&dir).ok()?;
-        Some(Path::new("/").join(inside).join(name))
+        paths_of(&self.dir, gfid).into_iter().next()
     }
 
     /// The top image directory of a brick, whatever it is called by now: its handle is a link to it. Before
@@ -134,8 +127,10 @@ impl Namespace {
         let handle = self.handle(gfid);
         let identity = |path: &Path| fs::symlink_metadata(path).map(|at| (at.dev(), at.ino()));
         let file = identity(&handle).ok()?;
-        let places = places_of(&handle);
-        let names = places.iter().map(|(_, name)| name.clone());
+        let places = places_of(&self.dir, gfid);
+        let names = places
+            .iter()
+            .filter_map(|(_, name)| name.to_str().map(str::to_owned));
         let are_here = names.filter(|name| identity(&folder.join(name)).is_ok_and(|it| it == file));
         (!places.is_empty()).then(|| are_here.collect())
     }
@@ -362,26 +357,6 @@ impl Namespace {
         }
         Ok(())
     }
-}
-
-/// The directories and names under which the posix translator has noted a file.
-fn places_of(handle: &Path) -> Vec<(Gfid, String)> {
-    let mut keys = vec![0_u8; 65536];
-    let Ok(len) = llistxattr(handle, keys.as_mut_slice()) else {
-        return Vec::new();
-    };
-    let keys = keys[..len].split(|byte| *byte == 0);
-    let keys = keys.filter_map(|key| std::str::from_utf8(key).ok());
-    let place = |key: &str| {
-        let mut value = vec![0_u8; 512];
-        let len = lgetxattr(handle, key, value.as_mut_slice()).ok()?;
-        let value = std::str::from_utf8(value.get(..len)?).ok()?;
-        let (parent, name) = value.trim_end_matches('\0').split_once('/')?;
-        Some((parent.parse().ok()?, name.to_owned()))
-    };
-    keys.filter(|key| key.starts_with(PARENT_PREFIX))
-        .filter_map(place)
-        .collect()
 }
 
 /// Whether a file has so few links that its handle may be missing: one for the last name, and

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use bd_model::LvName;
-use bd_proto::{Fault, FaultKind, Released};
+use bd_proto::{Fault, FaultKind, Released, seal};
 
 use super::config::{BrickConfig, FOLDER};
 use super::intent::Intents;
@@ -85,6 +85,7 @@ fn take_apart(
 fn forget(dir: &Path) -> io::Result<()> {
     let folder = dir.join(FOLDER);
     let configuration = BrickConfig::path(dir);
+    seal::unseal(dir)?;
     durable::remove(&configuration)?;
     fs::remove_dir_all(&folder)?;
     durable::sync_parent(&folder)

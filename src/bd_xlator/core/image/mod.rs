@@ -66,6 +66,9 @@ pub(crate) struct Image {
     /// Held by a flush.
     flushing: Mutex<()>,
     times: Mutex<Times>,
+    /// Held while the mtime of the stub is set: that of a write which is saved must not come after one that
+    /// a client sets.
+    dating: Mutex<()>,
     /// The stub's attributes as posix told them.
     stub: Remembered<Iatt>,
     allocated: Mutex<Allocated>,
@@ -117,6 +120,7 @@ impl Image {
             unflushed: AtomicBool::new(size > 0),
             flushing: Mutex::default(),
             times: Mutex::default(),
+            dating: Mutex::default(),
             stub: Remembered::default(),
             allocated: Mutex::default(),
             told: Condvar::new(),

@@ -25,6 +25,11 @@ impl Image {
         lock(&self.times).note_write(at)
     }
 
+    /// Nobody else sets the mtime of the stub until the guard goes. Only for the time that posix takes.
+    pub(crate) fn dating(&self) -> MutexGuard<'_, ()> {
+        lock(&self.dating)
+    }
+
     /// Its times.
     pub(crate) fn times(&self) -> MutexGuard<'_, Times> {
         lock(&self.times)

@@ -249,6 +249,58 @@ fn what_harms_images_is_left_out_of_our_volumes_alone() {
     }
 }
 
+/// A translator below a line of a volfile.
+fn put_below(text: &str, line: &str, kind: &str) -> String {
+    let (before, rest) = text.split_once(line).unwrap();
+    let (below, rest) = rest.split_once("    subvolumes ").unwrap();
+    let (name, rest) = rest.split_once('\n').unwrap();
+    let (before, own) = before.rsplit_once("volume ").unwrap();
+    format!(
+        "{before}volume one-x\n    type {kind}\n    subvolumes {name}\nend-volume\n\n\
+         volume {own}{line}{below}    subvolumes one-x\n{rest}"
+    )
+}
+
+#[test]
+fn what_ends_processes_is_left_out_of_our_volumes_alone() {
+    let bed = Bed::new();
+    let same = |data: &str,
+                name: &str,
+                with: &dyn Fn(&str) -> String,
+                ordinary: &dyn Fn(&str) -> String| {
+        bed.switch("user.bd=on");
+        let path = bed.put(data, name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, ordinary(&text)).unwrap();
+        filter(&path).unwrap();
+        let expected = load(&path);
+        fs::write(&path, with(&text)).unwrap();
+        filter(&path).unwrap();
+        assert_eq!(load(&path), expected);
+        bed.switch("user.bd=off");
+        fs::write(&path, with(&text)).unwrap();
+        assert!(!filter(&path).unwrap());
+    };
+    let asis = |text: &str| text.to_owned();
+    let top = "    type debug/io-stats\n";
+    let dump = |text: &str| text.replace(top, &format!("{top}    option ios-dump-format dict\n"));
+    let cloud = |text: &str| put_below(text, "    type features/utime\n", "features/cloudsync");
+    let lent = |text: &str| text.replace("option leases off", "option leases enable");
+    let order = |text: &str| put_below(text, top, "features/sdfs");
+    let (client, brick) = ("one.tcp-fuse.vol", "one.host1.bricks-1.vol");
+    same("client.vol", client, &dump, &asis);
+    same("client.vol", client, &cloud, &asis);
+    same("brick.vol", brick, &dump, &asis);
+    same("brick.vol", brick, &|text| order(&lent(text)), &lent);
+    // Alone it does no harm.
+    bed.switch("user.bd=on");
+    let path = bed.put("brick.vol", brick);
+    let text = order(&fs::read_to_string(&path).unwrap());
+    fs::write(&path, &text).unwrap();
+    filter(&path).unwrap();
+    assert!(fs::read_to_string(&path).unwrap().contains("features/sdfs"));
+}
+
 #[test]
 fn files_are_where_their_names_say() {
     let bed = Bed::new();

@@ -76,8 +76,8 @@ fn copies_of_a_user(bricks: &Bricks) -> Result<()> {
         as ln -s ../own images/sub/s
         cmp images/own images/sub/l; cmp images/own images/sub/s
         as touch plain/c
-        ! as setfattr -n clone -v "$(gfid plain/c)" images/root
-        ! as ln -s ../root images/sub/stolen
+        no as setfattr -n clone -v "$(gfid plain/c)" images/root
+        no as ln -s ../root images/sub/stolen
         test ! -s plain/c; test ! -e images/sub/stolen
     "#;
     sh_in(&bricks.mount, script)?;
@@ -98,14 +98,14 @@ fn arbiter_keeps_what_others_keep(bricks: &Bricks) -> Result<()> {
         touch p; chown 1000 p; chmod 666 p
         mark=user.glusterfs.bd
         for value in 0xc328 junk; do
-            ! setfattr -n $mark -v $value images/x
-            ! setfattr -n $mark -v $value p
-            ! setfattr -n $mark.dir -v $value images/dir
+            no setfattr -n $mark -v $value images/x
+            no setfattr -n $mark -v $value p
+            no setfattr -n $mark.dir -v $value images/dir
         done
-        ! setfattr -x $mark images/x
-        ! as 1000 setfattr -n $mark.dir -v lv images/dir
-        ! as 1000 setfattr -x $mark.dir images/dir
-        ! as 1001 setfattr -n $mark -v thin p
+        no setfattr -x $mark images/x
+        no as 1000 setfattr -n $mark.dir -v lv images/dir
+        no as 1000 setfattr -x $mark.dir images/dir
+        no as 1001 setfattr -n $mark -v thin p
     "#;
     sh_in(&bricks.mount, script)?;
     let on = |number: usize| {

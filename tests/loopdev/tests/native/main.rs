@@ -35,6 +35,7 @@ mod storm;
 mod top;
 #[path = "../commands/typed.rs"]
 mod typed;
+mod unserved;
 
 /// What images are made of here.
 const BACKING: loopdev::Backing = loopdev::Backing::File;

@@ -10,10 +10,6 @@ use loopdev::{Backing, Place, Rig, Volume, run, wait_for};
 use crate::bricks::{TOP, on};
 use crate::images::tools::sh_in;
 
-/// For scripts: what must fail, which `!` would not tell.
-const NO: &str = r#"no() { if "$@" 2>/dev/null; then echo "not refused: $*"; exit 1; fi; }
-"#;
-
 /// What is done under each set of options. `E` is a folder with the bytes that images must have.
 const CHANGE: &str = r#"
     cp $E/old a; ln a c; ln -s a s
@@ -49,6 +45,29 @@ const LOOK: &str = r#"
     test "$(ls | tr '\n' ' ')" = "a d dir mine o p s "
     rm -r a d dir mine o p s ../f ../g ../l; test -z "$(ls)"
 "#;
+
+/// Under which GlusterFS tells no number of names, and the kernel links no file that has none.
+const WITHHELD: [(&str, &str); 2] = [
+    ("cluster.consistent-metadata", "on"),
+    ("cluster.optimistic-change-log", "off"),
+];
+
+/// Each is followed by a link at once, before the kernel asks anew.
+const LINKED: &str = r#"
+    linked() {
+        rm -f link; ln $1 link || { echo "after $2"; exit 1; }
+        test $(stat -c %h $1) = $3; rm link
+    }
+    touch a; linked a touch 1; mkdir d; test $(stat -c %h d) -gt 0; rmdir d
+    for what in 'truncate -s 1M' 'chmod 600' 'chown games' 'touch' "python3 -c 'import os, sys; os.truncate(os.open(sys.argv[1], 2), 5)'"; do
+        eval "$what a"; linked a "$what" 1
+    done
+    rm a; python3 -c 'import os; os.mknod("a")'; linked a mknod 1; rm a
+    cd ..; touch f; linked f touch 2; ln f g; linked f ln 3; chmod 600 g; linked g chmod 3; rm f g
+"#;
+
+/// How many values of an option are tried together with those of others.
+const TOGETHER: usize = 3;
 
 /// The heading of what is tried on replicas.
 const REPLICATED: &str = "Replicated volumes";
@@ -178,8 +197,6 @@ pub(super) struct Walk<'a> {
     pub(super) top: &'a str,
     pub(super) stores: &'a [PathBuf],
     pub(super) merges: bool,
-    /// How many values of an option are tried together with those of others.
-    together: usize,
 }
 
 impl Walk<'_> {
@@ -199,7 +216,7 @@ impl Walk<'_> {
                 match &alone {
                     Some(part) if option.starts_with(part.as_str()) => rounds.push(vec![setting]),
                     Some(_) => {}
-                    None if number >= self.together => {}
+                    None if number >= TOGETHER => {}
                     None if rounds.len() <= number => rounds.push(vec![setting]),
                     None => rounds[number].push(setting),
                 }
@@ -255,6 +272,15 @@ impl Walk<'_> {
         self.live(rig)
     }
 
+    /// Links files right after each operation whose answer tells their attributes.
+    fn links_at_once(&self, rig: &mut Rig) -> Result<()> {
+        let options = WITHHELD.map(|(option, value)| (option.to_owned(), value.to_owned()));
+        self.set(rig, &options)?;
+        let mount = rig.mount(self.volume, &[])?;
+        sh_in(&mount.join(self.top), LINKED)?;
+        rig.unmount(&mount)
+    }
+
     fn set(&self, rig: &Rig, round: &[(String, String)]) -> Result<()> {
         let mut words = vec!["volume", "set", self.volume.name()];
         for (option, value) in round {
@@ -279,7 +305,7 @@ impl Walk<'_> {
             let script = steps.concat().replace("top", self.top);
             sh_in(
                 &mount.join(self.top),
-                &format!("export E={}\n{NO}{script}", bytes.display()),
+                &format!("export E={}\n{script}", bytes.display()),
             )?;
             rig.unmount(&mount)?;
         }
@@ -312,7 +338,6 @@ fn is_walked() {
             top: &top,
             stores: &[store],
             merges: true,
-            together: 1,
         };
         walk.under(bed.rig, "Volumes of all kinds")?;
         // What the filter leaves out of the volfiles.
@@ -336,10 +361,10 @@ fn walk_on_bricks(name: &str, words: &[&str], bricks: usize, merges: bool, headi
             top: TOP,
             stores: &bricks.stores,
             merges,
-            together: 2,
         };
         walk.under(rig, heading)?;
         if heading == REPLICATED {
+            walk.links_at_once(rig)?;
             walk.groups(rig)?;
         }
         if heading == DISTRIBUTED {

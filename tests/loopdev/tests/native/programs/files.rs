@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use loopdev::{Bed, cmd, sh, wait_for};
@@ -67,9 +70,10 @@ pub(crate) fn times_follow_writes(bed: &mut Bed<'_>) -> Result<()> {
         "{}",
         meta(&bed.at("a"))?.mtime()
     );
-    let before = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
+    let before = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)?
         .as_secs();
+    times_set_behind_writes(bed)?;
     put(&bed.at("a"), 0, b"2")?;
     let after = meta(&bed.at("a"))?.mtime();
     // Clocks of kernel and process may differ by a tick.
@@ -89,6 +93,35 @@ pub(crate) fn times_follow_writes(bed: &mut Bed<'_>) -> Result<()> {
         meta(&bed.at("a"))?.mtime() == after,
         "the mtime was not kept by a restart"
     );
+    Ok(())
+}
+
+/// A time that is set after a close stays, though the brick just saves that of the write: no client waits for
+/// a close (`performance.flush-behind`).
+fn times_set_behind_writes(bed: &mut Bed<'_>) -> Result<()> {
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let files = |bed: &Bed<'_>| -> Vec<PathBuf> {
+        let numbers = 0..200;
+        numbers.map(|number| bed.at(format!("t{number}"))).collect()
+    };
+    let made = files(bed);
+    let set = |path: &PathBuf| {
+        fs::write(path, "bytes")?;
+        fs::File::open(path)?.set_modified(long_ago)
+    };
+    thread::scope(|scope| {
+        let parts = made.chunks(made.len() / 8);
+        let threads: Vec<_> = parts
+            .map(|part| scope.spawn(move || part.iter().try_for_each(&set)))
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("a client");
+        threads.into_iter().try_for_each(join)
+    })?;
+    bed.remount()?;
+    for path in &files(bed) {
+        ensure!(meta(path)?.modified()? == long_ago, "{}", path.display());
+        fs::remove_file(path)?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use loopdev::{Backing, Bed, sh};
@@ -114,13 +115,31 @@ fn through_a_bind_mount(bed: &mut Bed<'_>) -> Result<()> {
         images.display(),
         seen.display()
     ))?;
+    // A link of the host leads to images, too, and `..` goes on from where it is.
+    let link = seen.with_file_name("link");
+    symlink(&seen, &link)?;
+    let up = |path: &Path| path.join("..").join(path.file_name().unwrap_or_default());
     let made = symlink(seen.join("image"), seen.join("bound"))
+        .and_then(|()| symlink(link.join("image"), images.join("linked")))
+        .and_then(|()| symlink(up(&seen).join("image"), images.join("up")))
+        .and_then(|()| {
+            symlink(
+                up(bed.root()).join(bed.top()).join("image"),
+                images.join("upper"),
+            )
+        })
         .and_then(|()| symlink(seen.join("nothere"), seen.join("dangling")))
         .and_then(|()| symlink("/etc/passwd", seen.join("else")));
+    fs::remove_file(link)?;
     sh(&format!("umount '{}'", seen.display()))?;
     made?;
-    let found = meta(&bed.at("bound"))?;
-    ensure!(found.is_file() && found.size() == 9000, "{found:?}");
+    for name in ["bound", "linked", "up", "upper"] {
+        let found = meta(&bed.at(name))?;
+        ensure!(found.is_file() && found.size() == 9000, "{name}: {found:?}");
+    }
+    for name in ["linked", "up", "upper"] {
+        fs::remove_file(bed.at(name))?;
+    }
     for (name, to) in [
         ("dangling", seen.join("nothere")),
         ("else", "/etc/passwd".into()),
