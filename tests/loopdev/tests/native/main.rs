@@ -7,6 +7,7 @@ mod images;
 
 mod bricks;
 mod clients;
+mod cluster;
 mod commands;
 mod completions;
 mod front;
