@@ -20,6 +20,7 @@ mod layouts;
 mod manual;
 mod many;
 mod multiplex;
+mod new_replicas;
 mod operations;
 mod options;
 mod pjdfstest;
