@@ -4,8 +4,13 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::{ConnectError, Directory, File, FileError, Stat};
+
+/// How long libgfapi may take to keep a copy of its volfile.
+const COPY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where glusterd answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,21 +117,35 @@ impl Volume {
     /// The volfile that glusterd gave for the connection. It may hold passwords.
     ///
     /// # Errors
-    /// libgfapi has none, or fails.
+    /// libgfapi has none.
     pub fn volfile(&self) -> Result<String, FileError> {
         // With less room than it needs, it says how much is missing. With more it would read past the
         // end of its copy, so the second call has just as much.
         let ask = |text: &mut [u8]| {
             self.at("read the volfile of", "", |fs, _| {
-                // SAFETY: `text` has so many bytes.
+                // SAFETY: `text` has so many bytes. Without a copy, libgfapi reads as many from a null
+                // pointer; the first call, which alone can come so early, has none.
                 let got = unsafe {
                     gfapi_sys::glfs_get_volfile(fs, text.as_mut_ptr().cast(), text.len())
                 };
-                (got != 0).then_some(got)
+                Some(got)
             })
         };
-        let missing = ask(&mut [0])?;
-        let mut text = vec![0; 1 + missing.min(0).unsigned_abs()];
+        // Its thread keeps the copy a moment after it has built the graph, which may serve already.
+        let start = Instant::now();
+        let mut missing = ask(&mut [])?;
+        while missing == 0 && start.elapsed() < COPY_WITHIN {
+            sleep(Duration::from_millis(5));
+            missing = ask(&mut [])?;
+        }
+        if missing == 0 {
+            return Err(FileError {
+                operation: "read the volfile of",
+                path: self.full(""),
+                source: io::Error::from_raw_os_error(libc::ETIMEDOUT),
+            });
+        }
+        let mut text = vec![0; missing.min(0).unsigned_abs()];
         ask(&mut text)?;
         let end = text.iter().position(|byte| *byte == 0);
         text.truncate(end.unwrap_or(text.len()));
