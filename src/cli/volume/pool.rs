@@ -2,9 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::stock::gluster;
 use crate::CliError;
+
+/// How long a host may take to join.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The state of one that has.
+const JOINED: &str = "Peer in Cluster";
 
 /// The other hosts of this one's pool.
 #[derive(Debug)]
@@ -16,10 +23,25 @@ struct Peer {
     state: String,
 }
 
+impl Peer {
+    /// Whether it was probed a moment ago: that ends by itself.
+    fn joins(&self) -> bool {
+        let ends = [JOINED, "Peer Rejected", "Disconnected"];
+        !ends.iter().any(|end| self.state.contains(end))
+    }
+}
+
 impl Pool {
-    /// Asks glusterd for it.
+    /// Asks glusterd for it, until no host is on its way into it.
     pub(super) fn ask() -> Result<Pool, CliError> {
-        Ok(Pool::read(&gluster(&["peer", "status"])?))
+        let start = Instant::now();
+        loop {
+            let pool = Pool::read(&gluster(&["peer", "status"])?);
+            if !pool.0.iter().any(Peer::joins) || start.elapsed() > PATIENCE {
+                return Ok(pool);
+            }
+            sleep(Duration::from_millis(200));
+        }
     }
 
     fn read(text: &str) -> Pool {
@@ -60,7 +82,7 @@ impl Pool {
             None => Err(CliError::Refused(format!(
                 "host {host} is not in the pool of this one; run: gluster peer probe {host}"
             ))),
-            Some(peer) if peer.state != "Peer in Cluster (Connected)" => {
+            Some(peer) if !peer.state.contains(JOINED) || peer.state.contains("Disconnected") => {
                 Err(CliError::Refused(format!(
                     "host {host} cannot take part, its state is {:?}; see that its glusterd runs: gluster \
                      peer status",
@@ -106,5 +128,8 @@ mod tests {
         assert!(said("c.invalid").contains("Disconnected"));
         assert!(said("d.invalid").ends_with("run: gluster peer probe d.invalid"));
         assert!(Pool::read("Number of Peers: 0\n").0.is_empty());
+        assert!(!pool.0.iter().any(Peer::joins));
+        let joining = text.replace("Peer in Cluster (Conn", "Accepted peer request (Conn");
+        assert!(Pool::read(&joining).0.iter().any(Peer::joins));
     }
 }

@@ -101,7 +101,11 @@ fn ours(bed: &Bed) -> Result<()> {
     gluster("--remote-host=localhost bd list vms", 0, "/top/x")?;
     gluster("bd list vms --json", 0, "\"path\": \"/top/x\"")?;
     gluster("--xml bd list vms", 2, "--xml")?;
-    gluster("volume add-brick vms nothere:/d/b?vg0", 5, "peer probe nothere")?;
+    gluster(
+        "volume add-brick vms nothere:/d/b?vg0",
+        5,
+        "peer probe nothere",
+    )?;
     // An image may be called as the command is.
     gluster("bd create vms:bd 4", 0, "created vms:/top/bd")?;
     gluster("bd rename vms:bd bd", 5, "exists already")?;

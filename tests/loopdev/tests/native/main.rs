@@ -8,6 +8,7 @@ mod images;
 mod bricks;
 mod clients;
 mod cluster;
+mod cluster_life;
 mod commands;
 mod completions;
 mod front;
