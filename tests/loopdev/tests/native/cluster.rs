@@ -94,7 +94,13 @@ fn is_made(rig: &mut Rig, cluster: &Cluster) -> Result<()> {
         let told = brick(node)?;
         ensure!(told.stdout.contains(free), "{told}");
     }
+    // Killed before its last step, it goes on where it was.
+    let bricks = [1, 2, 3].map(|n| format!("server{n}:{AT}/brick")).join(" ");
+    let half = format!("volume create vms replica 3 {bricks}");
+    first.gluster(&half)?.ok()?;
     expect(first, &create, 0, "please start it")?;
+    let made = first.gluster("volume info vms")?.stdout;
+    ensure!(made.contains("user.bd: on"), "{made}");
     expect(first, &create, 5, "exists already")?;
     // A mark of a volume that is there stays.
     let told = brick(third)?;
