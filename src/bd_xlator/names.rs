@@ -56,6 +56,8 @@ pub(crate) const NO_TIMES: [u8; 57] = {
 pub(crate) const SIGNATURE: &str = "trusted.bit-rot.signature";
 /// [`SIGNATURE`].
 pub(crate) const SIGNATURE_C: &CStr = c"trusted.bit-rot.signature";
+/// `GF_AFR_DIRTY`: AFR's note that a change of bytes, attributes or names is under way, or was cut short.
+pub(crate) const AFR_DIRTY: &str = "trusted.afr.dirty";
 /// The gfid that a new file shall have.
 pub(crate) const GFID_REQ: &str = "gfid-req";
 /// With a statfs: translators themselves ask, how full the brick is.

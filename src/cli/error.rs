@@ -77,6 +77,9 @@ pub enum CliError {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(&'static str),
+    /// The command line makes no sense, for a reason with names and numbers of its own.
+    #[error("{0}")]
+    Words(String),
     /// Output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] std::io::Error),
@@ -111,7 +114,7 @@ impl CliError {
             | CliError::Call(CallError::Frame(_) | CallError::OutOfTurn(_))
             | CliError::Output(_)
             | CliError::Filter(_) => Exit::Failed,
-            CliError::Usage(_) => Exit::Usage,
+            CliError::Usage(_) | CliError::Words(_) => Exit::Usage,
             CliError::Call(CallError::Fault(fault)) => exit_of(fault),
             CliError::Path { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => Exit::NotFound,

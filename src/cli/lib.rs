@@ -18,6 +18,7 @@ mod server;
 mod storage;
 mod table;
 pub mod volfile;
+mod volume;
 
 pub use error::{CliError, Exit};
 pub use storage::ProgramError;

@@ -131,6 +131,11 @@ impl Rig {
     /// mount(8) would run a script which does the same with some dozens of programs: seconds under
     /// emulation. The manual's blocks are typed with it.
     pub fn mount(&mut self, volume: &Volume, options: &[&str]) -> Result<PathBuf> {
+        self.mount_from(&host()?, &volume.name, options)
+    }
+
+    /// As [`Rig::mount`], of the volume with that name, which the glusterd of `server` knows.
+    pub fn mount_from(&mut self, server: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
         let number = fs::read_dir(self.dir())?.count();
         let at = self.folder(&format!("mnt{number}"))?;
         let owned = at.clone();
@@ -138,11 +143,10 @@ impl Rig {
             mounts::unmount(&owned)
         });
         let mut args: Vec<String> = options.iter().map(|word| (*word).to_owned()).collect();
-        let (name, host) = (&volume.name, host()?);
         args.extend([
             format!("--log-file=/var/log/glusterfs/{name}-mnt{number}.log"),
             "--process-name=fuse".to_owned(),
-            format!("--volfile-server={host}"),
+            format!("--volfile-server={server}"),
             format!("--volfile-id=/{name}"),
             at.to_string_lossy().into_owned(),
         ]);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::disk::loops_below;
 use crate::mounts;
+use crate::node::elsewhere;
 use crate::place;
 use crate::sh::cmd;
 use crate::sweep::{end_hooks, is_hook, servers};
@@ -20,7 +21,12 @@ pub(crate) fn find(prefix: &str, dir: &Path) -> Vec<String> {
     if let Err(error) = end_hooks() {
         found.push(format!("hooks of glusterd do not end: {error:#}"));
     }
-    for pid in servers().into_iter().filter(|pid| !is_hook(*pid)) {
+    let elsewhere = elsewhere().unwrap_or_default().into_iter();
+    for pid in servers()
+        .into_iter()
+        .filter(|pid| !is_hook(*pid))
+        .chain(elsewhere)
+    {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         found.push(format!("still running: {pid} {}", line.replace('\0', " ")));
     }

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod bd;
+mod cluster;
 mod daemon;
 mod disk;
 mod evidence;
@@ -33,6 +34,8 @@ mod jobs;
 mod leftover;
 mod lvm;
 mod mounts;
+mod network;
+mod node;
 mod place;
 mod rig;
 mod sh;
@@ -42,12 +45,14 @@ mod sweep;
 mod wait;
 
 pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
+pub use cluster::Cluster;
 pub use daemon::{Daemon, alive};
 pub use disk::{PowerCut, device_of};
 pub use gluster::{KEEPS_NO_LOCKS, Volume};
 pub use hosts::Host;
 pub use jobs::jobs;
 pub use lvm::{Lv, Vg};
+pub use node::Node;
 pub use place::Place;
 pub use rig::{Rig, run};
 pub use sh::{Output, cmd, sh};

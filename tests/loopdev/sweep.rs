@@ -9,6 +9,8 @@ use nix::unistd::Pid;
 use crate::daemon::alive;
 use crate::disk::loops_below;
 use crate::mounts;
+use crate::network;
+use crate::node::elsewhere;
 use crate::place;
 use crate::sh::cmd;
 use crate::wait::wait_for;
@@ -60,9 +62,10 @@ pub(crate) fn end_process(pid: i32, signal: Signal) -> Result<()> {
 /// Takes down everything of earlier rigs and empties glusterd's state.
 pub(crate) fn sweep() -> Result<()> {
     let scratch = place::scratch()?;
-    for pid in servers() {
+    for pid in servers().into_iter().chain(elsewhere()?) {
         end_process(pid, Signal::SIGKILL)?;
     }
+    network::sweep()?;
     for mount in mounts::below(&scratch)?
         .iter()
         .rev()

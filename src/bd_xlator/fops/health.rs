@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use glusterfs::fops::{Getxattr, GetxattrArgs, Xattrop, XattropArgs};
 use glusterfs::{Dict, Errno, Fop, Frame, Loc, Node, Stack};
 
+use crate::names::AFR_DIRTY;
+
 /// AFR's notes: which brick misses which changes.
 const REPLICATE: &str = "trusted.afr.";
-/// AFR's note that a change of bytes, attributes or names is under way.
-const REPLICATE_DIRTY: &str = "trusted.afr.dirty";
 /// EC's notes: the size of the whole file, and the version of this brick's part.
 const DISPERSE: &str = "trusted.ec.";
 /// EC's note that changes are under way, or were cut short.
@@ -91,10 +91,7 @@ pub(super) fn note_change(
         name: None,
         xdata: None,
     })?;
-    if !notes
-        .dict
-        .is_some_and(|dict| dict.contains(REPLICATE_DIRTY))
-    {
+    if !notes.dict.is_some_and(|dict| dict.contains(AFR_DIRTY)) {
         return Ok(());
     }
     let mut note = [0; 12];
@@ -112,7 +109,7 @@ pub(super) fn note_change(
         }
     }
     let xattr = Dict::new();
-    xattr.set(REPLICATE_DIRTY, &note)?;
+    xattr.set(AFR_DIRTY, &note)?;
     stack.ask_node::<Xattrop>(
         index(node)?,
         XattropArgs {

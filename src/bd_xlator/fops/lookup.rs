@@ -173,7 +173,12 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
             Ok(true)
         }
         Ok(_) => Err(Errno::ENOTDIR),
-        Err(failure) if failure.errno == Errno::ENOENT && brick.top_comes_by_heal() => Ok(false),
+        Err(failure)
+            if failure.errno == Errno::ENOENT
+                && (brick.top_comes_by_heal() || replaces_another(&stack, root)?) =>
+        {
+            Ok(false)
+        }
         Err(failure) if failure.errno == Errno::ENOENT => {
             let xdata = Dict::new();
             xdata.set_gfid(names::GFID_REQ, *brick.top().as_bytes())?;
@@ -190,6 +195,21 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
         }
         Err(failure) => Err(failure.errno),
     }
+}
+
+/// Whether the brick has taken the place of another one, or makes one replica more, and heal has not come
+/// yet. glusterd notes that on the root before the brick starts, and heal takes it away when the root is
+/// healed. A directory that the brick made itself before would count as a good one that is empty: heal would
+/// never look for what is in it.
+fn replaces_another(stack: &Stack, root: &Inode<'_>) -> Result<bool, Errno> {
+    let request = Dict::new();
+    request.set_u32(names::AFR_DIRTY, 0)?;
+    let found = stack.ask::<Lookup>(LookupArgs {
+        loc: Loc::of_inode(root),
+        xdata: Some(request),
+    })?;
+    let note = found.xdata.and_then(|xdata| xdata.get(names::AFR_DIRTY));
+    Ok(note.is_some_and(|note| note.iter().any(|byte| *byte != 0)))
 }
 
 /// Gives a new directory times that all others are later than, where other bricks have the same: one that a

@@ -8,6 +8,7 @@ use crate::health::settle_pool;
 use crate::interrupt::Interrupt;
 use crate::server::{BrickReport, absolute};
 use crate::storage::{BrickSource, Wanted, prepare};
+use crate::volume::forget_failed;
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -38,7 +39,8 @@ impl BrickCreate {
             top: self.top,
         };
         let (dir, info) = prepare(context, &source, &Interrupt::watch()?)?;
-        let set = settle_pool(&info.engine);
+        let mut set = settle_pool(&info.engine);
+        set.extend(forget_failed(&dir, &info)?);
         let report = BrickReport::new(&dir, info).with_settings(set);
         context.print(&report, BrickReport::describe)?;
         Ok(Exit::Done)

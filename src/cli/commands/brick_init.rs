@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::health::settle_pool;
 use crate::server::{BrickReport, absolute, ask_brick};
 use crate::storage::Wanted;
+use crate::volume::forget_failed;
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -64,7 +65,8 @@ impl Init {
             adopt: !self.no_adopt,
         };
         let info = ask_brick(&context.socket, &Request::InitBrick(spec))?;
-        let set = settle_pool(&info.engine);
+        let mut set = settle_pool(&info.engine);
+        set.extend(forget_failed(&dir, &info)?);
         let report = BrickReport::new(&dir, info).with_settings(set);
         context.print(&report, BrickReport::describe)?;
         Ok(Exit::Done)

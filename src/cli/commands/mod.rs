@@ -29,6 +29,7 @@ mod storage_list;
 mod top;
 mod tree;
 mod volfile_filter;
+mod volume_add_brick;
 mod volume_create;
 mod volume_set_virt;
 
@@ -144,6 +145,8 @@ enum Job {
 enum Volume {
     /// Make bricks on volume groups, and a Gluster volume of them
     Create(volume_create::VolumeCreate),
+    /// Make bricks on volume groups, and add them to a volume
+    AddBrick(volume_add_brick::AddBrick),
     /// Set the options for images of virtual machines
     SetVirt(volume_set_virt::SetVirt),
 }
@@ -188,6 +191,7 @@ impl Arguments {
             Command::Job(Job::Resume(jobs)) => jobs.order(context, JobOrder::Resume),
             Command::Job(Job::Cancel(jobs)) => jobs.order(context, JobOrder::Cancel),
             Command::Volume(Volume::Create(command)) => command.run(context),
+            Command::Volume(Volume::AddBrick(command)) => command.run(context),
             Command::Volume(Volume::SetVirt(command)) => command.run(context),
             Command::Brick(Brick::Create(command)) => command.run(context),
             Command::Brick(Brick::Init(command)) => command.run(context),

@@ -2,7 +2,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::storage::run;
+use crate::volume::gluster;
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -24,10 +24,7 @@ const GROUP: &str = "gluster-bd-virt";
 
 impl SetVirt {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        run(
-            "gluster",
-            &["--mode=script", "volume", "set", &self.name, "group", GROUP],
-        )?;
+        gluster(&["volume", "set", &self.name, "group", GROUP])?;
         let set = Set {
             volume: self.name,
             group: GROUP,

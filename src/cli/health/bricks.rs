@@ -7,7 +7,7 @@ use bd_proto::{RefusedBrick, Reply, Request};
 
 use super::Found;
 use crate::server::ask;
-use crate::volfile::{Volfile, log_name};
+use crate::volfile::{Volfile, is_elsewhere, log_name};
 
 /// Where glusterd keeps the numbers of processes.
 const RUN: &str = "/run/gluster/vols";
@@ -75,8 +75,9 @@ fn served(volume: &str, path: &Path) -> Option<Served> {
     let log = log_name(&dir);
     let brick = log.strip_suffix(".log")?;
     let host = name.strip_suffix(brick)?.strip_suffix('.')?;
-    // On another host there is no such directory.
-    dir.is_dir().then(|| Served {
+    // Where glusterd does not say whose brick it is: on another host there may be no such directory.
+    let is_here = !is_elsewhere(path, &volfile) && dir.is_dir();
+    is_here.then(|| Served {
         pid_file: Path::new(RUN)
             .join(volume)
             .join(format!("{host}-{brick}.pid")),

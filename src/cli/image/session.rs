@@ -78,6 +78,13 @@ impl Session {
         Ok(tops)
     }
 
+    /// The name of the image directory that new bricks get: as one of its bricks has it.
+    pub(crate) fn top_of_bricks(&self) -> Result<String, CliError> {
+        let top = self.attribute("/", xattr::TOP)?;
+        let top = top.ok_or_else(|| self.serves_none())?;
+        Ok(String::from_utf8_lossy(&top).into_owned())
+    }
+
     fn only_top(&self) -> Result<String, CliError> {
         let tops = self.tops()?;
         match tops.as_slice() {

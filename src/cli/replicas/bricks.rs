@@ -1,10 +1,12 @@
 //! The bricks of a volume, each by itself.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use bd_model::xattr;
 use gfapi::Volume;
 
+use super::hosts;
 use crate::CliError;
 use crate::context::Context;
 use crate::volfile::{Block, Volfile};
@@ -36,6 +38,8 @@ pub(super) struct Brick {
     pub(super) name: String,
     /// It holds names only.
     pub(super) is_arbiter: bool,
+    /// Why its host cannot be reached.
+    pub(super) away: Option<String>,
     /// Its files; none if it does not answer.
     pub(super) files: Option<Volume>,
     /// The release of its translator; none where it has none.
@@ -52,6 +56,7 @@ pub(super) fn groups(context: &Context, volfile: &Volfile) -> Result<Vec<Group>,
         let mut blocks = volfile.blocks.iter();
         blocks.any(|block| block.kind == "protocol/client" && block.name == *name)
     };
+    let away = hosts::away(volfile);
     let mut groups = Vec::new();
     let mut seen: Vec<&String> = Vec::new();
     for block in &volfile.blocks {
@@ -62,11 +67,11 @@ pub(super) fn groups(context: &Context, volfile: &Volfile) -> Result<Vec<Group>,
         };
         let names: Vec<&String> = block.subvolumes.iter().filter(|n| is_client(n)).collect();
         seen.extend(&names);
-        groups.push(group(context, volfile, block, kind, &names)?);
+        groups.push(group(context, volfile, block, kind, (&names, &away))?);
     }
     for block in &volfile.blocks {
         if block.kind == "protocol/client" && !seen.contains(&&block.name) {
-            let brick = connect(context, block, false)?;
+            let brick = connect(context, block, false, &away)?;
             groups.push(Group {
                 kind: Kind::Alone,
                 bricks: vec![brick],
@@ -82,7 +87,7 @@ fn group(
     volfile: &Volfile,
     block: &Block,
     kind: Kind,
-    names: &[&String],
+    (names, away): (&[&String], &BTreeMap<String, String>),
 ) -> Result<Group, CliError> {
     let has_arbiter = block.option("arbiter-count").is_some_and(|n| n != "0");
     let mut bricks = Vec::new();
@@ -90,7 +95,7 @@ fn group(
         let mut blocks = volfile.blocks.iter();
         if let Some(client) = blocks.find(|block| block.name == **name) {
             let is_arbiter = has_arbiter && number + 1 == names.len();
-            bricks.push(connect(context, client, is_arbiter)?);
+            bricks.push(connect(context, client, is_arbiter, away)?);
         }
     }
     let blames = match (kind, block.option("afr-pending-xattr")) {
@@ -107,13 +112,19 @@ fn group(
 }
 
 /// Connects to one brick, by a volfile that has nothing but it.
-fn connect(context: &Context, client: &Block, is_arbiter: bool) -> Result<Brick, CliError> {
+fn connect(
+    context: &Context,
+    client: &Block,
+    is_arbiter: bool,
+    away: &BTreeMap<String, String>,
+) -> Result<Brick, CliError> {
     let option = |key| client.option(key).unwrap_or("?");
     let name = format!("{}:{}", option("remote-host"), option("remote-subvolume"));
-    // It may hold a password; nobody else can read it, and it goes at once.
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(client.to_string().as_bytes())?;
-    let files = Volume::connect_by_volfile(&client.name, file.path(), &context.log_file).ok();
+    let away = away.get(option("remote-host")).cloned();
+    let files = match away {
+        Some(_) => None,
+        None => files(context, client)?,
+    };
     let asked = |key| {
         let value = files.as_ref()?.getxattr("/", key).ok()?;
         Some(String::from_utf8_lossy(&value).into_owned())
@@ -123,7 +134,16 @@ fn connect(context: &Context, client: &Block, is_arbiter: bool) -> Result<Brick,
         top: asked(xattr::TOP),
         has_server: asked(xattr::SPACE).is_some(),
         is_arbiter,
+        away,
         files,
         name,
     })
+}
+
+/// The files of one brick; none if it does not answer.
+fn files(context: &Context, client: &Block) -> Result<Option<Volume>, CliError> {
+    // It may hold a password; nobody else can read it, and it goes at once.
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(client.to_string().as_bytes())?;
+    Ok(Volume::connect_by_volfile(&client.name, file.path(), &context.log_file).ok())
 }

@@ -35,6 +35,20 @@ pub(super) fn bricks(volume: &str, groups: &[Group]) -> Vec<Found> {
     let bricks = || groups.iter().flat_map(|group| &group.bricks);
     for brick in bricks() {
         let name = &brick.name;
+        if let Some(cause) = &brick.away {
+            let host = name
+                .split_once(":/")
+                .map_or(name.as_str(), |(host, _)| host);
+            found.push(Found::new(
+                "host_away",
+                format!(
+                    "host {host} does not answer ({cause}), and its brick {name} of volume {volume} is not \
+                     checked"
+                ),
+                "start it and its glusterd, or mend its network; see: gluster peer status",
+            ));
+            continue;
+        }
         match &brick.release {
             _ if brick.files.is_none() => found.push(Found::new(
                 "brick_away",
@@ -196,6 +210,7 @@ mod tests {
         let brick = |number: usize| Brick {
             name: format!("h{number}:/b"),
             is_arbiter: arbiter && number == 2,
+            away: None,
             files: None,
             release: Some(RELEASE.to_owned()),
             top: Some("vg0".to_owned()),
@@ -273,9 +288,10 @@ mod tests {
             brick.release = release.map(str::to_owned);
         }
         group.bricks[1].top = Some("other".into());
+        group.bricks[2].away = Some("no answer within 5 s".into());
         let told = bricks("vms", &[group]);
         let kinds: Vec<String> = told.into_iter().map(|one| one.settle(false).kind).collect();
         // These bricks have no connection at all.
-        assert_eq!(kinds, ["brick_away", "brick_away", "brick_away", "top"]);
+        assert_eq!(kinds, ["brick_away", "brick_away", "host_away", "top"]);
     }
 }

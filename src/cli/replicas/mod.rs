@@ -1,6 +1,7 @@
 //! A check of a volume that sees all of its bricks, on whatever hosts, through Gluster.
 
 mod bricks;
+mod hosts;
 mod judge;
 mod seen;
 

@@ -17,6 +17,7 @@ pub(crate) use disk::{Disk, disks, inspect, unseen_members};
 pub(crate) use extend::{Growth, PoolPath, extend};
 pub(crate) use group::{Group, NewGroup, Pool, find_group, groups, make_group, pools};
 pub(crate) use layout::Share;
+pub(crate) use mount::brick_dir;
 pub use program::ProgramError;
 pub(crate) use program::{lvm, run};
 pub(crate) use view::{ImageVolume, dmeventd, image_volumes, own_view, scans_volumes};

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::elsewhere::is_elsewhere;
 use super::filter::{FilterError, is_bound, is_configured, read};
 use super::graph::REFUSED;
 
@@ -94,6 +95,9 @@ pub fn idle_bricks(path: &Path) -> Result<Vec<IdleBrick>, FilterError> {
     let Some((info, volfile)) = read(path)? else {
         return Ok(Vec::new());
     };
+    if is_elsewhere(path, &volfile) {
+        return Ok(Vec::new());
+    }
     let volume = path.parent().and_then(Path::file_name);
     let volume = volume.map(|name| name.to_string_lossy().into_owned());
     let plain = volfile

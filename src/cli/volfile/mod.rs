@@ -4,6 +4,7 @@
 //! (`glusterd-volgen.c`), with the path as argument. [`filter`] is that filter.
 
 mod block;
+mod elsewhere;
 mod file;
 mod filter;
 mod graph;
@@ -11,6 +12,7 @@ mod idle;
 mod info;
 
 pub use block::Block;
+pub use elsewhere::is_elsewhere;
 pub use file::{ParseError, Volfile};
 pub use filter::{FilterError, filter};
 pub use idle::{IdleBrick, bricks_left_on, idle_bricks, log_name, why_unserved};

@@ -51,10 +51,10 @@ fn what_was_begun_on_the_host_is_undone() {
         ("pool extend vg0/pool +4M", "lvextend", "", &["lvextend"]),
         // A volume without its option would serve no images.
         (
-            "volume create vms host.invalid:/a/b",
+            "volume create vms localhost:/a/b",
             "gluster --mode=script volume create",
             "",
-            &["gluster", "gluster"],
+            &["gluster", "gluster", "gluster"],
         ),
         (
             "volume create vms localhost:/vg0",

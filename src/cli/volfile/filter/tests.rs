@@ -152,7 +152,8 @@ fn a_brick_without_configuration_stays_plain() {
     bed.switch("user.bd=on");
     bed.configure_brick();
     assert_eq!(idle(&path), []);
-    // A brick of another host, whose volfile is here, too.
+    // A brick of another host, whose volfile is here, too; where that is not known, its directory is
+    // not here.
     fs::remove_dir_all(bed.brick()).unwrap();
     assert_eq!(idle(&path), []);
 }

@@ -1,19 +1,28 @@
 //! The command blocks of docs/operations.md, and who runs them.
 //!
 //! The line before a block is a comment that says so: `<!-- native -->` and `<!-- guest -->` are
-//! run by the tests of that place, one after the other; `<!-- as: TEST -->` is what another test
-//! does with names of its own; `<!-- not run: WHY -->` cannot be run by a test.
+//! run by the tests of that place, one after the other; `<!-- cluster: HOST... -->` is run on each of these
+//! hosts of a cluster, and `<!-- cluster, refused: HOST -->` must fail there; `<!-- as: TEST -->` is what another
+//! test does with names of its own; `<!-- not run: WHY -->` cannot be run by a test.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use loopdev::sh;
 
+/// What stands before the hosts that run a block, and before the host that must refuse it.
+pub(crate) const CLUSTER: &str = "cluster: ";
+pub(crate) const REFUSED: &str = "cluster, refused: ";
+
 /// A block of the manual.
 #[derive(Debug)]
 pub(crate) struct Block {
-    marker: String,
-    text: String,
+    /// The heading above it.
+    pub(crate) section: String,
+    /// Who runs it.
+    pub(crate) marker: String,
+    /// Its lines.
+    pub(crate) text: String,
 }
 
 fn file(path: &str) -> PathBuf {
@@ -26,6 +35,7 @@ fn file(path: &str) -> PathBuf {
 pub(crate) fn blocks() -> Result<Vec<Block>> {
     let text = std::fs::read_to_string(file("docs/operations.md"))?;
     let mut blocks = Vec::new();
+    let mut section = String::new();
     let mut marker = String::new();
     let mut block = String::new();
     for line in text.lines().chain(["end"]) {
@@ -36,9 +46,13 @@ pub(crate) fn blocks() -> Result<Vec<Block>> {
                 if !block.is_empty() {
                     ensure!(!marker.is_empty(), "nothing says who runs this: {block}");
                     blocks.push(Block {
+                        section: section.clone(),
                         marker: std::mem::take(&mut marker),
                         text: std::mem::take(&mut block),
                     });
+                }
+                if line.starts_with('#') {
+                    line.trim_start_matches(['#', ' ']).clone_into(&mut section);
                 }
                 let comment = line
                     .strip_prefix("<!-- ")
@@ -53,7 +67,7 @@ pub(crate) fn blocks() -> Result<Vec<Block>> {
 
 /// Fails unless each comment is one of those above, with a test that exists.
 fn check(blocks: &[Block]) -> Result<()> {
-    for Block { marker, text } in blocks {
+    for Block { marker, text, .. } in blocks {
         if let Some(test) = marker.strip_prefix("as: ") {
             let (module, test) = test.split_once("::").unwrap_or(("commands", test));
             let found = ["guest", "native"].iter().any(|place| {
@@ -63,7 +77,9 @@ fn check(blocks: &[Block]) -> Result<()> {
             });
             ensure!(found, "there is no test {test}: {text}");
         } else if !(["native", "guest"].contains(&marker.as_str())
-            || marker.starts_with("not run: "))
+            || ["not run: ", CLUSTER, REFUSED]
+                .iter()
+                .any(|start| marker.starts_with(start)))
         {
             bail!("{marker:?} says not who runs this: {text}");
         }
@@ -80,15 +96,16 @@ pub(crate) fn run_blocks(blocks: &[Block], place: &str, names: &[(&str, &str)]) 
         }
         sh(&format!("set -e\n{text}")).with_context(|| format!("the manual says: {text}"))?;
         println!(
-            "measured: ran a block of {} lines",
-            block.text.lines().count()
+            "measured: ran a block of {} lines below {:?}",
+            block.text.lines().count(),
+            block.section
         );
     }
     Ok(())
 }
 
 /// 20G is 20M: a test has small disks.
-fn small(text: &str) -> String {
+pub(crate) fn small(text: &str) -> String {
     let mut result = String::new();
     let mut digit = false;
     let mut letters = text.chars().peekable();

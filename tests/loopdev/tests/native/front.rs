@@ -46,6 +46,7 @@ fn the_front_changes_nothing_of_the_stock_program() {
             &["--mode=script", "--remote-host=localhost", "volume", "list"],
             &["volume", "create", "v2"],
             &["volume", "create", "v2", "device"],
+            &["volume", "add-brick", volume],
             // Words with blanks stay one word.
             &["volume", "set", volume, "user.note", "a  b"],
             &["volume", "get", volume, "user.note"],
@@ -100,6 +101,11 @@ fn ours(bed: &Bed) -> Result<()> {
     gluster("--remote-host=localhost bd list vms", 0, "/top/x")?;
     gluster("bd list vms --json", 0, "\"path\": \"/top/x\"")?;
     gluster("--xml bd list vms", 2, "--xml")?;
+    gluster(
+        "volume add-brick vms nothere:/d/b?vg0",
+        5,
+        "peer probe nothere",
+    )?;
     // An image may be called as the command is.
     gluster("bd create vms:bd 4", 0, "created vms:/top/bd")?;
     gluster("bd rename vms:bd bd", 5, "exists already")?;

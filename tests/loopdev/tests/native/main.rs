@@ -7,6 +7,8 @@ mod images;
 
 mod bricks;
 mod clients;
+mod cluster;
+mod cluster_life;
 mod commands;
 mod completions;
 mod front;
@@ -19,6 +21,7 @@ mod layouts;
 mod manual;
 mod many;
 mod multiplex;
+mod new_replicas;
 mod operations;
 mod options;
 mod pjdfstest;

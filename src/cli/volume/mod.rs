@@ -1,0 +1,16 @@
+//! Gluster volumes on bricks of several hosts: what stands on the command line, and what becomes of it.
+
+mod bricks;
+mod claim;
+mod layout;
+mod pool;
+mod standing;
+mod stock;
+mod words;
+
+pub(crate) use bricks::{Brick, Bricks};
+pub(crate) use claim::forget_failed;
+pub(crate) use layout::Layout;
+pub(crate) use standing::Standing;
+pub(crate) use stock::gluster;
+pub(crate) use words::parse;
