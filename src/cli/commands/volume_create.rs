@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::interrupt::Interrupt;
+use crate::storage::ProgramError;
 use crate::volume::{Brick, Bricks, Layout, Standing, gluster, parse};
 use crate::{CliError, Exit};
 
@@ -54,7 +55,11 @@ impl VolumeCreate {
         let name = self.name.as_str();
         let words = parse(&self.words)?;
         let layout = Layout::of(&words)?;
-        let present = gluster(&["volume", "info", name]).ok();
+        let present = match gluster(&["volume", "info", name]) {
+            Ok(text) => Some(text),
+            Err(ProgramError::Failed { said, .. }) if !said.contains("Connection failed") => None,
+            Err(error) => return Err(error.into()),
+        };
         let interrupt = Interrupt::watch()?;
         let exists =
             || CliError::Refused(format!("volume {name} exists already; choose another name"));

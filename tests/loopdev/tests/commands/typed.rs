@@ -245,6 +245,13 @@ pub(crate) fn servers_gone(
     bed.volume.stop()?;
     expect(bed, "list vms", 4, "is it started")?;
     glusterd.stop()?;
+    // Before anything is made.
+    expect(
+        bed,
+        "volume create other localhost:/tmp",
+        1,
+        "volume info other failed: Connection failed",
+    )?;
     expect(
         bed,
         "list vms",
