@@ -47,7 +47,9 @@ pub(crate) fn collect(test: &str, dir: &Path) -> String {
     let copy = format!(
         "mkdir -p '{0}/logs'; cp -r /var/log/glusterfs/. '{0}/logs/'; cp {1}/*.log '{0}/'; \
          for log in {1}/server*/log; do [ ! -e $log ] || cp -r $log '{0}/logs/'$(basename $(dirname $log)); done; \
-         find {1} -name '[0-9a-f][0-9a-f]' -prune -o -printf '%p %i %n %s %M\\n' | head -n 1000 > '{0}/files.txt'",
+         find {1} -name '[0-9a-f][0-9a-f]' -prune -o -printf '%p %i %n %s %M\\n' | head -n 1000 > '{0}/files.txt'; \
+         for brick in {1}/*/b/.glusterfs; do [ ! -e $brick ] || find $brick/.. -name .glusterfs -prune -o \
+         -exec getfattr -h -d -m 'trusted.(afr|ec|gfid)' -e hex --absolute-names {{}} +; done > '{0}/notes.txt'",
         folder.display(),
         dir.display()
     );
