@@ -21,7 +21,7 @@ pub(crate) use image::{
 };
 pub(crate) use images::Images;
 pub(crate) use link::{Link, LinkError};
-pub(crate) use name_locks::{Name, NameLocks};
+pub(crate) use name_locks::{Name, NameLocks, of_file};
 pub(crate) use node::Kind;
 pub use node::Node;
 pub(crate) use rights::{Rights, Want};

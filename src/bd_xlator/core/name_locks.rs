@@ -20,6 +20,12 @@ pub(crate) struct NameLocks {
 /// A name: the gfid of its directory, and itself.
 pub(crate) type Name<'a> = ([u8; 16], &'a CStr);
 
+/// What stands for a file itself among names: who makes it an image has its turn, and so has who removes a
+/// name of it as that of a file which is none.
+pub(crate) fn of_file(gfid: [u8; 16]) -> Name<'static> {
+    (gfid, c"")
+}
+
 /// The turn to change some names.
 #[must_use]
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
 use super::{above, create, health, pieces, quota, rights};
-use crate::core::{Image, Kind, Want};
+use crate::core::{Image, Kind, Want, of_file};
 use crate::{Brick, stub};
 
 /// Makes the stub `dest`, which is pending or an empty plain file, a clone or snapshot of `source`.
@@ -63,7 +63,13 @@ pub(crate) fn copy<F: Fop>(
         let from = inode.fresh();
         let from = Loc::by_gfid(&from, *source.gfid().as_bytes());
         health::carry(frame, from, loc(), &marks)?;
-        stub::mark(frame, loc(), made.kind, marks)
+        // Whoever removes its name sees an image from now on, or has done so before.
+        let _turn = brick.names.wait(&[of_file(*dest.as_bytes())]);
+        stub::mark(frame, loc(), made.kind, marks)?;
+        if plain {
+            node.learn(Kind::Unknown);
+        }
+        Ok(())
     })();
     create::settle(brick, dest, marked.is_ok());
     if let Err(errno) = marked {

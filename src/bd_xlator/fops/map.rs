@@ -7,7 +7,7 @@ use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, St
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, Service, gf_error, gf_warn};
 
 use super::{create, healed, pieces, quota, truncate};
-use crate::core::{Image, Kind, WriteAt};
+use crate::core::{Image, Kind, WriteAt, of_file};
 use crate::{Brick, stub};
 
 /// Bytes that one step of an import copies.
@@ -101,7 +101,13 @@ fn import<F: Fop>(
     let marked = emptied
         .and_then(|()| copy_bytes(brick, frame, &fd, gfid, kind, size))
         .and_then(|()| stub::take_signature(frame, loc()))
-        .and_then(|()| stub::mark(frame, loc(), kind, Dict::new()));
+        .and_then(|()| {
+            // As for a copy.
+            let _turn = brick.names.wait(&[of_file(inode.gfid())]);
+            stub::mark(frame, loc(), kind, Dict::new())?;
+            brick.node(inode).learn(Kind::Unknown);
+            Ok(())
+        });
     if let Err(errno) = marked {
         if again.is_none() {
             create::settle(brick, gfid, false);

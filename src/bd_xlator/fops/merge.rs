@@ -286,7 +286,13 @@ impl Merge {
         let Kind::Image(image) = brick.kind_of(frame, &origin_inode, *origin.as_bytes())? else {
             return Err(Errno::EINVAL);
         };
-        must_be_thin_snapshot(brick, snapshot.gfid(), origin)?;
+        must_be_thin_snapshot(brick, snapshot.gfid(), origin).map_err(|errno| {
+            // Another client has removed or merged it meanwhile.
+            match snapshot.is_leaving() {
+                true => Errno::ESTALE,
+                false => errno,
+            }
+        })?;
         Ok(Merge {
             snapshot: Arc::clone(snapshot),
             inode: inode.share(),

@@ -8,7 +8,7 @@ use glusterfs::fops::{Lookup, LookupArgs, LookupReply};
 use glusterfs::{Errno, FileType, Fop, Frame, Inode, Loc};
 
 use crate::Brick;
-use crate::core::{Image, Kind, Name};
+use crate::core::{Image, Kind, Name, of_file};
 
 /// The file that a name leads to.
 pub(super) struct Named {
@@ -83,6 +83,21 @@ impl Named {
     ) -> Result<bool, Errno> {
         let found = look(frame, loc)?.map(|(found, _)| found.buf.gfid());
         Ok(found == this.map(|named| named.gfid))
+    }
+
+    /// Whether a file that is taken for no image is none still: a copy may have been made into it, or its own
+    /// bytes put onto an LV. Ask with its turn ([`of_file`]) in hand.
+    pub(super) fn is_none_still<F: Fop>(&self, brick: &Brick, frame: &Frame<F>) -> bool {
+        self.image.is_some()
+            || !matches!(
+                brick.kind_of(frame, &self.inode, self.gfid),
+                Ok(Kind::Image(_))
+            )
+    }
+
+    /// What stands for the file among names.
+    pub(super) fn turn(&self) -> Name<'static> {
+        of_file(self.gfid)
     }
 
     /// Whether two are the same file.

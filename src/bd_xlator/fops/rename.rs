@@ -9,7 +9,7 @@ use super::name_removal::NameRemoval;
 use super::named::{Named, name_of};
 use super::unlink::Attempt;
 use crate::Brick;
-use crate::core::Image;
+use crate::core::{Image, Name};
 
 /// Renames a file; an image's LV follows, and an image that is replaced is removed.
 pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
@@ -67,9 +67,23 @@ impl Files {
         self.moved.image.is_some() || replaced.is_some_and(|named| named.image.is_some())
     }
 
-    fn are_at(&self, frame: &Frame<Rename>, old: &Loc<'_>, new: &Loc<'_>) -> Result<bool, Errno> {
+    fn are_at(
+        &self,
+        brick: &Brick,
+        frame: &Frame<Rename>,
+        old: &Loc<'_>,
+        new: &Loc<'_>,
+    ) -> Result<bool, Errno> {
+        let replaced = self.replaced.as_ref();
         Ok(Named::is_at(Some(&self.moved), frame, old)?
-            && Named::is_at(self.replaced.as_ref(), frame, new)?)
+            && Named::is_at(replaced, frame, new)?
+            && replaced.is_none_or(|named| named.is_none_still(brick, frame)))
+    }
+
+    /// The names that must stay what they are meanwhile, and what stands for the file that is replaced.
+    fn turns<'a>(&self, old: Name<'a>, new: Name<'a>) -> Vec<Name<'a>> {
+        let replaced = self.replaced.as_ref().map(Named::turn);
+        [old, new].into_iter().chain(replaced).collect()
     }
 
     /// Whether both names lead to one file.
@@ -94,8 +108,8 @@ fn rename_plain(brick: &Arc<Brick>, call: Call<'_, Rename>, files: Files) {
         // Posix says what is wrong with them.
         return call.pass();
     };
-    if let Some(_turn) = brick.names.at_once(&[old, new])
-        && let Ok(true) = files.are_at(&call.frame, &call.args.oldloc, &call.args.newloc)
+    if let Some(_turn) = brick.names.at_once(&files.turns(old, new))
+        && let Ok(true) = files.are_at(brick, &call.frame, &call.args.oldloc, &call.args.newloc)
     {
         let (frame, answer) = call.ask();
         return frame.answer(answer);
@@ -135,9 +149,9 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
         Err(errno) => return Attempt::Again(call, Some(errno)),
     };
     let (old, new) = (call.args.oldloc.duplicate(), call.args.newloc.duplicate());
-    let names = name_of(&old).and_then(|old| Ok([old, name_of(&new)?]));
+    let names = name_of(&old).and_then(|old| Ok(files.turns(old, name_of(&new)?)));
     let turn = names.map(|names| brick.names.wait(&names));
-    let are_there = turn.and_then(|turn| Ok((turn, files.are_at(&call.frame, &old, &new)?)));
+    let are_there = turn.and_then(|turn| Ok((turn, files.are_at(brick, &call.frame, &old, &new)?)));
     let turn = match are_there {
         Ok((turn, true)) => turn,
         elsewhere => {

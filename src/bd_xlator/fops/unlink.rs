@@ -39,8 +39,9 @@ fn unlink_plain(brick: &Arc<Brick>, call: Call<'_, Unlink>, named: Named) {
         // Posix says what is wrong with it.
         Err(_) => return call.pass(),
     };
-    if let Some(_turn) = brick.names.at_once(&[name])
+    if let Some(_turn) = brick.names.at_once(&[name, named.turn()])
         && let Ok(true) = Named::is_at(Some(&named), &call.frame, &call.args.loc)
+        && named.is_none_still(brick, &call.frame)
     {
         let (frame, answer) = call.ask();
         return frame.answer(answer);
@@ -85,8 +86,11 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> At
         Err(errno) => return Attempt::Again(call, Some(errno)),
     };
     let loc = call.args.loc.duplicate();
-    let turn = name_of(&loc).map(|name| brick.names.wait(&[name]));
-    let is_there = turn.and_then(|turn| Ok((turn, Named::is_at(Some(named), &call.frame, &loc)?)));
+    let turn = name_of(&loc).map(|name| brick.names.wait(&[name, named.turn()]));
+    let is_there = turn.and_then(|turn| {
+        let is_at = Named::is_at(Some(named), &call.frame, &loc)?;
+        Ok((turn, is_at && named.is_none_still(brick, &call.frame)))
+    });
     let turn = match is_there {
         Ok((turn, true)) => turn,
         elsewhere => {

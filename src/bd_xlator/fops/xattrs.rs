@@ -517,6 +517,8 @@ fn known(brick: &Brick, image: &Image) -> Result<ImageInfo, Errno> {
     match reply {
         Ok(Reply::Image(known)) => Ok(known),
         Ok(_) => Err(Errno::EPROTO),
+        // Another client has removed or merged it.
+        Err(error) if error.is_not_found() && image.is_leaving() => Err(Errno::ESTALE),
         Err(error) => Err(brick.told("describe", gfid, &error)),
     }
 }

@@ -1,7 +1,9 @@
 //! Clients that change names of the same images at once.
 
+mod dirs;
 mod model;
 mod pairs;
+mod world;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
