@@ -81,6 +81,53 @@ fn cut_at(bed: &mut Bed<'_>, line: &str, number: usize) -> Result<()> {
     bed.clear()
 }
 
+/// What was told done of names and sizes lasts, without an fsync of anybody.
+#[test]
+fn takes_back_nothing_that_was_told() {
+    run(
+        "native::power::takes_back_nothing_that_was_told",
+        Place::Native,
+        |rig| {
+            let mut bed = rig.bed(Backing::File, SIZE)?;
+            for (line, left) in [
+                ("mv d/a d/c", "b 50000 c 50000"),
+                ("mv d/a d/b", "b 50000"),
+                ("mv d/a c", "b 50000"),
+                ("rm d/a", "b 50000"),
+                ("truncate -s 7 d/a", "a 7 b 50000"),
+                ("truncate -s 70000 d/a", "a 70000 b 50000"),
+                ("ln d/a d/c", "a 50000 b 50000 c 50000"),
+                ("ln -s a d/c", "a 50000 b 50000 c 50000"),
+                ("touch d/c", "a 50000 b 50000 c 0"),
+            ] {
+                lasts(&mut bed, line, left).context(line)?;
+            }
+            Ok(())
+        },
+    );
+}
+
+fn lasts(bed: &mut Bed<'_>, line: &str, left: &str) -> Result<()> {
+    fs::create_dir(bed.at("d"))?;
+    for name in ["d/a", "d/b"] {
+        fs::write(bed.at(name), pattern(1, 50_000))?;
+    }
+    cmd("sync", &["-f".as_ref(), bed.brick().as_os_str()])?.ok()?;
+    sh_in(&bed.images(), line)?;
+    let names = bed.brick().parent().context("its file system")?.to_owned();
+    let cut = bed.rig.disk_of(&names)?;
+    bed.rig.unmount(bed.root())?;
+    bed.volume.stop()?;
+    bed.server().stop()?;
+    cut.mount()?;
+    bed.start_server()?;
+    bed.volume.start()?;
+    bed.remount()?;
+    let found = sh_in(&bed.at("d"), "stat -c '%n %s' * | paste -sd ' '")?.stdout;
+    ensure!(found == left, "{found}, expected {left}");
+    bed.clear()
+}
+
 /// An fsync brings to the disk what was written, also by a process of the brick that has ended.
 #[test]
 fn an_fsync_is_about_all_writes() {
