@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod bd;
+mod cut;
 mod daemon;
 mod disk;
 mod evidence;
@@ -39,10 +40,13 @@ mod sh;
 mod slow_disk;
 mod step;
 mod sweep;
+mod volatile;
 mod wait;
+mod write_log;
 
 pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
-pub use daemon::{Daemon, alive};
+pub use cut::{Fate, RecordedDisk, Replay};
+pub use daemon::{Daemon, alive, end};
 pub use disk::{PowerCut, device_of};
 pub use gluster::Volume;
 pub use hosts::Host;
@@ -54,3 +58,4 @@ pub use sh::{Output, cmd, sh};
 pub use slow_disk::{Hold, SlowDisk};
 pub use step::step;
 pub use wait::wait_for;
+pub use write_log::{Kind, Record};
