@@ -38,10 +38,8 @@ impl Brick {
                 continue;
             };
             match self.remove_pending(gfid) {
-                Ok(true) => {
-                    tracing::info!("removed the file of image {gfid}, a copy that was cut short")
-                }
-                Ok(false) => {}
+                Ok(true) => {}
+                Ok(false) => continue,
                 Err(fault) => {
                     tracing::error!("the file of image {gfid}, a copy that was cut short: {fault}");
                     continue;
@@ -52,17 +50,18 @@ impl Brick {
         Ok(())
     }
 
-    /// Removes a stub if it waits for its copy still, and no heal may bring that.
+    /// Removes a stub that waits for its copy, unless heal may bring that. Says whether none waits any more.
     fn remove_pending(&self, gfid: Gfid) -> Result<bool, Fault> {
         let stub = self.namespace.stub(gfid)?;
         let Some(stub) = stub.filter(|stub| stub.mark == Mark::Pending && !stub.holds_data) else {
-            return Ok(false);
+            return Ok(true);
         };
         if self.heals.load(Ordering::Relaxed) || self.intents.get(gfid).is_some() {
             return Ok(false);
         }
         self.namespace.remove_names(gfid)?;
         self.namespace.remove_handle(&stub)?;
+        tracing::info!("removed the file of image {gfid}, a copy that was cut short");
         Ok(true)
     }
 }
