@@ -139,7 +139,7 @@ impl Brick {
             shown: AtomicBool::new(false),
             adopting: Mutex::default(),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
-            pending: Pending::new(setup.heals),
+            pending: Pending::new(&setup.dir, setup.heals),
             consents: Consents::default(),
             root_converts: AtomicBool::new(setup.root_converts),
             making: Making::default(),

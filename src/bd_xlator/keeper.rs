@@ -219,7 +219,10 @@ fn remove_abandoned(brick: &Brick) {
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
     for (gfid, waits) in old {
         match remove_stub(brick, &stack, &root, gfid, waits.parent, &waits.name) {
-            Ok(true) => gf_info!("removed {}, whose copy was never asked for", waits.name),
+            Ok(true) => {
+                brick.pending().forget(gfid);
+                gf_info!("removed {}, whose copy was never asked for", waits.name);
+            }
             Ok(false) => {}
             Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", waits.name),
         }

@@ -15,6 +15,7 @@ mod fops;
 mod hydrator;
 mod io_engine;
 mod keeper;
+mod lasting;
 mod making;
 mod names;
 mod pending;

@@ -5,10 +5,14 @@
 //! files, a copy that failed here may be there: then the stub waits for heal.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
+use glusterfs::gf_warn;
 
 /// How long a stub may wait to be asked for.
 const LIFE: Duration = Duration::from_secs(120);
@@ -33,14 +37,37 @@ pub(crate) struct PendingStub {
 pub(crate) struct Pending {
     stubs: Mutex<HashMap<Gfid, PendingStub>>,
     heals: bool,
+    /// The brick's directory.
+    dir: PathBuf,
 }
 
 impl Pending {
-    /// `heals`: other bricks have the same files.
-    pub(crate) fn new(heals: bool) -> Pending {
+    /// Of the brick in `dir`. `heals`: other bricks have the same files.
+    pub(crate) fn new(dir: &Path, heals: bool) -> Pending {
         Pending {
             stubs: Mutex::default(),
             heals,
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// Leaves word of a stub that is about to be made, so that the next start removes it if its copy is cut
+    /// short. Nothing is synced: a journal keeps the order of the two files. Without that word the stub goes
+    /// two minutes later.
+    pub(crate) fn note(&self, gfid: Gfid) {
+        let path = bd_proto::pending_path(&self.dir, gfid);
+        if let Err(error) = File::create(&path) {
+            gf_warn!("cannot make {}: {error}", path.display());
+        }
+    }
+
+    /// Takes back that word: the stub is an image, or gone.
+    pub(crate) fn forget(&self, gfid: Gfid) {
+        let path = bd_proto::pending_path(&self.dir, gfid);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            gf_warn!("cannot remove {}: {error}", path.display());
         }
     }
 
@@ -136,6 +163,7 @@ impl Copying<'_> {
     /// The stub is an image now.
     pub(crate) fn done(self) {
         self.pending.lock().remove(&self.gfid);
+        self.pending.forget(self.gfid);
     }
 }
 
@@ -157,6 +185,11 @@ mod tests {
         Gfid::from_bytes([1; 16])
     }
 
+    /// Where no word can be left.
+    fn no_brick() -> PathBuf {
+        PathBuf::from("/nonexistent")
+    }
+
     fn names(abandoned: Vec<(Gfid, PendingStub)>) -> Vec<String> {
         let mut names: Vec<String> = abandoned.into_iter().map(|(_, stub)| stub.name).collect();
         names.sort();
@@ -165,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_stub_whose_client_has_died_is_abandoned_after_a_while() {
-        let (pending, start) = (Pending::new(false), Instant::now());
+        let (pending, start) = (Pending::new(&no_brick(), false), Instant::now());
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         pending.remember(Gfid::from_bytes([2; 16]), top(), "first", start);
         pending.remember(Gfid::from_bytes([3; 16]), top(), "second", start + minute);
@@ -198,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_stub_is_kept_while_a_copy_is_made_into_it() {
-        let pending = Pending::new(false);
+        let pending = Pending::new(&no_brick(), false);
         let (gfid, start) = (Gfid::from_bytes([2; 16]), Instant::now());
         pending.remember(gfid, top(), "clone", start);
         let late = || Instant::now() + LIFE - Duration::from_secs(1);
@@ -221,7 +254,7 @@ mod tests {
     #[test]
     fn a_stub_whose_copy_failed_waits_for_heal_where_there_is_some() {
         let (pending, gfid, start) = (
-            Pending::new(true),
+            Pending::new(&no_brick(), true),
             Gfid::from_bytes([2; 16]),
             Instant::now(),
         );

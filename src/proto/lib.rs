@@ -54,6 +54,16 @@ pub fn intent_path(dir: &Path, gfid: Gfid) -> PathBuf {
     folder.join(format!("{gfid}.json"))
 }
 
+/// Name of the folder, in a brick's [`BRICK_FOLDER`], with an empty file for each copy whose stub was made and
+/// which was not finished yet. The brick keeps it, and gluster-bdd removes such stubs when the brick starts.
+pub const BRICK_PENDING: &str = "pending";
+
+/// The file that says of an image of the brick in `dir` that it waits for its copy.
+pub fn pending_path(dir: &Path, gfid: Gfid) -> PathBuf {
+    let folder = dir.join(BRICK_FOLDER).join(BRICK_PENDING);
+    folder.join(gfid.to_string())
+}
+
 /// Environment variable that names another socket, for tests and second instances.
 pub const SOCKET_VARIABLE: &str = "GLUSTER_BDD_SOCKET";
 

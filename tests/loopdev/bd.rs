@@ -89,7 +89,13 @@ impl Rig {
     /// As [`Rig::bed`], on a store that the caller has prepared.
     pub fn bed_on(&mut self, store: Store) -> Result<Bed<'_>> {
         // Before the servers, so that it goes after them: they have files of it open.
-        let brick = self.filesystem("brick", 320)?.join("b");
+        let names = self.filesystem("brick", 320)?;
+        self.bed_at(store, &names)
+    }
+
+    /// As [`Rig::bed_on`], with the names in a file system that the caller has prepared.
+    pub fn bed_at(&mut self, store: Store, names: &Path) -> Result<Bed<'_>> {
+        let brick = names.join("b");
         fs::create_dir(&brick)?;
         let server = self.bdd()?;
         let glusterd = self.glusterd()?;

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::rig::Rig;
+use crate::sweep;
 use crate::wait::wait_for;
 
 /// A server in the foreground, with its log. It is ended with the rig.
@@ -66,6 +67,11 @@ impl Rig {
         kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("cannot kill {pid}"))?;
         wait_for(&format!("the end of process {pid}"), || Ok(!alive(pid)))
     }
+}
+
+/// Ends a process of this machine with SIGTERM and waits until it is gone; no error where it is.
+pub fn end(pid: i32) -> Result<()> {
+    sweep::end_process(pid, Signal::SIGTERM)
 }
 
 /// True while the process runs: a zombie does not.

@@ -38,6 +38,11 @@ impl Rig {
     /// and for the file engine's store. Gives its mount point.
     pub fn filesystem(&mut self, name: &str, mib: u64) -> Result<PathBuf> {
         let device = self.loop_device(name, mib)?;
+        self.filesystem_on(name, &device)
+    }
+
+    /// As [`Rig::filesystem`], on a device which the caller has prepared.
+    pub fn filesystem_on(&mut self, name: &str, device: &Path) -> Result<PathBuf> {
         let at = self.folder(name)?;
         sh(&format!("mkfs.xfs -q -K -m reflink=1 {}", device.display()))?;
         cmd("mount", &[device.as_os_str(), at.as_os_str()])?.ok()?;

@@ -25,6 +25,7 @@
 
 mod bd;
 mod cluster;
+mod cut;
 mod daemon;
 mod disk;
 mod evidence;
@@ -42,11 +43,14 @@ mod sh;
 mod slow_disk;
 mod step;
 mod sweep;
+mod volatile;
 mod wait;
+mod write_log;
 
 pub use bd::{Backing, Bed, POOL, Store, gluster_bd};
 pub use cluster::Cluster;
-pub use daemon::{Daemon, alive};
+pub use cut::{Fate, RecordedDisk, Replay};
+pub use daemon::{Daemon, alive, end};
 pub use disk::{PowerCut, device_of};
 pub use gluster::{KEEPS_NO_LOCKS, Volume};
 pub use hosts::Host;
@@ -59,3 +63,4 @@ pub use sh::{Output, cmd, sh};
 pub use slow_disk::{Hold, SlowDisk};
 pub use step::step;
 pub use wait::wait_for;
+pub use write_log::{Kind, Record};

@@ -279,6 +279,7 @@ pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
         return;
     };
     let parent = Gfid::from_bytes(loc.parent_gfid());
+    brick.pending().note(gfid);
     brick.pending().remember(gfid, parent, name, Instant::now());
 }
 

@@ -178,9 +178,24 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
         {
             rename_lv(brick, image, lv_name);
         }
+        if files.has_image()
+            && let Err(errno) = last(brick, &old, &new)
+        {
+            frame.fail(errno);
+            return Attempt::Answered;
+        }
     }
     frame.answer(answer);
     Attempt::Answered
+}
+
+/// Brings both names of a rename to the disk.
+fn last(brick: &Brick, old: &Loc<'_>, new: &Loc<'_>) -> Result<(), Errno> {
+    brick.make_name_last(new)?;
+    match old.parent_gfid() == new.parent_gfid() {
+        true => Ok(()),
+        false => brick.make_name_last(old),
+    }
 }
 
 /// Lets an LV bear its file's name; `name` is the one that the file has just got in the top image

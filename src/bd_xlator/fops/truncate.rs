@@ -107,7 +107,8 @@ fn resize<F: Fop>(
         let (before, after) = set_stub(size).map_err(Errno::raw)?;
         change.told(after);
         attributes = Some((before, after));
-        Ok(())
+        // Before anything of what is cut off goes.
+        brick.make_last(image.gfid()).map_err(Errno::raw)
     };
     // The stub's own mtime counts from here on.
     image.times().overrule();

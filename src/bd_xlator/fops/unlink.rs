@@ -117,7 +117,10 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> At
         // It may have borne the name that is gone.
         rename::rename_lv(brick, image, None);
     }
-    frame.answer(answer);
+    match is_gone.then(|| brick.make_name_last(&loc)) {
+        Some(Err(errno)) => frame.fail(errno),
+        Some(Ok(())) | None => frame.answer(answer),
+    }
     if goes {
         // The client need not wait for LVM.
         brick.remove_if_doomed(image);

@@ -15,6 +15,7 @@ mod mapping;
 mod merge;
 mod names;
 mod namespace;
+mod pending;
 mod reconcile;
 mod release;
 mod removal;
@@ -110,6 +111,7 @@ impl Brick {
         }
         engine.claim(config.id)?;
         config.note(&dir, &*engine)?;
+        pending::prepare(&dir)?;
         let brick = Brick {
             namespace: Namespace::new(&dir),
             intents: Intents::load(&dir)?,

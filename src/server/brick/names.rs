@@ -48,6 +48,33 @@ impl Brick {
         Ok(wanted(file.map(String::as_str)))
     }
 
+    /// Lets volumes of images in the top image directory have the names of their files: a crash may have come
+    /// between the two. Nothing else works on the brick meanwhile.
+    pub(super) fn settle_names(&self) -> Result<(), Fault> {
+        let mut files = Vec::new();
+        Namespace::each_file_in(&self.namespace.top(&self.config), |gfid, name| {
+            files.push((gfid, name.to_owned()));
+        })?;
+        for (gfid, file) in files {
+            let Some(volume) = self.engine.find(gfid)?.filter(|volume| !volume.outgoing) else {
+                continue;
+            };
+            if self.intents.get(gfid).is_some()
+                || volume.name == self.name_for(Some(&file), gfid)?
+            {
+                continue;
+            }
+            match self.rename(gfid, Some(&file)) {
+                Ok(image) if image.lv != volume.name => {
+                    tracing::info!("volume {} is called {} now", volume.name, image.lv);
+                }
+                Ok(_) => {}
+                Err(fault) => tracing::warn!("no name for volume {}: {fault}", volume.name),
+            }
+        }
+        Ok(())
+    }
+
     /// No volume bears `name` any more: the volume of the file of that name may have waited for it.
     pub(super) fn name_is_free(&self, name: &LvName) {
         let renamed = self.give_name(name);

@@ -189,20 +189,32 @@ impl Namespace {
     }
 
     /// Removes the names of a file, but not its handle; durable when this returns. Walks the whole
-    /// brick, so it is for repairs only.
+    /// brick where the posix translator has not noted all of them, so it is for repairs only.
     pub(crate) fn remove_names(&self, gfid: Gfid) -> Result<(), Fault> {
         let identity = |about: &Metadata| (about.dev(), about.ino());
-        let handle = fs::symlink_metadata(self.handle(gfid)).ok();
-        let handle = handle.as_ref().map(identity);
-        self.each_file(|path, about| {
-            if handle != Some(identity(about)) && gfid_of(path)? != Some(gfid) {
-                return Ok(());
-            }
+        let handle = self.handle(gfid);
+        let file = fs::symlink_metadata(&handle).ok().map(|it| identity(&it));
+        let remove = |path: &Path| {
             let removed = fs::remove_file(path).and_then(|()| match path.parent() {
                 Some(folder) => fs::File::open(folder)?.sync_all(),
                 None => Ok(()),
             });
             removed.map_err(|error| failed("remove", path, &error))
+        };
+        for (parent, name) in places_of(&handle) {
+            let path = self.handle(parent).join(name);
+            if fs::symlink_metadata(&path).ok().map(|it| identity(&it)) == file {
+                remove(&path)?;
+            }
+        }
+        if fs::symlink_metadata(&handle).is_ok_and(|about| about.nlink() == 1) {
+            return Ok(());
+        }
+        self.each_file(|path, about| {
+            match file == Some(identity(about)) || gfid_of(path)? == Some(gfid) {
+                true => remove(path),
+                false => Ok(()),
+            }
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the next start makes of operations that a crash cut short.
 //!
-//! A name without a handle gets one first.
+//! A name without a handle gets one first. At the end the stubs of copies that were cut short
+//! go, and volumes get the names of their files.
 //!
 //! | intent | what is there | what is done |
 //! |---|---|---|
@@ -34,9 +35,18 @@ impl Brick {
     /// all the same.
     pub(super) fn reconcile(&self, cloned: &dyn Fn(&Brick, Gfid)) -> Result<(), Fault> {
         let intents = self.intents.all();
-        if intents.is_empty() {
-            return Ok(());
+        if !intents.is_empty() {
+            self.settle_all(intents, cloned)?;
         }
+        self.settle_pending()?;
+        self.settle_names()
+    }
+
+    fn settle_all(
+        &self,
+        intents: Vec<(Gfid, Intent)>,
+        cloned: &dyn Fn(&Brick, Gfid),
+    ) -> Result<(), Fault> {
         tracing::info!(
             "brick {}: settling {} operations that were cut short",
             self.dir.display(),

@@ -76,3 +76,25 @@ fn an_image_whose_name_is_gone_can_be_made_anew() {
     assert_eq!(kind_of(brick.remove(gfid)), FaultKind::Invalid);
     assert_eq!(brick.check(false).unwrap(), []);
 }
+
+#[test]
+fn a_copy_that_was_cut_short_waits_for_heal_where_there_is_some() {
+    let bed = Bed::new();
+    let brick = attach(&bed);
+    let source = settled(&bed, &brick, "a");
+    let [copy, image] = [Gfid::random(), Gfid::random()];
+    let stub = bed.stub("b", copy, Some(&format!("pending:{source}")));
+    bed.stub("c", image, Some("thin"));
+    let words = [copy, image].map(|gfid| bd_proto::pending_path(&bed.dir(), gfid));
+    for word in &words {
+        File::create(word).unwrap();
+    }
+    drop(brick);
+    drop(attach(&bed));
+    assert!(stub.exists(), "heal may make it an image");
+    assert!(words[0].exists() && !words[1].exists());
+    // No other brick has the files any more.
+    drop(bed.attach(true));
+    assert!(!stub.exists() && !bed.handle(copy).exists());
+    assert!(bed.dir().join("c").exists() && !words[0].exists());
+}

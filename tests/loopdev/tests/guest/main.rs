@@ -13,6 +13,7 @@ mod machine;
 mod manual;
 mod plain;
 mod pool_care;
+mod power;
 mod refuse;
 mod thick;
 mod thin;
