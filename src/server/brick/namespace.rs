@@ -201,7 +201,7 @@ impl Namespace {
             });
             removed.map_err(|error| failed("remove", path, &error))
         };
-        for (parent, name) in places_of(&handle) {
+        for (parent, name) in places_of(&self.dir, gfid) {
             let path = self.handle(parent).join(name);
             if fs::symlink_metadata(&path).ok().map(|it| identity(&it)) == file {
                 remove(&path)?;
