@@ -16,10 +16,12 @@ use crate::replicas::Replicas;
 /// Lets a rename pass, and looks at what the arbiters have made of it.
 pub(crate) fn rename(client: &BdClient, call: Call<'static, Rename>) {
     let file = call.args.oldloc.inode().map(|inode| inode.gfid());
-    let new = call.args.newloc.duplicate();
+    let (old, new) = (call.args.oldloc.duplicate(), call.args.newloc.duplicate());
     let (frame, answer) = call.ask();
     if answer.is_ok() && file.is_some() {
         look(client, &new, client.arbitrated(), file);
+        // It stays where both names led to the file already, as heal has it for a moment.
+        look(client, &old, client.arbitrated(), None);
     }
     frame.answer(answer);
 }

@@ -3,8 +3,8 @@
 //!
 //! `gfapi-as VOLFILE UID[,GROUP]...`; a line is `OP PATH [KEY [VALUE]]` with tabs between. An OP is
 //! `set`, `get`, `remove`, or, without a key, `list`; or one of these with `f` in front, on a descriptor
-//! that can only be read, or with `h`, on a handle made from the file's gfid; or `link` or `symlink`,
-//! with the other path as KEY. Bytes of a VALUE that are no text are written `\xNN`.
+//! that can only be read, or with `h`, on a handle made from the file's gfid; or `link`, `symlink` or
+//! `rename`, with the other path as KEY. Bytes of a VALUE that are no text are written `\xNN`.
 
 use std::ffi::{CString, c_int, c_void};
 use std::io::{BufRead, Write};
@@ -68,12 +68,13 @@ fn run(fs: *mut api::glfs, words: &[&str]) -> (i32, Vec<u8>) {
     let word = |number: usize| words.get(number).copied().unwrap_or_default();
     let (op, path) = (word(0), word(1));
     let (key, value) = (CString::new(word(2)).unwrap_or_default(), bytes(word(3)));
-    if matches!(op, "link" | "symlink") {
+    if matches!(op, "link" | "symlink" | "rename") {
         let from = CString::new(path).unwrap_or_default();
         // SAFETY: both paths are C strings.
         let code = unsafe {
             match op {
                 "link" => api::glfs_link(fs, from.as_ptr(), key.as_ptr()),
+                "rename" => api::glfs_rename(fs, from.as_ptr(), key.as_ptr()),
                 _ => api::glfs_symlink(fs, from.as_ptr(), key.as_ptr()),
             }
         };

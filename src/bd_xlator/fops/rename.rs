@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use bd_model::xattr;
+use bd_model::{LinkMeans, xattr};
 use bd_proto::Request;
-use glusterfs::fops::Rename;
+use glusterfs::fops::{Rename, Unlink, UnlinkArgs};
 use glusterfs::{Call, Errno, Frame, Loc, gf_warn};
 
 use super::name_removal::NameRemoval;
@@ -141,7 +141,19 @@ fn rename_files(brick: &Arc<Brick>, mut call: Call<'static, Rename>, mut files: 
     }
 }
 
+/// Whether an image which has both names must lose the old one. rename(2) does nothing then, and says that it
+/// is done. Where `ln` copies, no client has given an image two names, but heal does for a moment, of one
+/// that was renamed while the brick was away; and AFR, told that all bricks have done it, would never look
+/// at the old name again.
+fn leaves_a_name(brick: &Brick, frame: &Frame<Rename>, files: &Files, new: &Loc<'_>) -> bool {
+    files.are_one()
+        && files.moved.image.is_some()
+        && brick.link.heals()
+        && matches!(brick.policy_at(frame, new), Ok(Some(policy)) if policy.link == LinkMeans::Clone)
+}
+
 fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> Attempt<Rename> {
+    let leaves_a_name = leaves_a_name(brick, &call.frame, files, &call.args.newloc);
     let same_file = files.are_one();
     let replaced = files.replaced.as_ref().filter(|_| !same_file);
     let removal = match NameRemoval::begin(brick, &call.frame, replaced) {
@@ -162,7 +174,17 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
     };
     let images = [Some(&files.moved), files.replaced.as_ref()].map(|named| named?.image.as_ref());
     let changes = images.map(|image| image.map(Image::changing));
-    let (frame, answer) = call.ask();
+    let (frame, mut answer) = call.ask();
+    if answer.is_ok() && leaves_a_name {
+        let removed = frame.ask::<Unlink>(UnlinkArgs {
+            loc: old.duplicate(),
+            xflags: 0,
+            xdata: None,
+        });
+        if let Err(failure) = removed {
+            answer = Err(failure);
+        }
+    }
     drop((changes, turn));
     removal.end(&frame, answer.is_ok());
     if answer.is_ok() {
@@ -173,7 +195,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
         let was_in_top = brick.lv_name_at(&old).is_some();
         let lv_name = brick.lv_name_at(&new);
         if let Some(image) = &files.moved.image
-            && !same_file
+            && (!same_file || leaves_a_name)
             && (was_in_top || lv_name.is_some())
         {
             rename_lv(brick, image, lv_name);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use loopdev::{Rig, cmd, gluster_bd, wait_for};
+use loopdev::{Rig, cmd, gluster_bd, sh, wait_for};
 
 use super::bricks::{Bricks, TOP, findings, on, replicas_agree, wait_for_size, xdata_is_known};
 use super::heals::renamed_before_heal;
@@ -333,6 +333,34 @@ fn merges(bricks: &Bricks) -> Result<()> {
     bricks.check()
 }
 
+/// Heal gives a file that was renamed while a brick was away its new name there before it takes the old one.
+/// A rename in between, which rename(2) takes for done, leaves no name either.
+fn renames_leave_no_name(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    fs::write(bricks.at("r"), "renamed")?;
+    let top = bricks.volume.bricks()[0].join(TOP);
+    fs::hard_link(top.join("r"), top.join("q"))?;
+    for number in 0..bricks.volume.bricks().len() {
+        // Without AFR above, which would look at both names. A kernel would not ask for it at all.
+        let one = rig.mount_brick(&bricks.volume, number)?;
+        let volfile = one.with_file_name(format!("brick{number}.vol"));
+        let line = format!("printf 'rename\\t/{TOP}/r\\t/{TOP}/q\\n'");
+        let program = env!("CARGO_BIN_EXE_gfapi-as");
+        let said = sh(&format!("{line} | {program} {} 0", volfile.display()))?.ok()?;
+        ensure!(said.stdout.trim() == "0", "brick {number}: {said}");
+        rig.unmount(&one)?;
+    }
+    for brick in bricks.volume.bricks() {
+        let top = brick.join(TOP);
+        let there = ["r", "q"].map(|name| top.join(name).exists());
+        ensure!(there == [false, true], "{}: {there:?}", brick.display());
+    }
+    expect_at(&bricks.at("q"), 0, b"renamed")?;
+    replicas_agree(bricks, 3)?;
+    bricks.check()?;
+    fs::remove_file(bricks.at("q"))?;
+    Ok(())
+}
+
 /// All replicas merge, or none does.
 fn merges_need_all(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     let (first, second) = (pattern(7, 300_000), pattern(8, 400_000));
@@ -510,6 +538,7 @@ fn replicated() {
         replicas_agree(bricks, 3)?;
         times_agree(bricks)?;
         stays_sparse(bricks, "new")?;
+        renames_leave_no_name(rig, bricks)?;
         merges(bricks)?;
         merges_need_all(rig, bricks)?;
         replicas_agree(bricks, 3)?;
