@@ -78,6 +78,19 @@ impl BdClient {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the kernel of a mount forget what it has of files whose bytes have changed by other means than writes.
+    ///
+    /// Without waiting, whoever asked for the change could be answered, and read, before the kernel is told.
+    pub(crate) fn forget(&self, files: &[&Inode<'_>]) {
+        let mut told = false;
+        for file in files {
+            told |= file.invalidate();
+        }
+        if told && let Some(notifier) = &self.front().notifier {
+            notifier.wait_until_idle();
+        }
+    }
+
     fn front(&self) -> &Front {
         self.front.get_or_init(|| {
             let fuse = self.xl.front_end().as_deref() == Some("mount/fuse");

@@ -147,7 +147,7 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
     .copy_into(wish, dest)?;
     // Caches have the empty file.
     let _seen = walk::by_gfid(&stack, &inode, *dest.as_bytes());
-    into.inode.invalidate();
+    client.forget(&[&into.inode]);
     Ok(())
 }
 

@@ -60,9 +60,7 @@ fn merge(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno>
     snapshot.inode.unlink(&parent, &name);
     // Caches have the origin's old bytes and size, and a name that is gone.
     let _seen = walk::by_gfid(&stack, &inode, origin.iatt.gfid());
-    for stale in [&origin.inode, &snapshot.inode] {
-        stale.invalidate();
-    }
+    client.forget(&[&origin.inode, &snapshot.inode]);
     Ok(())
 }
 

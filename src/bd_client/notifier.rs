@@ -42,16 +42,26 @@ impl Notifier {
     /// time.
     pub(crate) fn wait_until_blocked(&self) {
         let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !self.is_blocked() {
+        while Instant::now() < until && !self.is_in_state('D') {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
 
-    fn is_blocked(&self) -> bool {
+    /// Waits until the thread has told the kernel all that it was given before: it runs from the moment
+    /// when something is given to it, and sleeps when nothing is left. Gives up after a short time.
+    pub(crate) fn wait_until_idle(&self) {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && !self.is_in_state('S') {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// Whether the kernel tells that state of the thread (proc(5)).
+    fn is_in_state(&self, state: char) -> bool {
         let stat = fs::read_to_string(&self.stat).unwrap_or_default();
         // PID (NAME) STATE ...
         stat.rsplit_once(')')
-            .is_some_and(|(_, rest)| rest.trim_start().starts_with('D'))
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with(state))
     }
 }
 

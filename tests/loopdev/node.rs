@@ -92,9 +92,10 @@ impl Node {
     }
 
     /// The words that run a program there.
-    fn inside(&self) -> Result<[String; 5]> {
+    fn inside(&self) -> Result<[String; 7]> {
         let pid = self.holder.pid()?.to_string();
-        Ok(["-t", &pid, "-n", "-m", "-u"].map(str::to_owned))
+        // All may run in a root of its own, which a namespace of mounts does not know.
+        Ok(["-t", &pid, "-n", "-m", "-u", "--root", "--wd"].map(str::to_owned))
     }
 
     /// Runs a program there. Gives its output whatever its code.

@@ -333,6 +333,25 @@ fn merges(bricks: &Bricks) -> Result<()> {
     bricks.check()
 }
 
+/// Whoever merges through a mount reads the snapshot's bytes at once, whatever the kernel had of the origin.
+fn merged_bytes_are_read_at_once(bricks: &Bricks) -> Result<()> {
+    let (first, second) = (pattern(5, 500_000), pattern(6, 500_000));
+    for round in 0..40 {
+        fs::write(bricks.at("k"), &first)?;
+        sh_in(&bricks.mount.join(TOP), "ln -s k k-s")?;
+        fs::write(bricks.at("k"), &second)?;
+        ensure!(fs::read(bricks.at("k"))? == second);
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(bricks.at("k-s"), "merge", b"1", flags)?;
+        ensure!(
+            fs::read(bricks.at("k"))? == first,
+            "round {round}: old bytes"
+        );
+    }
+    fs::remove_file(bricks.at("k"))?;
+    Ok(())
+}
+
 /// Heal gives a file that was renamed while a brick was away its new name there before it takes the old one.
 /// A rename in between, which rename(2) takes for done, leaves no name either.
 fn renames_leave_no_name(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
@@ -539,6 +558,7 @@ fn replicated() {
         times_agree(bricks)?;
         stays_sparse(bricks, "new")?;
         renames_leave_no_name(rig, bricks)?;
+        merged_bytes_are_read_at_once(bricks)?;
         merges(bricks)?;
         merges_need_all(rig, bricks)?;
         replicas_agree(bricks, 3)?;
