@@ -66,10 +66,9 @@ fn nothing_is_served(bed: &mut Bed<'_>, how: &str) -> Result<()> {
     bed.volume.stop()?;
     let words = ["volume", "start", &name, "force"];
     bed.rig.gluster(&words)?;
-    let status = bed.rig.gluster(&["volume", "status", &name])?;
-    let pids = bed.volume.brick_pids()?;
-    ensure!(!pids.into_iter().any(alive), "{how}: {status}");
-    Ok(())
+    wait_for(&format!("no brick to be served: {how}"), || {
+        Ok(!bed.volume.brick_pids()?.into_iter().any(alive))
+    })
 }
 
 fn serves_again(bed: &mut Bed<'_>, bytes: &[u8]) -> Result<()> {
@@ -97,6 +96,9 @@ fn without_the_filter() {
             let (brick, client) = volfiles(&bed)?;
             let filter = filter()?;
             let program = fs::read_to_string(&filter)?;
+            let whole = (filter.clone(), program.clone());
+            bed.rig
+                .on_teardown("the filter", move || Ok(fs::write(&whole.0, &whole.1)?));
             // It fails in one way after another, while the brick runs.
             for (how, text) in [
                 (
@@ -185,6 +187,10 @@ fn without_a_filter_at_all() {
                 fs::set_permissions(path, fs::Permissions::from_mode(mode))
             };
             let filter = filter()?;
+            let both = [filter.clone(), hook.clone()];
+            bed.rig.on_teardown("the filter", move || {
+                Ok(both.iter().try_for_each(|path| executable(path, true))?)
+            });
             for path in [&filter, &hook] {
                 executable(path, false)?;
             }
