@@ -41,22 +41,23 @@ impl Notifier {
     /// Waits until the thread stands before a lock inside the kernel. Gives up after a short
     /// time.
     pub(crate) fn wait_until_blocked(&self) {
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !self.is_in_state('D') {
-            std::thread::sleep(Duration::from_micros(50));
-        }
+        self.wait_for('D');
     }
 
     /// Waits until the thread has told the kernel all that it was given before: it runs from the moment
     /// when something is given to it, and sleeps when nothing is left. Gives up after a short time.
     pub(crate) fn wait_until_idle(&self) {
+        self.wait_for('S');
+    }
+
+    /// Waits until the kernel tells that state of the thread (proc(5)), for a short time.
+    fn wait_for(&self, state: char) {
         let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !self.is_in_state('S') {
+        while Instant::now() < until && !self.is_in_state(state) {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
 
-    /// Whether the kernel tells that state of the thread (proc(5)).
     fn is_in_state(&self, state: char) -> bool {
         let stat = fs::read_to_string(&self.stat).unwrap_or_default();
         // PID (NAME) STATE ...

@@ -5,14 +5,11 @@
 //! its locks, and notes on the directory which brick has missed it, as of any name. What such a brick
 //! misses of the origin's bytes is noted by bd-client, in AFR's way.
 
-use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bd_model::{Bytes, Gfid, ImageKind, xattr};
-use bd_proto::places::paths_of;
 use bd_proto::{CallError, Reply, Request};
 use glusterfs::fops::{
     Lookup, LookupArgs, Stat, StatArgs, Truncate, TruncateArgs, Unlink, UnlinkArgs,
@@ -23,6 +20,7 @@ use glusterfs::{
 
 use super::above;
 use super::health::{self, Change};
+use super::places::{place_of, remove_name};
 use crate::Brick;
 use crate::core::{Image, Kind, LinkError, Standstill};
 
@@ -351,34 +349,21 @@ impl Merge {
         let node = brick.xl.node();
         let stack = Stack::new(node, &Credentials::root());
         let origin = Loc::by_gfid(&self.origin_inode, *self.origin.gfid().as_bytes());
-        let mut is_gone = false;
-        let noted = match health::note_change(&stack, node, &origin, Change::Bytes) {
-            // Somebody has removed the origin since.
-            Err(Errno::ENOENT | Errno::ESTALE) => {
-                is_gone = true;
-                Ok(())
-            }
-            noted => noted,
+        let failed = |errno| self.failed("note what it changes", errno);
+        let is_there = match health::note_change(&stack, node, &origin, Change::Bytes) {
+            Ok(()) => true,
+            // Somebody has removed the origin since: nothing of the two is left.
+            Err(Errno::ENOENT | Errno::ESTALE) => false,
+            Err(errno) => return Err(failed(errno)),
         };
-        let noted = noted.and_then(|()| {
-            match place_of(brick, &stack, &self.inode, self.snapshot.gfid()) {
-                Ok((parent, name)) => {
-                    let parent = Loc::by_gfid(&parent, parent.gfid());
-                    health::note_change(&stack, node, &parent, Change::Name(&name))
-                }
-                // The name is gone already, or cannot be found; `finish` tells them apart.
-                Err(_) => Ok(()),
-            }
-        });
-        noted.map_err(|errno| self.failed("note what it changes", errno))?;
-        if is_gone {
-            return self.finish_without_origin(brick);
+        // Else the name is gone already, or cannot be found; its removal tells them apart.
+        if let Ok((parent, name)) = place_of(brick, &stack, &self.inode, self.snapshot.gfid()) {
+            let parent = Loc::by_gfid(&parent, parent.gfid());
+            health::note_change(&stack, node, &parent, Change::Name(&name)).map_err(failed)?;
         }
-        self.finish(brick, held)
-    }
-
-    /// As [`Merge::finish`], for an origin whose last name has gone: nothing of the two is left.
-    fn finish_without_origin(&self, brick: &Brick) -> Result<(), Errno> {
+        if is_there {
+            return self.finish(brick, held);
+        }
         self.remove_name(brick)?;
         self.origin.admit();
         self.origin.merge_ends(true);
@@ -478,63 +463,4 @@ fn must_be_thin_snapshot(brick: &Brick, snapshot: Gfid, origin: Gfid) -> Result<
         return Err(Errno::EOPNOTSUPP);
     }
     Ok(())
-}
-
-/// Removes the name of a file that has one name; done if it has none.
-fn remove_name(brick: &Brick, stack: &Stack, inode: &Inode<'_>, gfid: Gfid) -> Result<(), Errno> {
-    let (parent, name) = match place_of(brick, stack, inode, gfid) {
-        Ok(place) => place,
-        Err(errno) => {
-            let loc = Loc::by_gfid(inode, *gfid.as_bytes());
-            return match stack.ask::<Stat>(StatArgs { loc, xdata: None }) {
-                Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => Ok(()),
-                _ => Err(errno),
-            };
-        }
-    };
-    stack.ask::<Unlink>(UnlinkArgs {
-        loc: Loc::by_name(&parent, &name, inode),
-        xflags: 0,
-        xdata: None,
-    })?;
-    inode.unlink(&parent, &name);
-    Ok(())
-}
-
-/// The directory and the name of a file that has one name.
-fn place_of(
-    brick: &Brick,
-    stack: &Stack,
-    inode: &Inode<'_>,
-    gfid: Gfid,
-) -> Result<(Inode<'static>, CString), Errno> {
-    // Posix notes it; the inode knows it if a client has asked for it by name.
-    let path = match paths_of(brick.link.dir(), gfid).into_iter().next() {
-        Some(path) => path.into_os_string().into_vec(),
-        None => inode.path(None).ok_or(Errno::ESTALE)?.into_bytes(),
-    };
-    let mut parts = Vec::new();
-    for part in path.split(|byte| *byte == b'/') {
-        if !part.is_empty() {
-            parts.push(CString::new(part).map_err(|_| Errno::EINVAL)?);
-        }
-    }
-    let name = parts.pop().ok_or(Errno::ESTALE)?;
-    let look = |parent: &Inode<'_>, name: &CStr| {
-        let loc = Loc::by_name(parent, name, &parent.fresh());
-        let found = stack.ask::<Lookup>(LookupArgs { loc, xdata: None });
-        found.map_err(|failure| failure.errno)
-    };
-    let mut parent = inode.root();
-    for part in parts {
-        let found = look(&parent, &part)?;
-        parent = match parent.find(found.buf.gfid()) {
-            Some(known) => known,
-            None => parent.fresh().link(Some((&parent, &part)), &found.buf)?,
-        };
-    }
-    if look(&parent, &name)?.buf.gfid() != *gfid.as_bytes() {
-        return Err(Errno::ESTALE);
-    }
-    Ok((parent, name))
 }

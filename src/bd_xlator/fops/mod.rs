@@ -19,6 +19,7 @@ mod name_removal;
 mod named;
 pub(crate) mod open;
 mod pieces;
+mod places;
 pub(crate) mod plain;
 mod quota;
 pub(crate) mod read;

@@ -92,6 +92,22 @@ impl Files {
         replaced.is_some_and(|replaced| replaced.is(&self.moved))
     }
 
+    /// Whether an image which has both names must lose the old one. rename(2) does nothing then, and says that
+    /// it is done. Where `ln` copies, no client has given an image two names, but heal does for a moment, of
+    /// one that was renamed while the brick was away; and AFR, told that all bricks have done it, would
+    /// never look at the old name again. Heal itself renames to a folder of its own, where the file may be
+    /// already.
+    fn leave_a_name(&self, brick: &Brick, call: &Call<'_, Rename>) -> bool {
+        let copies = |place: &Loc<'_>| {
+            let policy = brick.policy_at(&call.frame, place);
+            matches!(policy, Ok(Some(policy)) if policy.link == LinkMeans::Clone)
+        };
+        self.are_one()
+            && self.moved.image.is_some()
+            && brick.link.heals()
+            && (copies(&call.args.oldloc) || copies(&call.args.newloc))
+    }
+
     fn are(&self, other: &Files) -> bool {
         self.moved.is(&other.moved)
             && match (&self.replaced, &other.replaced) {
@@ -141,31 +157,8 @@ fn rename_files(brick: &Arc<Brick>, mut call: Call<'static, Rename>, mut files: 
     }
 }
 
-/// Whether an image which has both names must lose the old one. rename(2) does nothing then, and says that it
-/// is done. Where `ln` copies, no client has given an image two names, but heal does for a moment, of one
-/// that was renamed while the brick was away; and AFR, told that all bricks have done it, would never look
-/// at the old name again. Heal itself renames to a folder of its own, where the file may be already.
-fn leaves_a_name(
-    brick: &Brick,
-    frame: &Frame<Rename>,
-    files: &Files,
-    places: [&Loc<'_>; 2],
-) -> bool {
-    let copies = |place: &Loc<'_>| {
-        let policy = brick.policy_at(frame, place);
-        matches!(policy, Ok(Some(policy)) if policy.link == LinkMeans::Clone)
-    };
-    files.are_one()
-        && files.moved.image.is_some()
-        && brick.link.heals()
-        && places.into_iter().any(copies)
-}
-
 fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> Attempt<Rename> {
-    let leaves_a_name = {
-        let places = [&call.args.oldloc, &call.args.newloc];
-        leaves_a_name(brick, &call.frame, files, places)
-    };
+    let leaves_a_name = files.leave_a_name(brick, &call);
     let same_file = files.are_one();
     let replaced = files.replaced.as_ref().filter(|_| !same_file);
     let removal = match NameRemoval::begin(brick, &call.frame, replaced) {

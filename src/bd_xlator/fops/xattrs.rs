@@ -1,9 +1,7 @@
 use std::ffi::CStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
-use bd_proto::places::paths_of;
 use bd_proto::{CopyHow, ImageInfo, Reply, Request};
 use glusterfs::fops::{
     Fgetxattr, FgetxattrReply, Fremovexattr, FremovexattrReply, Fsetxattr, FsetxattrReply,
@@ -13,7 +11,7 @@ use glusterfs::fops::{
 use glusterfs::{Call, Dict, Errno, FileType, Fop, Frame, Inode, gf_warn};
 
 use super::rights::Seen;
-use super::{attributes, clone, map, merge, rights};
+use super::{attributes, clone, map, merge, places, rights};
 use crate::Brick;
 use crate::core::{Image, Want};
 use crate::names::{self, SIGNATURE};
@@ -379,7 +377,7 @@ fn question(name: Option<&CStr>) -> Option<Question> {
 /// Answers questions about images and the volume.
 pub(crate) fn getxattr(brick: &Arc<Brick>, call: Call<'_, Getxattr>) {
     if call.args.name.as_deref() == Some(names::PATH) {
-        return paths(brick, call);
+        return places::paths(brick, call);
     }
     let Some(question) = question(call.args.name.as_deref()) else {
         return call.pass();
@@ -393,40 +391,6 @@ pub(crate) fn getxattr(brick: &Arc<Brick>, call: Call<'_, Getxattr>) {
         dict: Some(dict),
         xdata: None,
     });
-}
-
-/// Answers where a file is. Posix would crash where a directory of it goes at that moment.
-fn paths(brick: &Brick, call: Call<'_, Getxattr>) {
-    let inode = call.args.loc.inode().map(|inode| inode.share());
-    let Some(inode) = inode.filter(|inode| inode.file_type() != FileType::Directory) else {
-        return call.pass();
-    };
-    // A new inode has none yet.
-    let gfid = match inode.gfid() {
-        gfid if gfid == [0; 16] => call.args.loc.gfid(),
-        gfid => gfid,
-    };
-    let paths = paths_of(brick.link.dir(), Gfid::from_bytes(gfid));
-    if paths.is_empty() {
-        return call.fail(Errno::ENODATA);
-    }
-    let posix = brick.xl.node().first_child();
-    let separator = posix.and_then(|posix| posix.option("gfid2path-separator"));
-    let separator = separator.unwrap_or_else(|| ":".to_owned());
-    let paths: Vec<&[u8]> = paths
-        .iter()
-        .map(|path| path.as_os_str().as_bytes())
-        .collect();
-    let text = paths.join(separator.as_bytes());
-    let dict = Dict::new();
-    match dict.set(&names::PATH.to_string_lossy(), &text) {
-        Ok(()) => call.unwind(GetxattrReply {
-            len: u32::try_from(text.len()).unwrap_or(0),
-            dict: Some(dict),
-            xdata: None,
-        }),
-        Err(errno) => call.fail(errno),
-    }
 }
 
 /// As [`getxattr`].
