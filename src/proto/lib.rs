@@ -54,14 +54,15 @@ pub fn intent_path(dir: &Path, gfid: Gfid) -> PathBuf {
     folder.join(format!("{gfid}.json"))
 }
 
-/// Name of the folder, in a brick's [`BRICK_FOLDER`], with an empty file for each copy whose stub was made and
-/// which was not finished yet. The brick keeps it, and gluster-bdd removes such stubs when the brick starts.
-pub const BRICK_PENDING: &str = "pending";
+/// The folder of the brick in `dir` with an empty file for each copy whose stub was made and which was not
+/// finished yet. The brick keeps it, and gluster-bdd removes such stubs when the brick starts.
+pub fn pending_folder(dir: &Path) -> PathBuf {
+    dir.join(BRICK_FOLDER).join("pending")
+}
 
 /// The file that says of an image of the brick in `dir` that it waits for its copy.
 pub fn pending_path(dir: &Path, gfid: Gfid) -> PathBuf {
-    let folder = dir.join(BRICK_FOLDER).join(BRICK_PENDING);
-    folder.join(gfid.to_string())
+    pending_folder(dir).join(gfid.to_string())
 }
 
 /// Environment variable that names another socket, for tests and second instances.

@@ -443,7 +443,8 @@ pub(crate) fn mark_of(path: &Path) -> Result<Mark, Fault> {
     })
 }
 
-fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
+/// What could not be done to a file or directory, and why.
+pub(super) fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
     let kind = FaultKind::Failed;
     Fault::new(kind, format!("cannot {verb} {}: {error}", path.display()))
 }

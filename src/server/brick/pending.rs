@@ -5,19 +5,19 @@
 //! nobody will ask for it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bd_model::Gfid;
-use bd_proto::{Fault, FaultKind};
+use bd_proto::{Fault, pending_folder};
 
-use super::namespace::Mark;
-use super::{Brick, FOLDER};
+use super::Brick;
+use super::namespace::{Mark, failed};
 use crate::durable;
 
 /// Makes the folder in which the brick leaves word.
 pub(super) fn prepare(dir: &Path) -> Result<(), Fault> {
-    let folder = folder(dir);
+    let folder = pending_folder(dir);
     match fs::create_dir(&folder) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map_err(|error| failed("make", &folder, &error)),
@@ -27,7 +27,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Fault> {
 impl Brick {
     /// Removes the stubs of copies that were cut short. Intents were settled before.
     pub(super) fn settle_pending(&self) -> Result<(), Fault> {
-        let folder = folder(&self.dir);
+        let folder = pending_folder(&self.dir);
         let entries = fs::read_dir(&folder).map_err(|error| failed("read", &folder, &error))?;
         for entry in entries {
             let path = entry
@@ -64,15 +64,4 @@ impl Brick {
         tracing::info!("removed the file of image {gfid}, a copy that was cut short");
         Ok(true)
     }
-}
-
-fn folder(dir: &Path) -> PathBuf {
-    dir.join(FOLDER).join(bd_proto::BRICK_PENDING)
-}
-
-fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
-    Fault::new(
-        FaultKind::Failed,
-        format!("cannot {verb} {}: {error}", path.display()),
-    )
 }

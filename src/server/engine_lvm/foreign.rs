@@ -98,9 +98,8 @@ impl LvmEngine {
 
     /// Whether the model is what the disks hold.
     pub(super) fn in_step(&self) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = seen.as_ref().and_then(|seen| seen.stamp.as_ref());
-        stamp.is_some_and(|stamp| self.stamp().as_ref() == Some(stamp))
+        let seen = self.seen_stamp();
+        seen.is_some() && self.stamp() == seen
     }
 
     /// Whether the model is what the disks hold, but for what others may have changed in the last
@@ -117,10 +116,14 @@ impl LvmEngine {
 
     /// Whether the disks are known to hold something else than the model.
     pub(super) fn has_changed(&self) -> bool {
+        let (seen, now) = (self.seen_stamp(), self.stamp());
+        seen.is_some() && now.is_some() && now != seen
+    }
+
+    /// What the stamp was when the metadata were read last, if it was known.
+    fn seen_stamp(&self) -> Option<Vec<u8>> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = seen.as_ref().and_then(|seen| seen.stamp.clone());
-        drop(seen);
-        stamp.is_some_and(|stamp| self.stamp().is_some_and(|now| now != stamp))
+        seen.as_ref()?.stamp.clone()
     }
 
     /// The physical volumes are found below a device of the VG.
