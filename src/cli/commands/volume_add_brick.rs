@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::volume_create::{Made, MadeBrick};
+use super::volume_create::Made;
 use crate::context::Context;
 use crate::image::Session;
 use crate::interrupt::Interrupt;
@@ -46,31 +46,14 @@ impl AddBrick {
             )));
         }
         let settings = bricks.make(context, &interrupt)?;
-        let stock = bricks.stock(&words);
-        let mut args = vec!["volume", "add-brick", name];
-        args.extend(stock.iter().map(String::as_str));
-        if let Err(error) = gluster(&args) {
-            bricks.unmark()?;
-            return Err(bricks.refused(error.into()));
-        }
-        let missing: Vec<String> = bricks.missing(name).into_iter().map(Brick::name).collect();
-        if !missing.is_empty() {
+        bricks.give("add-brick", name, &words)?;
+        if let Some(missing) = bricks.missing(name) {
             return Err(CliError::Failed(format!(
-                "volume {name} has the new bricks, and gluster-bdd has made none of {}: new files there are \
-                 plain; run there: gluster-bd brick init, and then stop and start the volume",
-                missing.join(", ")
+                "volume {name} has the new bricks, and gluster-bdd has made none of {missing}: new files there \
+                 are plain; run there: gluster-bd brick init, and then stop and start the volume"
             )));
         }
-        let made = Made {
-            volume: self.name,
-            bricks: bricks.all.into_iter().map(MadeBrick::from).collect(),
-            set: settings,
-        };
-        context.print(&made, |made| {
-            let mut text: String = made.set.iter().map(|line| format!("{line}\n")).collect();
-            text.push_str(&format!("volume add-brick: {}: success\n", made.volume));
-            text
-        })?;
-        Ok(Exit::Done)
+        let done = format!("volume add-brick: {name}: success");
+        Made::print(context, name, bricks, settings, &done)
     }
 }

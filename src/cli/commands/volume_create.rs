@@ -50,6 +50,28 @@ pub(super) struct Made {
     pub(super) set: Vec<String>,
 }
 
+impl Made {
+    /// Tells of a volume and its new bricks, with `done` as the last line.
+    pub(super) fn print(
+        context: &Context,
+        volume: &str,
+        bricks: Bricks,
+        set: Vec<String>,
+        done: &str,
+    ) -> Result<Exit, CliError> {
+        let made = Made {
+            volume: volume.to_owned(),
+            bricks: bricks.all.into_iter().map(MadeBrick::from).collect(),
+            set,
+        };
+        context.print(&made, |made| {
+            let set: String = made.set.iter().map(|line| format!("{line}\n")).collect();
+            format!("{set}{done}\n")
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
 impl VolumeCreate {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let name = self.name.as_str();
@@ -77,41 +99,22 @@ impl VolumeCreate {
         let settings = bricks.make(context, &interrupt)?;
         // From here on a signal changes nothing: a volume without its option would serve no images.
         if present.is_none() {
-            let stock = bricks.stock(&words);
-            let mut args = vec!["volume", "create", name];
-            args.extend(stock.iter().map(String::as_str));
-            if let Err(error) = gluster(&args) {
-                bricks.unmark()?;
-                return Err(bricks.refused(error.into()));
-            }
+            bricks.give("create", name, &words)?;
         }
         // glusterd writes volfiles before it stores an option: the second time they follow the first. When
         // that is done, no hook has a reason to set anything while the next command comes.
         for _ in 0..2 {
             gluster(&["volume", "set", name, "user.bd", "on"])?;
         }
-        let missing: Vec<String> = bricks.missing(name).into_iter().map(Brick::name).collect();
-        if !missing.is_empty() {
+        if let Some(missing) = bricks.missing(name) {
             gluster(&["volume", "delete", name])?;
             bricks.unmark()?;
             return Err(bricks.refused(CliError::Refused(format!(
-                "gluster-bdd has made no brick of {}",
-                missing.join(", ")
+                "gluster-bdd has made no brick of {missing}"
             ))));
         }
-        let made = Made {
-            volume: self.name,
-            bricks: bricks.all.into_iter().map(MadeBrick::from).collect(),
-            set: settings,
-        };
-        context.print(&made, |made| {
-            let mut text: String = made.set.iter().map(|line| format!("{line}\n")).collect();
-            text.push_str(&format!(
-                "volume create: {0}: success: please start it: gluster volume start {0}\n",
-                made.volume
-            ));
-            text
-        })?;
-        Ok(Exit::Done)
+        let done =
+            format!("volume create: {name}: success: please start it: gluster volume start {name}");
+        Made::print(context, name, bricks, settings, &done)
     }
 }

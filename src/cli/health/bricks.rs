@@ -7,7 +7,7 @@ use bd_proto::{RefusedBrick, Reply, Request};
 
 use super::Found;
 use crate::server::ask;
-use crate::volfile::{Volfile, is_elsewhere, log_name};
+use crate::volfile::{Volfile, host_and_brick, is_elsewhere, log_name};
 
 /// Where glusterd keeps the numbers of processes.
 const RUN: &str = "/run/gluster/vols";
@@ -64,17 +64,12 @@ fn judge(volume: &str, dir: &Path, is_running: bool, refused: &[RefusedBrick]) -
 
 /// The brick of ours, on this host, that a volfile is for.
 fn served(volume: &str, path: &Path) -> Option<Served> {
-    // `VOLUME.HOST.BRICK.vol`
-    let name = path.file_name()?.to_str()?.strip_prefix(volume)?;
-    let name = name.strip_prefix('.')?.strip_suffix(".vol")?;
     let volfile: Volfile = fs::read_to_string(path).ok()?.parse().ok()?;
     let ours = volfile.blocks.iter().find(|b| b.kind == "storage/bd")?;
     let below = ours.subvolumes.first()?;
     let posix = volfile.blocks.iter().find(|block| block.name == *below)?;
     let dir = PathBuf::from(posix.option("directory")?);
-    let log = log_name(&dir);
-    let brick = log.strip_suffix(".log")?;
-    let host = name.strip_suffix(brick)?.strip_suffix('.')?;
+    let (host, brick) = host_and_brick(path, volume, &dir)?;
     // Where glusterd does not say whose brick it is: on another host there may be no such directory.
     let is_here = !is_elsewhere(path, &volfile) && dir.is_dir();
     is_here.then(|| Served {

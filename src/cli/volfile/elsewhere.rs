@@ -13,17 +13,20 @@ pub fn is_elsewhere(path: &Path, volfile: &Volfile) -> bool {
     differs().unwrap_or(false)
 }
 
+/// The host and the brick in `dir` as the name of the brick's volfile has them, `VOLUME.HOST.BRICK.vol`.
+pub fn host_and_brick<'a>(path: &'a Path, volume: &str, dir: &Path) -> Option<(&'a str, String)> {
+    let brick = log_name(dir).strip_suffix(".log")?.to_owned();
+    let name = path.file_name()?.to_str()?.strip_prefix(volume)?;
+    let name = name.strip_prefix('.')?.strip_suffix(".vol")?;
+    let host = name.strip_suffix(brick.as_str())?.strip_suffix('.')?;
+    Some((host, brick))
+}
+
 /// The host of a brick, by the number that glusterd has given to it.
 fn brick_host(path: &Path, volfile: &Volfile) -> Option<String> {
     let folder = path.parent()?;
-    let dir = volfile.bricks().next()?;
-    let log = log_name(dir);
-    let brick = log.strip_suffix(".log")?;
-    // `VOLUME.HOST.BRICK.vol`
-    let name = path.file_name()?.to_str()?;
-    let name = name.strip_prefix(folder.file_name()?.to_str()?)?;
-    let name = name.strip_prefix('.')?.strip_suffix(".vol")?;
-    let host = name.strip_suffix(brick)?.strip_suffix('.')?;
+    let volume = folder.file_name()?.to_str()?;
+    let (host, brick) = host_and_brick(path, volume, volfile.bricks().next()?)?;
     value(&folder.join(format!("bricks/{host}:-{brick}")), "uuid=")
 }
 

@@ -12,7 +12,7 @@ mod idle;
 mod info;
 
 pub use block::Block;
-pub use elsewhere::is_elsewhere;
+pub use elsewhere::{host_and_brick, is_elsewhere};
 pub use file::{ParseError, Volfile};
 pub use filter::{FilterError, filter};
 pub use idle::{IdleBrick, bricks_left_on, idle_bricks, log_name, why_unserved};

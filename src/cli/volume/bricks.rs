@@ -125,14 +125,23 @@ impl Bricks {
         Ok(set)
     }
 
-    /// The words for the stock command, with directories for groups.
-    pub(crate) fn stock(&self, words: &[Word]) -> Vec<String> {
+    /// Gives the bricks to a volume by the stock command `gluster volume VERB`, with directories for groups.
+    pub(crate) fn give(&self, verb: &str, volume: &str, words: &[Word]) -> Result<(), CliError> {
         let mut bricks = self.all.iter();
         let word = |word: &Word| match word {
             Word::Other(word) => Some(word.clone()),
             Word::Brick(_) => bricks.next().map(Brick::name),
         };
-        words.iter().filter_map(word).collect()
+        let words: Vec<String> = words.iter().filter_map(word).collect();
+        let mut args = vec!["volume", verb, volume];
+        args.extend(words.iter().map(String::as_str));
+        match gluster(&args) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.unmark()?;
+                Err(self.refused(error.into()))
+            }
+        }
     }
 
     /// Frees the bricks of this host for another volume, after one was not made.
@@ -164,8 +173,8 @@ impl Bricks {
     }
 
     /// The bricks of other hosts that were to be made there, and are none of ours, by what glusterd there
-    /// would start. One that does not answer is not among them.
-    pub(crate) fn missing(&self, volume: &str) -> Vec<&Brick> {
+    /// would start, with commas between; `None` if all are there. One that does not answer is not among them.
+    pub(crate) fn missing(&self, volume: &str) -> Option<String> {
         let there = self.all.iter().filter(|b| !b.is_here && b.vg.is_some());
         let lacks = |brick: &&Brick| {
             let path = brick.dir.display().to_string();
@@ -175,7 +184,8 @@ impl Bricks {
             gluster(&[&host, "system::", "getspec", &volfile])
                 .is_ok_and(|text| !text.contains("type storage/bd"))
         };
-        there.filter(lacks).collect()
+        let missing: Vec<String> = there.filter(lacks).map(Brick::name).collect();
+        (!missing.is_empty()).then(|| missing.join(", "))
     }
 }
 

@@ -226,13 +226,8 @@ pub(super) fn bricks(words: &[Word]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::parse;
+    use super::super::words::words;
     use super::*;
-
-    fn words(line: &str) -> Vec<Word> {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        parse(&words).unwrap()
-    }
 
     #[test]
     fn words_that_fit_are_taken() {

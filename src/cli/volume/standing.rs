@@ -111,13 +111,8 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::parse;
+    use super::super::words::words;
     use super::*;
-
-    fn words(line: &str) -> Vec<Word> {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        parse(&words).unwrap()
-    }
 
     #[test]
     fn a_volume_grows_by_whole_groups() {

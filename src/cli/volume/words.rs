@@ -74,6 +74,13 @@ pub(super) fn vg_name(text: &str) -> Result<VgName, CliError> {
         .map_err(|_| CliError::Usage("a brick is HOST:/VG or HOST:/DIR?VG"))
 }
 
+/// Those of a line, for tests.
+#[cfg(test)]
+pub(super) fn words(line: &str) -> Vec<Word> {
+    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    parse(&words).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
