@@ -5,15 +5,13 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::Barrier;
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use loopdev::wait_for;
 use nix::libc;
 
 use super::world::{Act, End, Place, Sight, World, explained};
-use super::{ACTS, CLIENTS, FORGETFUL, REMEMBERS, make, number, read};
+use super::{ACTS, CLIENTS, FORGETFUL, REMEMBERS, at_once, make, number, read};
 use crate::bricks::{self, Bricks, TOP};
 use crate::images::model::Random;
 
@@ -143,21 +141,7 @@ fn round(
     let chosen: Vec<Vec<Act>> = (0..tops.len())
         .map(|_| (0..ACTS).map(|_| choose(random, id)).collect())
         .collect();
-    let barrier = Barrier::new(tops.len());
-    let acts: Vec<Vec<(Act, End)>> = thread::scope(|scope| {
-        let threads: Vec<_> = tops
-            .iter()
-            .zip(&chosen)
-            .map(|(top, acts)| {
-                scope.spawn(|| {
-                    barrier.wait();
-                    acts.iter().map(|act| (*act, perform(top, *act))).collect()
-                })
-            })
-            .collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("a client");
-        threads.into_iter().map(join).collect()
-    });
+    let acts = at_once(tops, &chosen, perform);
     let after = sight(&tops[0]).with_context(|| format!("{before:?} {acts:?}"))?;
     for (act, end) in acts.iter().flatten() {
         if *end == End::Done {

@@ -119,16 +119,17 @@ fn names(top: &Path) -> Result<Names> {
     Ok(names)
 }
 
-/// The clients do what they have chosen at once, and there must be an order that explains it.
-fn round(tops: &[PathBuf], before: &Names, random: &mut Random, id: &mut u64) -> Result<Names> {
-    let chosen: Vec<Vec<Act>> = (0..tops.len())
-        .map(|_| (0..ACTS).map(|_| choose(random, id)).collect())
-        .collect();
+/// The clients do what they have chosen at once; each act with what came of it.
+fn at_once<Act: Copy + Send + Sync, End: Send>(
+    tops: &[PathBuf],
+    chosen: &[Vec<Act>],
+    perform: impl Fn(&Path, Act) -> End + Sync,
+) -> Vec<Vec<(Act, End)>> {
     let barrier = Barrier::new(tops.len());
-    let seen: Vec<Vec<(Act, End)>> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let threads: Vec<_> = tops
             .iter()
-            .zip(&chosen)
+            .zip(chosen)
             .map(|(top, acts)| {
                 scope.spawn(|| {
                     barrier.wait();
@@ -138,7 +139,15 @@ fn round(tops: &[PathBuf], before: &Names, random: &mut Random, id: &mut u64) ->
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("a client");
         threads.into_iter().map(join).collect()
-    });
+    })
+}
+
+/// The clients do what they have chosen at once, and there must be an order that explains it.
+fn round(tops: &[PathBuf], before: &Names, random: &mut Random, id: &mut u64) -> Result<Names> {
+    let chosen: Vec<Vec<Act>> = (0..tops.len())
+        .map(|_| (0..ACTS).map(|_| choose(random, id)).collect())
+        .collect();
+    let seen = at_once(tops, &chosen, perform);
     let after = names(&tops[0]).with_context(|| format!("{before:?} {seen:?}"))?;
     let clients: Vec<&[(Act, End)]> = seen.iter().map(Vec::as_slice).collect();
     ensure!(
