@@ -60,6 +60,10 @@ bench-data-lvm *args:
 sanitize *args:
     scripts/sanitize {{ args }}
 
+# Build Debian packages; test: try them
+deb *args:
+    scripts/deb {{ args }}
+
 # What a change must pass
 ci:
     .ci/run
