@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::health::settle_pool;
 use crate::interrupt::Interrupt;
 use crate::server::{BrickReport, absolute};
-use crate::storage::{BrickSource, Wanted, prepare};
+use crate::storage::{BrickSource, Wanted, make_plain_group, prepare, take_for};
 use crate::volume::forget_failed;
 use crate::{CliError, Exit};
 
@@ -15,6 +15,12 @@ use crate::{CliError, Exit};
 pub(super) struct BrickCreate {
     /// The volume group
     vg: VgName,
+    /// A disk to make the volume group of, with a thin pool, unless it is there; may be repeated
+    #[arg(long = "disk", value_name = "DEVICE")]
+    disks: Vec<String>,
+    /// Remove what the disks hold
+    #[arg(long, requires = "disks")]
+    wipe: bool,
     /// Its thin pool [default: the only one; without any, images are thick]
     #[arg(long)]
     pool: Option<LvName>,
@@ -32,6 +38,12 @@ pub(super) struct BrickCreate {
 
 impl BrickCreate {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
+        if !self.disks.is_empty() {
+            let disks = take_for(&self.vg, &self.disks, self.wipe)?;
+            if !disks.is_empty() {
+                make_plain_group(&self.vg, &disks, self.wipe)?;
+            }
+        }
         let source = BrickSource {
             vg: self.vg,
             pool: Wanted::of(self.pool, self.thick),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::image::parse_size;
-use crate::storage::{Disk, Group, NewGroup, Pool, Share, find_group, inspect, make_group};
+use crate::storage::{Group, NewGroup, Pool, Share, find_group, make_group, take};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -46,16 +46,7 @@ impl StorageCreate {
                 self.vg
             )));
         }
-        let mut disks = Vec::new();
-        for device in &self.devices {
-            let path = std::fs::canonicalize(device).map_err(|source| CliError::Path {
-                path: device.clone(),
-                source,
-            })?;
-            let disk = inspect(&path.display().to_string())?;
-            self.may_take(&disk)?;
-            disks.push(disk.path);
-        }
+        let disks = take(&self.devices, self.wipe)?;
         if self.raid1 && disks.len() < 2 {
             return Err(CliError::Usage("--raid1 needs two devices or more"));
         }
@@ -79,23 +70,5 @@ impl StorageCreate {
             )
         })?;
         Ok(Exit::Done)
-    }
-
-    fn may_take(&self, disk: &Disk) -> Result<(), CliError> {
-        if disk.free || (self.wipe && !disk.in_use) {
-            return Ok(());
-        }
-        let holds = match disk.holds.is_empty() {
-            true => format!("it has only {}", disk.size),
-            false => format!("it holds: {}", disk.holds.join(", ")),
-        };
-        let next = match disk.in_use {
-            true => "it is in use; choose another device",
-            false => "choose another device, or remove what it holds with --wipe",
-        };
-        Err(CliError::Refused(format!(
-            "cannot take {}: {holds}; {next}",
-            disk.path
-        )))
     }
 }

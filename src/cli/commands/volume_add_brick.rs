@@ -4,7 +4,7 @@ use super::volume_create::Made;
 use crate::context::Context;
 use crate::image::Session;
 use crate::interrupt::Interrupt;
-use crate::volume::{Brick, Bricks, Standing, gluster, parse};
+use crate::volume::{Brick, Bricks, Standing, gluster, name_groups, parse};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -17,12 +17,16 @@ pub(super) struct AddBrick {
     /// given again
     #[arg(required = true, value_name = "WORD|BRICK")]
     words: Vec<String>,
+    /// Remove what the disks hold
+    #[arg(long)]
+    wipe: bool,
 }
 
 impl AddBrick {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let name = self.name.as_str();
-        let words = parse(&self.words)?;
+        let mut words = parse(&self.words)?;
+        name_groups(&mut words, name)?;
         let info = gluster(&["volume", "info", name])?;
         let volume = Standing::read(&info).ok_or_else(|| {
             CliError::Failed(format!("cannot read what gluster volume info {name} says"))
@@ -37,7 +41,7 @@ impl AddBrick {
         let layout = volume.grown_by(&words)?;
         let top = Session::open(context, name)?.top_of_bricks()?;
         // All that can be refused, before anything is made.
-        let mut bricks = Bricks::plan(context, &words, &layout, Some(top))?;
+        let mut bricks = Bricks::plan(context, &words, &layout, Some(top), self.wipe)?;
         let is_there = |brick: &&Brick| volume.bricks.contains(&brick.name());
         if let Some(brick) = bricks.all.iter().find(is_there) {
             return Err(CliError::Refused(format!(

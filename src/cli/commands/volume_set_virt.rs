@@ -20,7 +20,7 @@ pub(super) struct Set {
 }
 
 /// A file of that name is in glusterd's folder of groups.
-const GROUP: &str = "gluster-bd-virt";
+pub(super) const GROUP: &str = "gluster-bd-virt";
 
 impl SetVirt {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {

@@ -131,6 +131,12 @@ fn pvs() -> Result<Vec<Pv>, ProgramError> {
     lvm_rows("pvs", "pv", &["-o", "pv_name,vg_name"])
 }
 
+/// The devices of a volume group.
+pub(super) fn members(vg: &str) -> Result<Vec<String>, ProgramError> {
+    let all = pvs()?.into_iter().filter(|pv| pv.vg_name == vg);
+    Ok(all.map(|pv| pv.pv_name).collect())
+}
+
 fn judge(device: &Device, pvs: &[Pv], signatures: &[String]) -> Disk {
     let mut holds = Vec::new();
     let pv = pvs.iter().find(|pv| pv.pv_name == device.path);

@@ -126,6 +126,22 @@ pub(crate) struct NewGroup {
 /// The pool of a group that [`make_group`] makes.
 pub(crate) const POOL: &str = "pool";
 
+/// Makes a volume group with a thin pool on disks as [`take`](super::take) has found them, with what is usual.
+pub(crate) fn make_plain_group(
+    name: &VgName,
+    disks: &[String],
+    wipe: bool,
+) -> Result<(Group, Pool), CliError> {
+    make_group(&NewGroup {
+        name: name.clone(),
+        disks: disks.to_vec(),
+        pool: None,
+        metadata: None,
+        raid1: false,
+        wipe,
+    })
+}
+
 /// Makes a volume group with a thin pool; on failure, the disks are no physical volumes again.
 pub(crate) fn make_group(new: &NewGroup) -> Result<(Group, Pool), CliError> {
     let interrupt = Interrupt::watch()?;

@@ -6,18 +6,24 @@
 mod brick;
 mod disk;
 mod extend;
+mod fstab;
 mod group;
 mod layout;
 mod mount;
 mod program;
+mod take;
 mod view;
 
 pub(crate) use brick::{BRICKS_STAY, BrickSource, Wanted, prepare};
-pub(crate) use disk::{Disk, disks, inspect, unseen_members};
+pub(crate) use disk::{Disk, disks, unseen_members};
 pub(crate) use extend::{Growth, PoolPath, extend};
-pub(crate) use group::{Group, NewGroup, Pool, find_group, groups, make_group, pools};
+pub(crate) use fstab::{mounted_at, remember};
+pub(crate) use group::{
+    Group, NewGroup, Pool, find_group, groups, make_group, make_plain_group, pools,
+};
 pub(crate) use layout::Share;
 pub(crate) use mount::brick_dir;
 pub use program::ProgramError;
 pub(crate) use program::{lvm, run};
+pub(crate) use take::{take, take_for};
 pub(crate) use view::{ImageVolume, dmeventd, image_volumes, own_view, scans_volumes};

@@ -1,11 +1,11 @@
 //! The small file system that holds the names of a brick.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bd_model::Bytes;
 
+use super::fstab::{mounted_at, remember};
 use super::layout;
 use super::program::{ProgramError, lvm, lvm_rows, run};
 use crate::CliError;
@@ -15,6 +15,9 @@ use crate::interrupt::Interrupt;
 const LV: &str = "gluster_bd_brick";
 /// Where it is mounted, below this and by the name of the VG.
 const ROOT: &str = "/srv/gluster-bd";
+/// Its kind in fstab. `nofail`: a brick that is missing must not keep the host from starting; glusterd
+/// refuses to start a brick whose directory is empty.
+const FSTAB: &str = "xfs noatime,nofail,x-systemd.before=glusterd.service";
 
 /// Where the brick of a VG is.
 pub(crate) fn brick_dir(vg: &str) -> PathBuf {
@@ -47,10 +50,10 @@ pub(crate) fn make(vg: &str, total: Bytes, interrupt: &Interrupt) -> Result<Path
     };
     fs::create_dir_all(&at).map_err(path_error)?;
     let target = at.display().to_string();
-    if !is_mounted(&target)? {
+    if mounted_at(&target)?.is_none() {
         run("mount", &["-t", "xfs", &device, &target])?;
     }
-    remember(&device, &target)?;
+    remember(&device, &target, FSTAB)?;
     let dir = brick_dir(vg);
     fs::create_dir_all(&dir).map_err(path_error)?;
     Ok(dir)
@@ -60,45 +63,4 @@ fn lv_exists(vg: &str) -> Result<bool, ProgramError> {
     let select = format!("vg_name={vg} && lv_name={LV}");
     let rows: Vec<serde_json::Value> = lvm_rows("lvs", "lv", &["-S", &select, "-o", "lv_name"])?;
     Ok(!rows.is_empty())
-}
-
-fn is_mounted(at: &str) -> Result<bool, CliError> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    Ok(mounts
-        .lines()
-        .any(|line| line.split(' ').nth(1) == Some(at)))
-}
-
-/// Puts the mount into fstab. `nofail`: a brick that is missing must not keep the host from
-/// starting; glusterd refuses to start a brick whose directory is empty.
-fn remember(device: &str, at: &str) -> Result<(), CliError> {
-    const FSTAB: &str = "/etc/fstab";
-    let path_error = |source| CliError::Path {
-        path: FSTAB.to_owned(),
-        source,
-    };
-    let present = match fs::read_to_string(FSTAB) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(path_error(error)),
-    };
-    if present
-        .lines()
-        .any(|line| line.split_whitespace().nth(1) == Some(at))
-    {
-        return Ok(());
-    }
-    let newline = match present.is_empty() || present.ends_with('\n') {
-        true => "",
-        false => "\n",
-    };
-    let line = format!(
-        "{newline}{device} {at} xfs noatime,nofail,x-systemd.before=glusterd.service 0 0\n"
-    );
-    fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(FSTAB)
-        .and_then(|mut file| file.write_all(line.as_bytes()))
-        .map_err(path_error)
 }

@@ -16,7 +16,9 @@ use crate::context::Context;
 use crate::health::settle_pool;
 use crate::interrupt::Interrupt;
 use crate::server::ask_brick;
-use crate::storage::{BRICKS_STAY, BrickSource, Wanted, brick_dir, find_group, prepare};
+use crate::storage::{
+    BRICKS_STAY, BrickSource, Wanted, brick_dir, find_group, make_plain_group, prepare, take_for,
+};
 
 /// A brick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(crate) struct Brick {
     pub(crate) dir: PathBuf,
     /// The volume group that it is made on; none for a directory that is taken as it is.
     pub(crate) vg: Option<VgName>,
+    /// The disks that the group is made of first; none where it is there.
+    disks: Vec<String>,
     /// Its directory was named, and is not that which is made on the group.
     has_own_dir: bool,
     /// It is on this host.
@@ -42,16 +46,19 @@ pub(crate) struct Bricks {
     top: Option<String>,
     /// Those of this host that no volume has marked.
     unmarked: Vec<PathBuf>,
+    /// What disks hold is removed.
+    wipe: bool,
 }
 
 impl Bricks {
     /// Looks what the bricks are to become, as far as this host can tell; makes nothing. `top` is the
-    /// name of the image directory where the volume has one.
+    /// name of the image directory where the volume has one, `wipe` says that what disks hold may be removed.
     pub(crate) fn plan(
         context: &Context,
         words: &[Word],
         layout: &Layout,
         top: Option<String>,
+        wipe: bool,
     ) -> Result<Bricks, CliError> {
         let asked = words.iter().filter_map(|word| match word {
             Word::Brick(asked) => Some(asked),
@@ -61,9 +68,21 @@ impl Bricks {
             all: Vec::new(),
             top,
             unmarked: Vec::new(),
+            wipe,
         };
         for (number, asked) in asked.enumerate() {
-            bricks.all.push(plan(asked, layout.is_arbiter(number))?);
+            let brick = plan(asked, layout.is_arbiter(number), wipe)?;
+            let twice = |disk: &&String| {
+                let mut others = bricks.all.iter().filter(|other| other.host == brick.host);
+                others.any(|other| other.disks.contains(disk))
+            };
+            if let Some(disk) = brick.disks.iter().find(twice) {
+                return Err(CliError::Words(format!(
+                    "{}:{disk} is named twice",
+                    brick.host
+                )));
+            }
+            bricks.all.push(brick);
         }
         if bricks.top.is_none() {
             bricks.top = bricks.top_of_these(context)?;
@@ -96,6 +115,13 @@ impl Bricks {
         let mut set = Vec::new();
         for brick in self.all.iter().filter(|brick| brick.is_here) {
             if let Some(vg) = &brick.vg {
+                if !brick.disks.is_empty() {
+                    make_plain_group(vg, &brick.disks, self.wipe)?;
+                    set.push(format!(
+                        "made volume group {vg} of {}",
+                        brick.disks.join(", ")
+                    ));
+                }
                 let dir = brick.has_own_dir.then(|| brick.dir.clone());
                 let made = dir.as_deref().filter(|dir| !dir.exists());
                 made.map_or(Ok(()), make_dir)?;
@@ -127,12 +153,7 @@ impl Bricks {
 
     /// Gives the bricks to a volume by the stock command `gluster volume VERB`, with directories for groups.
     pub(crate) fn give(&self, verb: &str, volume: &str, words: &[Word]) -> Result<(), CliError> {
-        let mut bricks = self.all.iter();
-        let word = |word: &Word| match word {
-            Word::Other(word) => Some(word.clone()),
-            Word::Brick(_) => bricks.next().map(Brick::name),
-        };
-        let words: Vec<String> = words.iter().filter_map(word).collect();
+        let words = self.stock_words(words);
         let mut args = vec!["volume", verb, volume];
         args.extend(words.iter().map(String::as_str));
         match gluster(&args) {
@@ -142,6 +163,28 @@ impl Bricks {
                 Err(self.refused(error.into()))
             }
         }
+    }
+
+    /// The words as the stock command takes them: directories for groups.
+    pub(crate) fn stock_words(&self, words: &[Word]) -> Vec<String> {
+        let mut bricks = self.all.iter();
+        let word = |word: &Word| match word {
+            Word::Other(word) => Some(word.clone()),
+            Word::Brick(_) => bricks.next().map(Brick::name),
+        };
+        words.iter().filter_map(word).collect()
+    }
+
+    /// What makes the bricks, each on its host.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let command = |brick: &Brick| {
+            let command = brick.command(self.top.as_deref(), self.wipe)?;
+            match brick.is_here {
+                true => Some(command),
+                false => Some(format!("on {}: {command}", brick.host)),
+            }
+        };
+        self.all.iter().filter_map(command).collect()
     }
 
     /// Frees the bricks of this host for another volume, after one was not made.
@@ -154,7 +197,7 @@ impl Bricks {
     pub(crate) fn refused(&self, cause: CliError) -> CliError {
         let mut commands: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for brick in self.all.iter().filter(|brick| !brick.is_here) {
-            if let Some(command) = brick.command(self.top.as_deref()) {
+            if let Some(command) = brick.command(self.top.as_deref(), self.wipe) {
                 commands.entry(&brick.host).or_default().push(command);
             }
         }
@@ -196,20 +239,29 @@ impl Brick {
     }
 
     /// What makes it, on its host; none for a directory that is taken as it is.
-    fn command(&self, top: Option<&str>) -> Option<String> {
+    fn command(&self, top: Option<&str>, wipe: bool) -> Option<String> {
         let vg = self.vg.as_ref()?;
+        let mut disks: String = self.disks.iter().map(|d| format!(" --disk {d}")).collect();
+        if wipe && !disks.is_empty() {
+            disks.push_str(" --wipe");
+        }
         let dir = match self.has_own_dir {
             true => format!(" --dir {}", self.dir.display()),
             false => String::new(),
         };
         let top = top.map(|top| format!(" --top {top}")).unwrap_or_default();
-        Some(format!("gluster-bd brick create {vg}{dir}{top}"))
+        Some(format!("gluster-bd brick create {vg}{disks}{dir}{top}"))
     }
 }
 
 /// What one brick is to become.
-fn plan(asked: &Asked, is_arbiter: bool) -> Result<Brick, CliError> {
-    let Asked { host, path, vg } = asked;
+fn plan(asked: &Asked, is_arbiter: bool, wipe: bool) -> Result<Brick, CliError> {
+    let Asked {
+        host,
+        path,
+        vg,
+        disks,
+    } = asked;
     let is_here = is_local(host);
     let single = path.trim_matches('/');
     let single = (!single.contains('/')).then_some(single);
@@ -217,6 +269,7 @@ fn plan(asked: &Asked, is_arbiter: bool) -> Result<Brick, CliError> {
         host: host.clone(),
         dir: PathBuf::from(path),
         vg: None,
+        disks: Vec::new(),
         has_own_dir: true,
         is_here,
     };
@@ -236,6 +289,17 @@ fn plan(asked: &Asked, is_arbiter: bool) -> Result<Brick, CliError> {
         has_own_dir,
         ..as_it_is.clone()
     };
+    if let Some(vg) = vg
+        && !disks.is_empty()
+    {
+        return Ok(Brick {
+            disks: match is_here {
+                true => take_for(vg, disks, wipe)?,
+                false => disks.clone(),
+            },
+            ..on_group(vg.clone(), false)
+        });
+    }
     match (vg, single) {
         (Some(vg), _) if is_here => {
             find_group(vg.as_str())?.ok_or_else(|| no_group(vg.as_str()))?;
@@ -312,8 +376,9 @@ mod tests {
             host: host.to_owned(),
             path: path.to_owned(),
             vg: vg.map(|vg| vg.parse().unwrap()),
+            disks: Vec::new(),
         };
-        plan(&asked, false).unwrap()
+        plan(&asked, false, false).unwrap()
     }
 
     /// Addresses that are for documentation alone: never this host.
@@ -328,9 +393,14 @@ mod tests {
                 there(B, "/d/b", Some("vg1")),
                 there(A, "/vg1", None),
                 there(B, "/d/plain", None),
+                Brick {
+                    disks: vec!["/dev/sdb".to_owned(), "/dev/sdc".to_owned()],
+                    ..there(B, "/vg2", None)
+                },
             ],
             top: Some("vg0".to_owned()),
             unmarked: Vec::new(),
+            wipe: false,
         };
         let error = bricks.refused(CliError::Failed("no".to_owned()));
         let text = error.to_string();
@@ -340,7 +410,8 @@ mod tests {
             [
                 "on 203.0.113.1: gluster-bd brick create vg0 --top vg0 && gluster-bd brick create vg1 \
                  --top vg0",
-                "on 203.0.113.2: gluster-bd brick create vg1 --dir /d/b --top vg0",
+                "on 203.0.113.2: gluster-bd brick create vg1 --dir /d/b --top vg0 && gluster-bd brick create vg2 \
+                 --disk /dev/sdb --disk /dev/sdc --top vg0",
             ]
         );
         assert_eq!(error.exit(), crate::Exit::Refused);
@@ -357,8 +428,9 @@ mod tests {
                 host: "localhost".to_owned(),
                 path: path.to_owned(),
                 vg: vg.map(|vg| vg.parse().unwrap()),
+                disks: Vec::new(),
             };
-            plan(&asked, true)
+            plan(&asked, true, false)
         };
         assert!(arbiter("/d/b", Some("vg0")).is_err());
         assert!(arbiter("/no-such-directory", None).is_err());

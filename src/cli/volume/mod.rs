@@ -3,6 +3,7 @@
 mod bricks;
 mod claim;
 mod layout;
+mod mount;
 mod pool;
 mod standing;
 mod stock;
@@ -11,6 +12,7 @@ mod words;
 pub(crate) use bricks::{Brick, Bricks};
 pub(crate) use claim::forget_failed;
 pub(crate) use layout::Layout;
+pub(crate) use mount::Mount;
 pub(crate) use standing::Standing;
 pub(crate) use stock::gluster;
-pub(crate) use words::parse;
+pub(crate) use words::{name_groups, parse};

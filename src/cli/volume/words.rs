@@ -11,8 +11,10 @@ pub(crate) struct Asked {
     pub(crate) host: String,
     /// A directory, or a volume group with a slash before it.
     pub(crate) path: String,
-    /// The volume group, where `?VG` follows the directory.
+    /// The volume group, where `?VG` follows the directory; that which is made of the disks.
     pub(crate) vg: Option<VgName>,
+    /// Disks that a volume group is made of.
+    pub(crate) disks: Vec<String>,
 }
 
 /// One word of the command line.
@@ -40,6 +42,12 @@ pub(crate) fn parse(words: &[String]) -> Result<Vec<Word>, CliError> {
         }
         let word = match word.split_once(":/") {
             None => Word::Other(word.clone()),
+            Some((host, rest)) if rest.starts_with(DEV) => Word::Brick(Asked {
+                host: host.to_owned(),
+                path: format!("/{rest}"),
+                vg: None,
+                disks: disks_of(rest)?,
+            }),
             Some((host, rest)) => {
                 let (path, vg) = match rest.rsplit_once('?') {
                     Some((path, vg)) => (path, Some(vg_name(vg)?)),
@@ -49,6 +57,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Vec<Word>, CliError> {
                     host: host.to_owned(),
                     path: format!("/{}", path.trim_end_matches('/')),
                     vg,
+                    disks: Vec::new(),
                 })
             }
         };
@@ -66,6 +75,49 @@ pub(crate) fn parse(words: &[String]) -> Result<Vec<Word>, CliError> {
         true => Ok(parsed),
         false => Err(CliError::Usage("name a brick, as in HOST:/VG")),
     }
+}
+
+/// What a brick of disks begins with, after its host and a slash.
+const DEV: &str = "dev/";
+
+/// Disks with commas between them.
+fn disks_of(rest: &str) -> Result<Vec<String>, CliError> {
+    let disks: Vec<String> = format!("/{rest}").split(',').map(str::to_owned).collect();
+    let starts = |disk: &String| disk.strip_prefix('/').is_some_and(|d| d.starts_with(DEV));
+    match disks.iter().all(starts) {
+        true => Ok(disks),
+        false => Err(CliError::Usage(
+            "disks are named as in HOST:/dev/sdb,/dev/sdc",
+        )),
+    }
+}
+
+/// Names the groups that are made of disks: as the volume, and with a number where a host has several.
+///
+/// # Errors
+/// The volume's name can be none of a group.
+pub(crate) fn name_groups(words: &mut [Word], volume: &str) -> Result<(), CliError> {
+    let mut hosts: Vec<String> = Vec::new();
+    for word in words {
+        let Word::Brick(brick) = word else { continue };
+        if brick.disks.is_empty() {
+            continue;
+        }
+        let number = 1 + hosts.iter().filter(|host| **host == brick.host).count();
+        hosts.push(brick.host.clone());
+        let name = match number {
+            1 => volume.to_owned(),
+            number => format!("{volume}-{number}"),
+        };
+        brick.vg = Some(name.parse().map_err(|_| {
+            CliError::Words(format!(
+                "no volume group can be called {name}; make one on the disks: gluster-bd storage create \
+                 NAME {}",
+                brick.disks.join(" ")
+            ))
+        })?);
+    }
+    Ok(())
 }
 
 /// A volume group's name, as it stands in a brick.
@@ -95,6 +147,7 @@ mod tests {
             host: host.to_owned(),
             path: path.to_owned(),
             vg: vg.map(|vg| vg.parse().unwrap()),
+            disks: Vec::new(),
         })
     }
 
@@ -117,6 +170,27 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_disks_are_named_as_the_volume() {
+        let mut words = words("h1:/dev/sdb,/dev/sdc h2:/dev/sdb h1:/dev/sdd h1:/vg0").unwrap();
+        name_groups(&mut words, "vms").unwrap();
+        let bricks: Vec<_> = words
+            .iter()
+            .map(|word| match word {
+                Word::Brick(brick) => (brick.vg.as_ref().map(VgName::as_str), brick.disks.len()),
+                Word::Other(_) => unreachable!(),
+            })
+            .collect();
+        let expected = [
+            (Some("vms"), 2),
+            (Some("vms"), 1),
+            (Some("vms-2"), 1),
+            (None, 0),
+        ];
+        assert_eq!(bricks, expected);
+        assert!(name_groups(&mut words, "-x").is_err());
+    }
+
+    #[test]
     fn what_names_no_brick_is_refused() {
         for line in [
             "replica 2",
@@ -124,6 +198,8 @@ mod tests {
             "h1:/d?",
             "h1:/d?-x",
             "h1:/vg0 h2:/vg0 h1:/vg0/",
+            "h1:/dev/sdb,sdc",
+            "h1:/dev/sdb h1:/dev/sdb",
         ] {
             assert!(words(line).is_err(), "{line}");
         }

@@ -241,6 +241,62 @@ fn the_old_sequence() {
     });
 }
 
+/// An empty disk becomes a mounted volume by one command, which can be given again.
+#[test]
+fn a_disk_becomes_a_volume() {
+    run("guest::a_disk_becomes_a_volume", Place::Guest, |rig| {
+        let disk = rig.loop_device("disk", 1024)?.display().to_string();
+        let other = rig.loop_device("other", 128)?.display().to_string();
+        let name = owned_group(rig, "vol");
+        rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
+        rig.glusterd()?;
+        let dir = Path::new("/srv/gluster-bd").join(&name).join("brick");
+        let volume = rig.adopt_volume(&name, &[dir]);
+        let host = rig.host()?;
+        let at = rig.folder("mounted")?.display().to_string();
+        let mounted = at.clone();
+        rig.on_teardown(format!("mount {at}"), move || {
+            let mounts = sh("cat /proc/self/mounts")?.stdout;
+            match mounts.contains(&format!(" {mounted} ")) {
+                true => cmd("umount", &[mounted.as_str()])?.ok().map(drop),
+                false => Ok(()),
+            }
+        });
+        let create = format!("volume create {name} {host}:{disk}");
+        let all = format!("{create} --virt --start --mount {at}");
+
+        sh(&format!("mkfs.ext4 -q {disk}"))?;
+        expect(&all, 5, "it holds: ext4")?;
+        expect(&format!("{create} {host}:{disk},{other}"), 5, "ext4")?;
+        let plan = expect(&format!("{all} --wipe --dry-run"), 0, "mount -t glusterfs")?;
+        let made = format!("gluster-bd brick create {name} --disk {disk} --wipe --top {name}");
+        ensure!(plan.lines().first() == Some(&made.as_str()), "{plan}");
+        expect("volume create 1%2 localhost:/dev/nothere", 2, "1%2")?;
+        ensure!(
+            cmd("vgs", &[name.as_str()])?.code != 0,
+            "a plan made a group"
+        );
+        sh(&format!("wipefs -qa {disk}"))?;
+
+        // The group is made of it, as before a kill, and the command goes on with it.
+        expect(&format!("storage create {name} {disk}"), 0, "pool")?;
+        expect(&format!("{create},{other}"), 5, "exists already")?;
+        let done = format!("it is started and mounted on {at}");
+        expect(&all, 0, &done)?;
+        expect(&all, 0, &done)?;
+        expect(&create, 5, "exists already")?;
+        expect(&format!("create {name}:vm1 8M"), 0, "8 MiB, thin")?;
+        ensure!(lvs(&name)?.contains("vm1"), "{}", lvs(&name)?);
+        ensure!(Path::new(&at).join(&name).join("vm1").is_file());
+        let line = format!("{host}:/{name} {at} glusterfs _netdev,nofail 0 0");
+        ensure!(sh("cat /etc/fstab")?.stdout.contains(&line));
+        expect(&format!("check {name}"), 0, "clean")?;
+        expect(&format!("delete {name}:vm1 --mode=script"), 0, "deleted")?;
+        cmd("umount", &[at.as_str()])?.ok()?;
+        volume.stop()
+    });
+}
+
 /// Shares are LVM's: of the free extents of the group, rounded down to whole ones.
 fn shares_of_what_is_free(bed: &Bed, vg: &Vg) -> Result<()> {
     let free = || -> Result<u64> {
