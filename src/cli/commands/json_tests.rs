@@ -201,6 +201,15 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         (
+            "A volume that is deleted",
+            to_value(super::volume_delete::Gone {
+                volume: "vms".into(),
+                deleted: vec!["/vms/vm1".into()],
+                left: vec!["volume group vms; remove it with: vgremove vms".into()],
+            })
+            .unwrap(),
+        ),
+        (
             "Options of a volume",
             to_value(super::volume_set_virt::Set {
                 volume: "vms".into(),

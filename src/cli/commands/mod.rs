@@ -31,6 +31,7 @@ mod tree;
 mod volfile_filter;
 mod volume_add_brick;
 mod volume_create;
+mod volume_delete;
 mod volume_set_virt;
 
 use bd_proto::JobOrder;
@@ -145,6 +146,8 @@ enum Job {
 enum Volume {
     /// Make bricks on volume groups, and a Gluster volume of them
     Create(volume_create::VolumeCreate),
+    /// Delete a volume and what was made for it: mount, bricks, the file systems of their names
+    Delete(volume_delete::VolumeDelete),
     /// Make bricks on volume groups, and add them to a volume
     AddBrick(volume_add_brick::AddBrick),
     /// Set the options for images of virtual machines
@@ -191,6 +194,7 @@ impl Arguments {
             Command::Job(Job::Resume(jobs)) => jobs.order(context, JobOrder::Resume),
             Command::Job(Job::Cancel(jobs)) => jobs.order(context, JobOrder::Cancel),
             Command::Volume(Volume::Create(command)) => command.run(context),
+            Command::Volume(Volume::Delete(command)) => command.run(context),
             Command::Volume(Volume::AddBrick(command)) => command.run(context),
             Command::Volume(Volume::SetVirt(command)) => command.run(context),
             Command::Brick(Brick::Create(command)) => command.run(context),

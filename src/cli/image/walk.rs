@@ -19,6 +19,9 @@ pub(crate) struct Listed {
     pub(crate) modified: u64,
 }
 
+/// A directory of GlusterFS's own in each volume.
+const TRASH: &str = "/.trashcan";
+
 impl Session {
     /// The images below `directory`, or below all image directories at the root.
     pub(crate) fn images(&self, directory: Option<&str>) -> Result<Vec<Listed>, CliError> {
@@ -51,6 +54,23 @@ impl Session {
 }
 
 impl Session {
+    /// All that is in the volume and is no directory, but what Gluster keeps there for itself.
+    pub(crate) fn files_of_all(&self) -> Result<Vec<String>, CliError> {
+        let mut waiting = vec!["/".to_owned()];
+        let mut found = Vec::new();
+        while let Some(directory) = waiting.pop() {
+            for entry in self.directory(&directory)? {
+                let path = join(&directory, &entry.name);
+                match entry.stat.kind {
+                    FileKind::Directory if path == TRASH => {}
+                    FileKind::Directory => waiting.push(path),
+                    FileKind::Regular | FileKind::Symlink | FileKind::Other => found.push(path),
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The path of a file by its identity: looked for in the directory of `near` first, then in
     /// the whole volume.
     pub(crate) fn path_of_gfid(&self, near: &str, gfid: Gfid) -> Result<String, CliError> {

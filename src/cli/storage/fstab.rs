@@ -17,6 +17,45 @@ pub(crate) fn mounted_at(at: &str) -> Result<Option<String>, CliError> {
     Ok(mounts.lines().filter_map(source).next_back())
 }
 
+/// The directories where a file system of that kind is mounted whose source `is_it`, the latest first.
+pub(crate) fn mounts_of(kind: &str, is_it: impl Fn(&str) -> bool) -> Result<Vec<String>, CliError> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let at = |line: &str| {
+        let mut words = line.split(' ');
+        let (source, at, found) = (words.next()?, words.next()?, words.next()?);
+        (found == kind && is_it(source)).then(|| at.to_owned())
+    };
+    Ok(mounts.lines().rev().filter_map(at).collect())
+}
+
+/// Takes mounts out of fstab, by their source.
+pub(crate) fn forget(is_it: impl Fn(&str) -> bool) -> Result<(), CliError> {
+    let path_error = |source| CliError::Path {
+        path: FSTAB.to_owned(),
+        source,
+    };
+    let present = match fs::read_to_string(FSTAB) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(path_error(error)),
+    };
+    let stays = |line: &&str| !line.split_whitespace().next().is_some_and(&is_it);
+    let left: String = present.split_inclusive('\n').filter(stays).collect();
+    if left == present {
+        return Ok(());
+    }
+    // At each moment there is a whole one.
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in("/etc")?;
+        file.write_all(left.as_bytes())?;
+        file.as_file()
+            .set_permissions(fs::metadata(FSTAB)?.permissions())?;
+        file.as_file().sync_all()?;
+        file.persist(FSTAB).map_err(|error| error.error).map(drop)
+    };
+    write().map_err(path_error)
+}
+
 /// Puts a mount into fstab, unless it has one at that directory. `kind` is the file system with its options.
 pub(crate) fn remember(source: &str, at: &str, kind: &str) -> Result<(), CliError> {
     let path_error = |source| CliError::Path {

@@ -17,12 +17,12 @@ mod view;
 pub(crate) use brick::{BRICKS_STAY, BrickSource, Wanted, prepare};
 pub(crate) use disk::{Disk, disks, unseen_members};
 pub(crate) use extend::{Growth, PoolPath, extend};
-pub(crate) use fstab::{mounted_at, remember};
+pub(crate) use fstab::{forget, mounted_at, mounts_of, remember};
 pub(crate) use group::{
     Group, NewGroup, Pool, find_group, groups, make_group, make_plain_group, pools,
 };
 pub(crate) use layout::Share;
-pub(crate) use mount::brick_dir;
+pub(crate) use mount::{brick_dir, remove as remove_names};
 pub use program::ProgramError;
 pub(crate) use program::{lvm, run};
 pub(crate) use take::{take, take_for};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bd_model::Bytes;
 
-use super::fstab::{mounted_at, remember};
+use super::fstab::{forget, mounted_at, remember};
 use super::layout;
 use super::program::{ProgramError, lvm, lvm_rows, run};
 use crate::CliError;
@@ -57,6 +57,23 @@ pub(crate) fn make(vg: &str, total: Bytes, interrupt: &Interrupt) -> Result<Path
     let dir = brick_dir(vg);
     fs::create_dir_all(&dir).map_err(path_error)?;
     Ok(dir)
+}
+
+/// Removes what [`make`] has made. Nothing of it may be in use.
+pub(crate) fn remove(vg: &str) -> Result<(), CliError> {
+    let device = format!("/dev/{vg}/{LV}");
+    let at = Path::new(ROOT).join(vg);
+    let target = at.display().to_string();
+    if mounted_at(&target)?.is_some() {
+        run("umount", &[&target])?;
+    }
+    forget(|source| source == device)?;
+    if lv_exists(vg)? {
+        lvm("lvremove", &["-q", "-y", &format!("{vg}/{LV}")])?;
+    }
+    // Where there is more in it, it stays.
+    drop(fs::remove_dir(&at));
+    Ok(())
 }
 
 fn lv_exists(vg: &str) -> Result<bool, ProgramError> {

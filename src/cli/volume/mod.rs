@@ -13,6 +13,7 @@ pub(crate) use bricks::{Brick, Bricks};
 pub(crate) use claim::forget_failed;
 pub(crate) use layout::Layout;
 pub(crate) use mount::Mount;
+pub(crate) use pool::is_local;
 pub(crate) use standing::Standing;
 pub(crate) use stock::gluster;
 pub(crate) use words::{name_groups, parse};

@@ -95,7 +95,7 @@ impl Pool {
 }
 
 /// Whether an address of that name is one of this host.
-pub(super) fn is_local(host: &str) -> bool {
+pub(crate) fn is_local(host: &str) -> bool {
     let mut addresses = addresses(host).into_iter();
     addresses.any(|address| UdpSocket::bind((address, 0)).is_ok())
 }

@@ -251,7 +251,7 @@ fn a_disk_becomes_a_volume() {
         rig.daemon("gluster-bdd", "gluster-bdd", &[], "gluster-bdd: ready")?;
         rig.glusterd()?;
         let dir = Path::new("/srv/gluster-bd").join(&name).join("brick");
-        let volume = rig.adopt_volume(&name, &[dir]);
+        rig.adopt_volume(&name, &[dir]);
         let host = rig.host()?;
         let at = rig.folder("mounted")?.display().to_string();
         let mounted = at.clone();
@@ -291,9 +291,31 @@ fn a_disk_becomes_a_volume() {
         let line = format!("{host}:/{name} {at} glusterfs _netdev,nofail 0 0");
         ensure!(sh("cat /etc/fstab")?.stdout.contains(&line));
         expect(&format!("check {name}"), 0, "clean")?;
-        expect(&format!("delete {name}:vm1 --mode=script"), 0, "deleted")?;
-        cmd("umount", &[at.as_str()])?.ok()?;
-        volume.stop()
+
+        // Nothing of it goes while somebody has it, or while it holds something.
+        let delete = format!("--mode=script volume delete {name}");
+        expect(&delete, 5, "such as")?;
+        let open = std::fs::File::open(Path::new(&at).join(&name).join("vm1"))?;
+        expect(&format!("{delete} --wipe"), 1, "busy")?;
+        drop(open);
+        ensure!(lvs(&name)?.contains("vm1"), "{}", lvs(&name)?);
+        expect(
+            &format!("{delete} --wipe"),
+            0,
+            &format!("deleted {name}:/{name}/vm1"),
+        )?;
+        ensure!(lvs(&name)? == "pool", "{}", lvs(&name)?);
+        let left = format!("{}{}", sh("cat /etc/fstab")?, sh("cat /proc/self/mounts")?);
+        ensure!(!left.contains(&name), "{left}");
+        let tags = cmd("vgs", &["--noheadings", "-o", "vg_tags", name.as_str()])?.ok()?;
+        ensure!(tags.stdout.trim().is_empty(), "{tags}");
+        // And once more on the same group.
+        let again = format!("volume create {name} {host}:/{name} --mount {at}");
+        expect(&again, 0, "mounted on")?;
+        expect(&delete, 0, "success")?;
+        ensure!(lvs(&name)? == "pool", "{}", lvs(&name)?);
+        ensure!(rig.gluster(&["volume", "list"])?.stdout.is_empty());
+        Ok(())
     });
 }
 
