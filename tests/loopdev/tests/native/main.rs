@@ -22,6 +22,9 @@ mod manual;
 mod many;
 mod multiplex;
 mod new_replicas;
+#[path = "../commands/old.rs"]
+mod old;
+mod old_brick;
 mod operations;
 mod options;
 mod pjdfstest;
