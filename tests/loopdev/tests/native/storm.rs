@@ -5,10 +5,11 @@
 //! was acknowledged may be missing, and the bricks must hold just what there is.
 //!
 //! `GBT_SEED` chooses the random numbers, `GBT_STORM_ROUNDS` or `GBT_STORM_SECONDS` how long a storm
-//! lasts, `GBT_FAULTS` what breaks (brick,server,host,replace,rebalance). With `GBT_SERVERS=one` all
+//! lasts, `GBT_FAULTS` what breaks (brick,server,host,replace,rebalance,grow,shrink). With `GBT_SERVERS=one` all
 //! bricks have one gluster-bdd, as on one host, and with `GBT_STOCK=1` the volume has no images.
 
 mod faults;
+mod growth;
 mod judge;
 mod keeper;
 mod layout;
@@ -28,6 +29,7 @@ use loopdev::{KEEPS_NO_LOCKS, Place, Rig, cmd, gluster_bd, run, wait_for};
 pub(crate) use self::faults::{lose_all, put_in_again};
 
 use self::faults::Fault;
+use self::growth::Growth;
 use self::keeper::Keeper;
 use self::layout::{BOTH, DISPERSED, DISTRIBUTED, Layout, REPLICATED, WITH_AN_ARBITER};
 use self::register::{Register, WRITERS};
@@ -58,6 +60,7 @@ struct Storm {
     layout: Layout,
     stock: bool,
     bricks: Bricks,
+    growth: Growth,
     mounts: [PathBuf; 2],
     registers: Vec<Register>,
     keepers: Vec<Keeper>,
@@ -109,6 +112,7 @@ impl Storm {
             random: Random::new(seed()),
             layout,
             bricks,
+            growth: Growth::default(),
             mounts,
         })
     }
@@ -135,7 +139,8 @@ impl Storm {
         let mut pause =
             |least: usize, most| Duration::from_millis((least + random.below(most - least)) as u64);
         let pauses = [pause(100, 700), pause(300, 2000), pause(100, 3000)];
-        let (registers, tally, bricks) = (&self.registers, &self.tally, &self.bricks);
+        let (registers, tally, layout) = (&self.registers, &self.tally, &self.layout);
+        let (bricks, growth) = (&mut self.bricks, &mut self.growth);
         let (mounts, seed) = (&self.mounts, self.random.below(1 << 30) as u64);
         tally.begin();
         let outcome = thread::scope(|scope| -> Result<()> {
@@ -153,9 +158,9 @@ impl Storm {
                 thread::sleep(pauses[0]);
                 tally.disturb();
                 tally.note(&format!("{fault:?}"));
-                fault.strike(rig, bricks)?;
+                fault.strike(rig, bricks, layout, growth)?;
                 thread::sleep(pauses[1]);
-                fault.mend(rig, bricks)?;
+                fault.mend(rig, bricks, layout)?;
                 tally.note("mended");
                 thread::sleep(pauses[2]);
                 Ok(())
@@ -173,6 +178,8 @@ impl Storm {
             }
             broken.and(ended)
         });
+        let outcome = outcome.and_then(|()| fault.settle(rig, bricks, layout, growth));
+        self.layout.bricks = self.bricks.stores.len();
         outcome.and_then(|()| self.tally.nothing_is_wrong())
     }
 
@@ -191,21 +198,25 @@ impl Storm {
     fn connected(&self) -> Result<()> {
         wait_for("the mounts to reach all bricks", || {
             for mount in &self.mounts {
-                let root = mount.parent().context("a root")?;
-                for brick in 0..self.layout.bricks {
-                    let client = format!("{}-client-{brick}", self.bricks.volume.name());
-                    let told = root
-                        .join(".meta/graphs/active")
-                        .join(client)
-                        .join("private");
+                let graph = mount
+                    .parent()
+                    .context("a root")?
+                    .join(".meta/graphs/active");
+                let client = format!("{}-client-", self.bricks.volume.name());
+                let mut connected = 0;
+                for entry in fs::read_dir(&graph)? {
+                    let entry = entry?;
+                    if !entry.file_name().to_string_lossy().starts_with(&client) {
+                        continue;
+                    }
+                    let told = entry.path().join("private");
                     let told = fs::read_to_string(&told)
                         .with_context(|| format!("cannot read {}", told.display()))?;
-                    if !told
-                        .lines()
-                        .any(|line| line.replace(' ', "") == "connected=1")
-                    {
-                        return Ok(false);
-                    }
+                    let is_so = |line: &str| line.replace(' ', "") == "connected=1";
+                    connected += usize::from(told.lines().any(is_so));
+                }
+                if connected != self.layout.bricks {
+                    return Ok(false);
                 }
             }
             Ok(true)
@@ -380,7 +391,7 @@ fn storm(layout: Layout) {
                 let begun = Instant::now();
                 storm.load(rig, fault).with_context(what)?;
                 let loaded = begun.elapsed();
-                if fault == Fault::Rebalance {
+                if fault.moves_files() {
                     storm.remount(rig)?;
                 }
                 checked += storm.verify(rig).with_context(what)?;

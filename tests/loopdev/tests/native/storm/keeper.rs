@@ -70,7 +70,8 @@ impl Keeper {
         layout: &Layout,
         faults: &[&str],
     ) -> Keeper {
-        let moves = layout.bricks > layout.replicas;
+        let changes = faults.iter().any(|kind| ["grow", "shrink"].contains(kind));
+        let moves = layout.bricks > layout.replicas || changes;
         let bricks_stay = !faults.iter().any(|kind| ["brick", "host"].contains(kind));
         Keeper {
             letter,

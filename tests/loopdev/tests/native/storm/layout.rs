@@ -16,7 +16,7 @@ pub(super) struct Layout {
 impl Layout {
     /// A brick that has names only.
     pub(super) fn is_arbiter(&self, brick: usize) -> bool {
-        self.words.contains(&"arbiter") && brick == 2
+        self.words.contains(&"arbiter") && brick % self.replicas == 2
     }
 
     pub(super) fn is_dispersed(&self) -> bool {
