@@ -38,6 +38,8 @@ mod rig;
 mod rights;
 mod room;
 mod storm;
+#[path = "../storms/mod.rs"]
+mod storms;
 mod top;
 #[path = "../commands/typed.rs"]
 mod typed;

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::Rig;
+use loopdev::{Place, Rig};
 
 use super::growth::{Growth, has_left, leave};
 use super::layout::Layout;
-use crate::bricks::Bricks;
+use crate::PLACE;
+use crate::bricks::{Bricks, ended};
 use crate::images::model::Random;
-use crate::rebalance::ended;
 
 /// The most groups of bricks that a volume grows to.
 const GROUPS: usize = 3;
@@ -41,7 +41,8 @@ impl Fault {
         if !stock {
             kinds.extend(["server", "host"]);
         }
-        if layout.replicas > 1 && !stock {
+        // On volume groups only what changes nothing but processes.
+        if layout.replicas > 1 && !stock && PLACE == Place::Native {
             kinds.push("replace");
         }
         let Ok(wanted) = std::env::var("GBT_FAULTS") else {
@@ -52,7 +53,9 @@ impl Fault {
         if layout.bricks > layout.replicas {
             kinds.push("rebalance");
         }
-        kinds.extend(["grow", "shrink"]);
+        if PLACE == Place::Native {
+            kinds.extend(["grow", "shrink"]);
+        }
         let known = kinds.clone();
         kinds.retain(|kind| wanted.split(',').any(|one| one == *kind));
         ensure!(!kinds.is_empty(), "GBT_FAULTS has none of {known:?}");
