@@ -37,7 +37,7 @@ pub enum Request {
         dir: PathBuf,
     },
     /// Gives up a brick's claim of its VG or store and removes its configuration; answers
-    /// [`Reply::Released`]. No LV is removed. A brick that is attached is refused.
+    /// [`Reply::Released`]. No LV of an image is removed; those of images that were removed already go. A brick that is attached is refused.
     ReleaseBrick {
         /// The brick directory.
         dir: PathBuf,

@@ -165,7 +165,7 @@ enum Brick {
     Init(brick_init::Init),
     /// Show what a brick is made of
     Show(brick_show::Show),
-    /// Release a brick's volume group or store; no volume is removed
+    /// Release a brick's volume group or store; no image's volume is removed
     Remove(brick_remove::Remove),
 }
 

@@ -283,9 +283,26 @@ pub(crate) fn make_on_groups(
     })
 }
 
+/// Whether a process moves files of a volume. glusterd that is asked for the status just when it ends may
+/// say for ever that it has not ended.
+pub(crate) fn is_moving(volume: &Volume) -> Result<bool> {
+    let id = format!("rebalance/{}", volume.name());
+    for entry in fs::read_dir("/proc")? {
+        let line = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        if words.any(|word| word == id.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Waits until a rebalance has ended.
 pub(crate) fn ended(rig: &Rig, volume: &Volume) -> Result<()> {
     wait_for("the rebalance", || {
+        if is_moving(volume)? {
+            return Ok(false);
+        }
         let told = rig.gluster(&["volume", "rebalance", volume.name(), "status"])?;
         ensure!(!told.stdout.contains("failed"), "{told}");
         Ok(told.stdout.contains("completed"))
