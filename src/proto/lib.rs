@@ -6,6 +6,7 @@
 //! [`Reply::Opened`] carries a file descriptor (`SCM_RIGHTS`, see unix(7)) with its frame.
 #![forbid(unsafe_code)]
 
+mod adoption;
 mod client;
 mod fault;
 pub mod frame;
@@ -14,6 +15,7 @@ mod message;
 pub mod places;
 pub mod seal;
 
+pub use adoption::{Adoption, OldImage, OldStep, OldVolume};
 pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};
 pub use job::{JobInfo, JobKind, JobOrder, JobState, Work, WorkReport, WorkStop};

@@ -4,7 +4,7 @@ use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName, VgName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Fault, JobInfo, JobOrder, Work, WorkReport};
+use crate::{Adoption, Fault, JobInfo, JobOrder, Work, WorkReport};
 
 /// What a client asks of gluster-bdd.
 ///
@@ -22,13 +22,22 @@ pub enum Request {
     },
     /// Writes the configuration of a new brick and takes its VG or store for it.
     InitBrick(BrickSpec),
+    /// Looks at a brick of the BD translator that GlusterFS 3.5 to 5 had, and makes it one of ours;
+    /// answers [`Reply::Adoption`].
+    AdoptBrick {
+        /// What it is to become.
+        spec: BrickSpec,
+        /// Do it, if all fits; else nothing is changed.
+        #[serde(default)]
+        really: bool,
+    },
     /// What the configuration in a brick directory says; the brick need not be attached.
     DescribeBrick {
         /// The brick directory.
         dir: PathBuf,
     },
     /// Gives up a brick's claim of its VG or store and removes its configuration; answers
-    /// [`Reply::Released`]. No LV is removed. A brick that is attached is refused.
+    /// [`Reply::Released`]. No LV of an image is removed; those of images that were removed already go. A brick that is attached is refused.
     ReleaseBrick {
         /// The brick directory.
         dir: PathBuf,
@@ -346,6 +355,8 @@ pub enum Reply {
     Done,
     /// A brick was made or attached.
     Brick(BrickInfo),
+    /// What an old brick holds, and what became of it.
+    Adoption(Adoption),
     /// One image.
     Image(ImageInfo),
     /// All images.

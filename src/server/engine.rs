@@ -34,6 +34,17 @@ pub struct Volume {
     pub outgoing: bool,
 }
 
+/// A volume, whoever it belongs to, and what keeps it from becoming an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The volume.
+    pub volume: Volume,
+    /// Somebody has it mounted or open.
+    pub open: bool,
+    /// It is not for images: an admin has hidden it, or it serves a copy.
+    pub hidden: bool,
+}
+
 /// What an image's volume has seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Used {
@@ -154,6 +165,16 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// who asks again and again.
     fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
         self.volumes()
+    }
+
+    /// All volumes but internal ones, read afresh.
+    fn inventory(&self) -> Result<Vec<Standing>, EngineError> {
+        let free = |volume| Standing {
+            volume,
+            open: false,
+            hidden: false,
+        };
+        Ok(self.volumes()?.into_iter().map(free).collect())
     }
 
     /// The volume of an image, from memory where that is in step.

@@ -14,7 +14,7 @@ use rustix::process::{Signal, getpid, kill_process};
 pub const VARIABLE: &str = "GLUSTER_BDD_FAILPOINT";
 
 /// All points: before or after which step the server dies.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 22] = [
     "init.configured",
     "init.claimed",
     "intent.written",
@@ -35,6 +35,8 @@ pub const NAMES: [&str; 20] = [
     "rename.done",
     "adopt.done",
     "release.released",
+    "old.tagged",
+    "old.sized",
 ];
 
 /// What happens at the chosen point.

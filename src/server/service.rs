@@ -339,6 +339,10 @@ impl Service {
                 let _alone = self.enter_doorway();
                 Reply::Brick(brick::init(&spec, &*self.engines)?)
             }
+            Request::AdoptBrick { spec, really } => {
+                let _alone = self.enter_doorway();
+                Reply::Adoption(brick::take_over(&spec, really, &*self.engines)?)
+            }
             Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
             Request::ReleaseBrick { dir, keep } => Reply::Released(self.release(&dir, keep)?),
             Request::Check { dir, repair } => Reply::Findings(self.check(&dir, repair)?),

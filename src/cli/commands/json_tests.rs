@@ -1,7 +1,9 @@
 //! The JSON of each command is what docs/json.md shows.
 
-use bd_model::{BrickId, Bytes, Gfid, ImageKind};
-use bd_proto::{BrickInfo, EngineSpec, JobInfo, JobKind, JobState};
+use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
+use bd_proto::{
+    Adoption, BrickInfo, EngineSpec, JobInfo, JobKind, JobState, OldImage, OldStep, OldVolume,
+};
 use serde_json::{Value, json, to_value};
 
 use crate::image::{ImageReport, Known, Listed, lineage};
@@ -47,6 +49,44 @@ fn pool() -> Pool {
         when_full: "error".into(),
         group_free: 9_663_676_416,
         autoactivation: false,
+    }
+}
+
+fn old_brick() -> Adoption {
+    let gfid = Gfid::from_bytes([7; 16]);
+    let image = OldImage {
+        path: "/vm1".into(),
+        gfid: Some(gfid),
+        lv: Some(LvName::for_gfid(gfid)),
+        kind: Some(ImageKind::Thin),
+        size: Some(Bytes(10 << 30)),
+        steps: vec![OldStep::Tag, OldStep::Size, OldStep::Mark],
+        notes: vec!["its mark said 10737418000 bytes".into()],
+        unfit: None,
+    };
+    let unfit = OldImage {
+        path: "/vm2".into(),
+        gfid: None,
+        lv: None,
+        kind: None,
+        size: None,
+        steps: Vec::new(),
+        notes: Vec::new(),
+        unfit: Some(
+            "it has no gfid, so that nobody knows its LV; let it be no image: setfattr -x \
+             user.glusterfs.bd /bd-meta/vm2"
+                .into(),
+        ),
+    };
+    Adoption {
+        refused: Vec::new(),
+        images: vec![image, unfit],
+        others: vec![OldVolume {
+            lv: "scratch".parse().unwrap(),
+            size: Bytes(1 << 30),
+            what: "shown as the file /vg0/scratch".into(),
+        }],
+        brick: None,
     }
 }
 
@@ -179,6 +219,15 @@ fn examples() -> Vec<(&'static str, Value)> {
             .unwrap(),
         ),
         ("A brick", to_value(brick()).unwrap()),
+        (
+            "An old brick",
+            to_value(super::adopt::Adopted {
+                dir: "/bd-meta".into(),
+                fits: false,
+                told: old_brick(),
+            })
+            .unwrap(),
+        ),
         (
             "A removed brick",
             to_value(super::brick_remove::Removed {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod adopt;
 mod brick_create;
 mod brick_init;
 mod brick_remove;
@@ -97,6 +98,11 @@ enum Command {
     /// Make, show and release bricks
     #[command(subcommand)]
     Brick(Brick),
+    /// Take over a brick of the BD translator that GlusterFS 3.5 to 5 had
+    ///
+    /// Tells what each of its files becomes, and what does not fit; exits 1 if something does not.
+    /// No LV changes its name, its size or a byte.
+    Adopt(adopt::Adopt),
     /// Look for what is wrong with a brick or this host, and mend it; exits 1 if something is
     Check(check::Check),
     /// Print the completions for a shell
@@ -162,7 +168,7 @@ enum Brick {
     Init(brick_init::Init),
     /// Show what a brick is made of
     Show(brick_show::Show),
-    /// Release a brick's volume group or store; no volume is removed
+    /// Release a brick's volume group or store; no image's volume is removed
     Remove(brick_remove::Remove),
 }
 
@@ -201,6 +207,7 @@ impl Arguments {
             Command::Brick(Brick::Init(command)) => command.run(context),
             Command::Brick(Brick::Show(command)) => command.run(context),
             Command::Brick(Brick::Remove(command)) => command.run(context),
+            Command::Adopt(command) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Completions(command) => command.run(),
             Command::CompleteNames(command) => command.run(context),

@@ -15,6 +15,8 @@ fn command_lines_are_taken_or_refused() {
         "brick init /d --engine file --store /s",
         "brick init /d --vg vg0 --top images --no-adopt",
         "brick show /d",
+        "adopt /d --vg vg0",
+        "adopt /d --vg vg0 --thick --top images --yes --json",
         "brick remove /d --keep",
         "check /d --socket /s",
         "volfile-filter /f",
@@ -59,6 +61,8 @@ fn command_lines_are_taken_or_refused() {
     }
     for line in [
         "brick init /d",
+        "adopt /d",
+        "adopt /d --vg vg0 --pool p --thick",
         "brick init /d --pool pool",
         "brick init /d --vg -x",
         "brick init /d --engine file",

@@ -1,7 +1,8 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bd_model::BrickId;
 use bd_proto::{BrickInfo, BrickSpec, EngineSpec, Fault, FaultKind};
@@ -9,7 +10,7 @@ use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 use super::config::{BrickConfig, FOLDER};
 use super::intent::Intents;
-use super::{canonical, info};
+use super::{canonical, info, old};
 use crate::engine::Engine;
 use crate::engines::{Engines, place};
 use crate::failpoint;
@@ -22,53 +23,109 @@ use crate::failpoint;
 pub fn init(spec: &BrickSpec, engines: &dyn Engines) -> Result<BrickInfo, Fault> {
     let dir = canonical(&spec.dir)?;
     check_directory(&dir)?;
-    let engine = engines.open(&spec.engine)?;
-    let config = BrickConfig {
-        version: BrickConfig::VERSION,
-        id: BrickId::random(),
-        top: top_name(spec, &dir)?,
-        adopt: spec.adopt,
-        volume: None,
-        vg_uuid: engine.identity(),
-        // As the engine names itself: a store's path is absolute there.
-        engine: engine.spec(),
-    };
-    if let Some(present) = BrickConfig::load(&dir)? {
-        return again(&dir, &config, present, &*engine);
+    let wanted = Wanted::of(spec, engines)?;
+    old::refuse(&dir)?;
+    wanted.make(engines, &|_| Ok(()))
+}
+
+/// A brick that is to be made.
+pub(super) struct Wanted {
+    pub(super) dir: PathBuf,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) config: BrickConfig,
+}
+
+impl Wanted {
+    /// What a specification asks for; changes nothing.
+    pub(super) fn of(spec: &BrickSpec, engines: &dyn Engines) -> Result<Wanted, Fault> {
+        let dir = canonical(&spec.dir)?;
+        let engine = engines.open(&spec.engine)?;
+        let config = BrickConfig {
+            version: BrickConfig::VERSION,
+            id: BrickId::random(),
+            top: top_name(spec, &dir)?,
+            adopt: spec.adopt,
+            volume: None,
+            vg_uuid: engine.identity(),
+            // As the engine names itself: a store's path is absolute there.
+            engine: engine.spec(),
+        };
+        Ok(Wanted {
+            dir,
+            engine,
+            config,
+        })
     }
-    check_neighbours(&dir, &config.engine)?;
-    let config = resume(&dir, config, engines)?;
-    check_claim(&*engine, config.id)?;
-    let made = Made::folders(&dir)?;
-    match claim_and_place(&dir, &config, &*engine) {
-        Ok(()) => {
-            tracing::info!(
-                "brick {} made in {} on {}",
-                config.id,
-                dir.display(),
-                place(&config.engine)
-            );
-            Ok(info(&config, &*engine))
+
+    /// Fails where [`Wanted::make`] would, as far as that can be told without a change.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let present = BrickConfig::load(&self.dir)?;
+        if let Some(present) = present {
+            return again(&self.dir, &self.config, present, &*self.engine).map(drop);
         }
-        Err(mut fault) => {
-            for undone in [
-                engine.release(config.id).map_err(Fault::from),
-                made.undo(&dir),
-            ] {
-                if let Err(also) = undone {
-                    fault.message = format!("{}; besides, {also}", fault.message);
-                }
+        check_neighbours(&self.dir, &self.config.engine)?;
+        let prepared = BrickConfig::load_prepared(&self.dir).ok().flatten();
+        let id = prepared.map_or(self.config.id, |prepared| prepared.id);
+        check_claim(&*self.engine, id)
+    }
+
+    /// Makes the brick. `before` is called when the VG or store is taken for it, and before it can be
+    /// served; also if the brick is there already.
+    pub(super) fn make(
+        self,
+        engines: &dyn Engines,
+        before: &dyn Fn(&dyn Engine) -> Result<(), Fault>,
+    ) -> Result<BrickInfo, Fault> {
+        let Wanted {
+            dir,
+            engine,
+            config,
+        } = self;
+        if let Some(present) = BrickConfig::load(&dir)? {
+            let info = again(&dir, &config, present, &*engine)?;
+            before(&*engine)?;
+            return Ok(info);
+        }
+        check_neighbours(&dir, &config.engine)?;
+        let config = resume(&dir, config, engines)?;
+        check_claim(&*engine, config.id)?;
+        let made = Made::folders(&dir)?;
+        match claim_and_place(&dir, &config, &*engine, before) {
+            Ok(()) => {
+                tracing::info!(
+                    "brick {} made in {} on {}",
+                    config.id,
+                    dir.display(),
+                    place(&config.engine)
+                );
+                Ok(info(&config, &*engine))
             }
-            Err(fault)
+            Err(mut fault) => {
+                for undone in [
+                    engine.release(config.id).map_err(Fault::from),
+                    made.undo(&dir),
+                ] {
+                    if let Err(also) = undone {
+                        fault.message = format!("{}; besides, {also}", fault.message);
+                    }
+                }
+                Err(fault)
+            }
         }
     }
 }
 
-fn claim_and_place(dir: &Path, config: &BrickConfig, engine: &dyn Engine) -> Result<(), Fault> {
+fn claim_and_place(
+    dir: &Path,
+    config: &BrickConfig,
+    engine: &dyn Engine,
+    before: &dyn Fn(&dyn Engine) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     config.prepare(dir)?;
     failpoint::reach("init.configured");
     engine.claim(config.id)?;
     failpoint::reach("init.claimed");
+    before(engine)?;
     BrickConfig::place(dir)
 }
 
@@ -77,7 +134,7 @@ fn invalid(message: String) -> Fault {
 }
 
 /// The directory must be one, on a file system that can hold a brick.
-fn check_directory(dir: &Path) -> Result<(), Fault> {
+pub(super) fn check_directory(dir: &Path) -> Result<(), Fault> {
     if !dir.is_dir() {
         return Err(invalid(format!("{} is not a directory", dir.display())));
     }

@@ -15,6 +15,7 @@ mod mapping;
 mod merge;
 mod names;
 mod namespace;
+mod old;
 mod pending;
 mod reconcile;
 mod release;
@@ -42,6 +43,7 @@ pub(crate) use room::Room;
 pub use check::check;
 pub use config::{BrickConfig, FOLDER};
 pub use init::init;
+pub use old::take_over;
 pub use release::release;
 
 /// The folder in a brick's own where the last metadata of its VG are kept.

@@ -333,7 +333,7 @@ impl Namespace {
     }
 
     /// Calls `see` with each regular file outside of the translators' own folder.
-    fn each_file(
+    pub(crate) fn each_file(
         &self,
         mut see: impl FnMut(&Path, &Metadata) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
@@ -344,7 +344,7 @@ impl Namespace {
     }
 
     /// Calls `see` with each directory and regular file outside of the translators' own folder.
-    fn each(
+    pub(crate) fn each(
         &self,
         mut see: impl FnMut(&Path, &Metadata) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
@@ -377,7 +377,7 @@ fn may_lack_handle(about: &Metadata) -> bool {
     about.is_file() && about.nlink() <= 2
 }
 
-fn has_data(path: &Path) -> Result<bool, Fault> {
+pub(crate) fn has_data(path: &Path) -> Result<bool, Fault> {
     let file = fs::File::open(path).map_err(|error| failed("open", path, &error))?;
     match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)) {
         Ok(_) => Ok(true),
@@ -399,7 +399,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
     }
 }
 
-fn gfid_of(path: &Path) -> Result<Option<Gfid>, Fault> {
+/// The gfid of the file or directory at `path`.
+pub(crate) fn gfid_of(path: &Path) -> Result<Option<Gfid>, Fault> {
     let mut bytes = [0; 16];
     match lgetxattr(path, TRUSTED_GFID, &mut bytes[..]) {
         Ok(16) => Ok(Some(Gfid::from_bytes(bytes))),
@@ -444,7 +445,7 @@ pub(crate) fn mark_of(path: &Path) -> Result<Mark, Fault> {
 }
 
 /// What could not be done to a file or directory, and why.
-pub(super) fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
+pub(crate) fn failed(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> Fault {
     let kind = FaultKind::Failed;
     Fault::new(kind, format!("cannot {verb} {}: {error}", path.display()))
 }

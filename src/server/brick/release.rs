@@ -10,7 +10,7 @@ use bd_proto::{Fault, FaultKind, Released, seal};
 
 use super::config::{BrickConfig, FOLDER};
 use super::intent::Intents;
-use super::{Brick, canonical, info, lock, open_engine};
+use super::{Attach, Brick, canonical, info, lock, open_engine};
 use crate::engine::Engine;
 use crate::engines::{Engines, place};
 use crate::{durable, failpoint};
@@ -21,6 +21,15 @@ use crate::{durable, failpoint};
 pub fn release(dir: &Path, keep: bool, engines: &dyn Engines) -> Result<Released, Fault> {
     let dir = canonical(dir)?;
     let mut config = BrickConfig::load_known(&dir)?;
+    if let Some(volume) = config.volume {
+        let how = Attach {
+            volume,
+            fresh: true,
+            heals: true,
+            epoch: 0,
+        };
+        return Brick::attach(&dir, how, engines)?.take_apart(keep);
+    }
     let _lock = lock(&dir)?;
     let engine = open_engine(&dir, &mut config, engines)?;
     take_apart(&dir, &config, &engine, keep)
@@ -28,8 +37,17 @@ pub fn release(dir: &Path, keep: bool, engines: &dyn Engines) -> Result<Released
 
 impl Brick {
     /// As [`release`], of a brick which is attached, but whose process has ended.
+    ///
+    /// What that has left is settled first, as if it started again: when its bricks are taken from a volume
+    /// (`remove-brick`), none ever does, and an image that was open when it was removed would stay.
     pub fn release(&self, keep: bool) -> Result<Released, Fault> {
         let _alone = self.quiet.write().unwrap_or_else(PoisonError::into_inner);
+        self.intents.read_again()?;
+        self.reconcile(&|_, _| ())?;
+        self.take_apart(keep)
+    }
+
+    fn take_apart(&self, keep: bool) -> Result<Released, Fault> {
         take_apart(&self.dir, &self.config, &self.engine, keep)
     }
 }

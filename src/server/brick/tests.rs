@@ -554,3 +554,24 @@ fn unreadable_marks_are_found_and_mended() {
     fs::remove_file(without).unwrap();
     assert_eq!(brick.check(false).unwrap(), []);
 }
+
+#[test]
+fn a_brick_that_never_starts_again_ends_what_it_was_at() {
+    for is_attached in [true, false] {
+        let bed = Bed::new();
+        let brick = bed.attach(true);
+        let gone = settled(&bed, &brick, "gone");
+        // Its last name went while it was open, and then its volume has lost the brick.
+        brick.condemn(gone).unwrap();
+        fs::remove_file(bed.dir().join("gone")).unwrap();
+        fs::remove_file(bed.handle(gone)).unwrap();
+        let released = if is_attached {
+            brick.release(false)
+        } else {
+            drop(brick);
+            release(&bed.dir(), false, &Installed::default())
+        };
+        assert_eq!(released.unwrap().kept, []);
+        assert!(!bed.store().join("gone").exists());
+    }
+}

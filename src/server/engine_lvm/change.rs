@@ -4,7 +4,7 @@ use bd_lvm::{Change, Done, LvReport, LvmErrorKind, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
-use super::model::is_outgoing;
+use super::model::{is_hidden, is_outgoing};
 use super::{LvmEngine, Turn, fault};
 use crate::engine::{EngineError, Volume};
 
@@ -161,12 +161,7 @@ impl LvmEngine {
                 .filter(|other| other != name);
             (lv.clone(), model.owner(&lv), other)
         };
-        if lv.is_internal()
-            || lv
-                .tags
-                .iter()
-                .any(|t| matches!(t, Tag::Hidden | Tag::Temporary))
-        {
+        if lv.is_internal() || is_hidden(&lv) {
             return refuse(FaultKind::Invalid, "it is not for images");
         }
         if let Some(other) = other {

@@ -49,10 +49,10 @@ use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
 use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
-use crate::engine::{Engine, EngineError, OpenVolume, Removed, Used, Volume};
+use crate::engine::{Engine, EngineError, OpenVolume, Removed, Standing, Used, Volume};
 use crate::events::Events;
 use kernel::Kernel;
-use model::{Model, is_outgoing, visible_size};
+use model::{Model, is_hidden, is_outgoing, visible_size};
 
 /// The images of one VG.
 #[derive(Debug)]
@@ -324,6 +324,19 @@ impl Engine for LvmEngine {
             return self.shown();
         }
         self.volumes()
+    }
+
+    fn inventory(&self) -> Result<Vec<Standing>, EngineError> {
+        self.refresh(&self.turn())?;
+        let model = self.model();
+        let standing = model.public().into_iter().map(|lv| {
+            Ok(Standing {
+                volume: self.volume(&model, lv),
+                open: self.is_in_use(lv)?,
+                hidden: is_hidden(lv),
+            })
+        });
+        standing.collect()
     }
 
     fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {

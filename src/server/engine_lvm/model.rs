@@ -213,14 +213,14 @@ impl Model {
 
     /// LVs which may appear as files, by name.
     pub(super) fn visible(&self) -> Vec<&LvReport> {
-        let hidden = |lv: &LvReport| {
-            lv.is_internal()
-                || lv
-                    .tags
-                    .iter()
-                    .any(|tag| matches!(tag, Tag::Hidden | Tag::Temporary))
-        };
-        let mut lvs: Vec<&LvReport> = self.lvs.values().filter(|lv| !hidden(lv)).collect();
+        let mut lvs = self.public();
+        lvs.retain(|lv| !is_hidden(lv));
+        lvs
+    }
+
+    /// All LVs that are no pools and no parts of others, by name.
+    pub(super) fn public(&self) -> Vec<&LvReport> {
+        let mut lvs: Vec<&LvReport> = self.lvs.values().filter(|lv| !lv.is_internal()).collect();
         lvs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         lvs
     }
@@ -275,6 +275,12 @@ fn merged(lv: &LvReport) -> Option<Gfid> {
         Tag::Merged(snapshot) => Some(*snapshot),
         _ => None,
     })
+}
+
+/// Whether an LV is not for images: an admin has hidden it, or it serves a copy.
+pub(super) fn is_hidden(lv: &LvReport) -> bool {
+    let hides = |tag: &Tag| matches!(tag, Tag::Hidden | Tag::Temporary);
+    lv.tags.iter().any(hides)
 }
 
 /// Whether an LV holds what an image was before a merge.

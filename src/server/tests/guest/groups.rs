@@ -41,8 +41,8 @@ pub(crate) fn survive(name: &str, pool: Option<&str>, points: &[&str]) {
             };
             Bed::new(tempfile::tempdir_in(&disk).unwrap(), spec)
         };
-        let admin = |_: &Bed| {
-            let args = ["-y", "-Zn", "-an", "-L", "8m", "-n", "admin", vg.name()];
+        let admin = |_: &Bed, name: &str| {
+            let args = ["-y", "-Zn", "-an", "-L", "8m", "-n", name, vg.name()];
             vg.lvm("lvcreate", &args).unwrap().ok().unwrap();
         };
         let kept = RefCell::default();

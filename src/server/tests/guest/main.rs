@@ -26,6 +26,7 @@ fn fail_points_are_survived_on_a_thin_pool() {
             "remove.removed",
             "adopt.done",
             "release.released",
+            "old.tagged",
         ],
     );
 }

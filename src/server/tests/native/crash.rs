@@ -10,8 +10,8 @@ use bd_proto::{CallError, CopyHow, Reply, Request};
 pub(crate) struct Ground<'a> {
     /// Makes a brick's folders on an engine without images.
     pub(crate) bed: &'a dyn Fn() -> Bed,
-    /// Makes a volume `admin` behind the server's back.
-    pub(crate) admin: &'a dyn Fn(&Bed),
+    /// Makes a volume of 8 MiB behind the server's back.
+    pub(crate) admin: &'a dyn Fn(&Bed, &str),
     /// What the last test has left as it was before, where it takes long to make.
     pub(crate) kept: Option<&'a RefCell<Option<Before>>>,
 }
@@ -138,6 +138,7 @@ pub(crate) fn survive(ground: &Ground<'_>, point: &str) {
         "resize.done" | "rename.done" => change(ground, point),
         "adopt.done" => adopt(ground, point),
         "release.released" => release(ground, point),
+        "old.tagged" | "old.sized" => take_over(ground, point),
         other => panic!("no test reaches {other}"),
     }
 }
@@ -340,7 +341,7 @@ fn release(ground: &Ground<'_>, point: &str) {
 
 fn adopt(ground: &Ground<'_>, point: &str) {
     let before = Before::new(ground);
-    (ground.admin)(&before.bed);
+    (ground.admin)(&before.bed, "admin");
     let adopt = Request::Adopt {
         brick: before.id,
         lv: "admin".parse().unwrap(),
@@ -360,5 +361,51 @@ fn adopt(ground: &Ground<'_>, point: &str) {
     before.bed.mark_as("admin", foreign[0].kind);
     client.call(&adopt).unwrap();
     assert_eq!(findings(client.call(&before.bed.check())), []);
+    server.stop();
+}
+
+/// A brick of GlusterFS 5 is taken over by two servers, of which the first one dies after the first image.
+fn take_over(ground: &Ground<'_>, point: &str) {
+    let bed = (ground.bed)();
+    let images = [Gfid::random(), Gfid::random()];
+    for (name, gfid) in ["a", "b"].iter().zip(images) {
+        (ground.admin)(&bed, &gfid.to_string());
+        bed.stub(name, gfid);
+        bed.mark_with(name, "lv:8388608");
+    }
+    let server = bed.start_to_die_at(point);
+    let lost = server.client().call(&bed.take_over());
+    assert!(matches!(lost, Err(CallError::Lost(_))), "{lost:?}");
+    server.died();
+    let server = bed.start();
+    let mut client = server.client();
+    assert!(
+        client.call(&bed.attach(true)).is_err(),
+        "{point}: served half"
+    );
+    assert!(
+        client.call(&bed.init()).is_err(),
+        "{point}: made without its images"
+    );
+    let taken = match client.call(&bed.take_over()).unwrap() {
+        Reply::Adoption(taken) => taken,
+        other => panic!("{other:?}"),
+    };
+    let brick = taken.brick.unwrap_or_else(|| panic!("{:?}", taken.refused));
+    client.call(&bed.attach(true)).unwrap();
+    assert_eq!(findings(client.call(&bed.check())), [], "{point}");
+    let held = match client.call(&Request::List { brick: brick.id }).unwrap() {
+        Reply::Images(images) => images,
+        other => panic!("{other:?}"),
+    };
+    for gfid in images {
+        let image = held.iter().find(|image| image.gfid == gfid).unwrap();
+        assert_eq!(
+            (image.lv.to_string(), image.lv_size),
+            (gfid.to_string(), Bytes(8 << 20))
+        );
+        let stub = std::fs::metadata(bed.handle(gfid)).unwrap();
+        assert_eq!(stub.len(), 8 << 20);
+    }
     server.stop();
 }

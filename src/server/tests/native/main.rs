@@ -1,6 +1,8 @@
 //! gluster-bdd as a process, with bricks on the file engine. Needs root for trusted.* attributes.
 
 #[cfg(test)]
+mod adoption;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
@@ -36,9 +38,9 @@ fn bed() -> support::Bed {
 #[cfg(test)]
 const GROUND: crash::Ground<'static> = crash::Ground {
     bed: &bed,
-    admin: &|bed| {
-        let file = std::fs::File::create(bed.path("store").join("admin")).unwrap();
-        file.set_len(5 << 20).unwrap();
+    admin: &|bed, name| {
+        let file = std::fs::File::create(bed.path("store").join(name)).unwrap();
+        file.set_len(8 << 20).unwrap();
     },
     kept: None,
 };

@@ -39,13 +39,25 @@ impl Bed {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn init(&self) -> Request {
-        Request::InitBrick(BrickSpec {
+    pub(crate) fn spec(&self) -> BrickSpec {
+        BrickSpec {
             dir: self.path("brick"),
             engine: self.engine.clone(),
             top: None,
             adopt: true,
-        })
+        }
+    }
+
+    pub(crate) fn init(&self) -> Request {
+        Request::InitBrick(self.spec())
+    }
+
+    /// Takes over what a brick of GlusterFS 5 holds.
+    pub(crate) fn take_over(&self) -> Request {
+        Request::AdoptBrick {
+            spec: self.spec(),
+            really: true,
+        }
     }
 
     pub(crate) fn attach(&self, fresh: bool) -> Request {
@@ -116,9 +128,13 @@ impl Bed {
 
     /// Marks a file as an image.
     pub(crate) fn mark_as(&self, name: &str, kind: ImageKind) {
+        self.mark_with(name, &kind.to_string());
+    }
+
+    /// Gives a file a mark.
+    pub(crate) fn mark_with(&self, name: &str, mark: &str) {
         let path = self.path("brick").join(name);
-        let value = kind.to_string();
-        lsetxattr(path, xattr::IMAGE, value.as_bytes(), XattrFlags::empty()).unwrap();
+        lsetxattr(path, xattr::IMAGE, mark.as_bytes(), XattrFlags::empty()).unwrap();
     }
 
     /// Makes the stub of an image.

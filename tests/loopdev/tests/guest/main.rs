@@ -11,6 +11,9 @@ mod images;
 mod machine;
 #[path = "../commands/manual.rs"]
 mod manual;
+#[path = "../commands/old.rs"]
+mod old;
+mod old_brick;
 mod plain;
 mod pool_care;
 mod power;

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Daemon, Host, Output, Place, Rig, Volume, cmd, gluster_bd, run, sh, wait_for};
+use loopdev::{
+    Daemon, Host, Output, POOL, Place, Rig, Vg, Volume, cmd, gluster_bd, run, sh, wait_for,
+};
 
 use crate::images::tools::{sh_in, size_of};
 
@@ -20,6 +22,8 @@ pub(crate) struct Bricks {
     /// One for all bricks, or one for each.
     pub(crate) hosts: Vec<Host>,
     pub(crate) servers: Vec<RefCell<Daemon>>,
+    /// The volume groups of the bricks, where their images are LVs.
+    pub(crate) groups: Vec<Vg>,
 }
 
 /// Who serves the bricks.
@@ -58,13 +62,39 @@ impl Bricks {
     /// How many images the bricks hold together.
     pub(crate) fn count(&self) -> Result<usize> {
         let mut count = 0;
-        for store in &self.stores {
+        for vg in &self.groups {
+            count += vg.lvs()?.iter().filter(|lv| *lv != POOL).count();
+        }
+        for store in self.stores.iter().filter(|_| self.groups.is_empty()) {
             for entry in fs::read_dir(store)? {
                 let name = entry?.file_name();
                 count += usize::from(!name.to_string_lossy().starts_with(".gluster-bd"));
             }
         }
         Ok(count)
+    }
+
+    /// Makes a volume on a brick behind the back of all servers.
+    pub(crate) fn make_extra(&self, brick: usize) -> Result<PathBuf> {
+        match self.groups.get(brick) {
+            Some(vg) => vg.thin_lv(POOL, "extra", 4),
+            None => {
+                let extra = self.stores[brick].join("extra");
+                fs::write(&extra, "extra")?;
+                Ok(extra)
+            }
+        }
+    }
+
+    /// Removes it again.
+    pub(crate) fn remove_extra(&self, brick: usize, extra: &Path) -> Result<()> {
+        match self.groups.get(brick) {
+            Some(vg) => {
+                let lv = format!("{}/extra", vg.name());
+                vg.lvm("lvremove", &["-y", &lv])?.ok().map(drop)
+            }
+            None => Ok(fs::remove_file(extra)?),
+        }
     }
 
     /// Asks for a merge of a snapshot into its origin.
@@ -207,6 +237,75 @@ pub(crate) fn make(
         stores,
         hosts,
         servers: daemons,
+        groups: Vec::new(),
+    })
+}
+
+/// As [`make`], with a volume group and its thin pool for each brick, and one gluster-bdd.
+pub(crate) fn make_on_groups(
+    rig: &mut Rig,
+    words: &[&str],
+    bricks: usize,
+    options: &[(&str, &str)],
+) -> Result<Bricks> {
+    let disk = rig.filesystem("disk", 512)?;
+    let mut groups = Vec::new();
+    for number in 0..bricks {
+        let vg = rig.vg(&format!("vg{number}"), &[512])?;
+        vg.thin_pool(POOL, 384)?;
+        groups.push(vg);
+    }
+    let host = Host::shared();
+    let server = host.start(rig)?;
+    let _glusterd = rig.glusterd()?;
+    let mut dirs = Vec::new();
+    for (number, vg) in groups.iter().enumerate() {
+        let dir = disk.join(format!("b{number}"));
+        fs::create_dir(&dir)?;
+        let name = dir.display().to_string();
+        gluster_bd(&["brick", "init", &name, "--vg", vg.name(), "--top", TOP])?.ok()?;
+        dirs.push(dir);
+    }
+    let volume = rig.volume_with("vol", words, &dirs)?;
+    volume.serve_images()?;
+    for (key, value) in options {
+        volume.set(key, value)?;
+    }
+    volume.start()?;
+    let mount = rig.mount(&volume, &[])?;
+    Ok(Bricks {
+        volume,
+        mount,
+        stores: groups.iter().map(|vg| vg.device("")).collect(),
+        hosts: vec![host],
+        servers: vec![RefCell::new(server)],
+        groups,
+    })
+}
+
+/// Whether a process moves files of a volume. glusterd that is asked for the status just when it ends may
+/// say for ever that it has not ended.
+pub(crate) fn is_moving(volume: &Volume) -> Result<bool> {
+    let id = format!("rebalance/{}", volume.name());
+    for entry in fs::read_dir("/proc")? {
+        let line = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        if words.any(|word| word == id.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Waits until a rebalance has ended.
+pub(crate) fn ended(rig: &Rig, volume: &Volume) -> Result<()> {
+    wait_for("the rebalance", || {
+        if is_moving(volume)? {
+            return Ok(false);
+        }
+        let told = rig.gluster(&["volume", "rebalance", volume.name(), "status"])?;
+        ensure!(!told.stdout.contains("failed"), "{told}");
+        Ok(told.stdout.contains("completed"))
     })
 }
 

@@ -8,8 +8,8 @@ use loopdev::{Place, Rig, cmd, run, wait_for};
 
 use super::bricks::{Bricks, Servers, TOP, emptied, make, replicas_agree};
 use super::heals::connected;
-use super::storm::{lose_all, put_in_again};
 use crate::images::tools::{expect_head, pattern, sh_in};
+use crate::storms::faults::{lose_all, put_in_again};
 
 fn on_hosts(name: &str, words: &[&str], body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>) {
     let disks = |rig: &mut Rig, number| {

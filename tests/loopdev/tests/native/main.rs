@@ -22,6 +22,9 @@ mod manual;
 mod many;
 mod multiplex;
 mod new_replicas;
+#[path = "../commands/old.rs"]
+mod old;
+mod old_brick;
 mod operations;
 mod options;
 mod pjdfstest;
@@ -35,6 +38,8 @@ mod rig;
 mod rights;
 mod room;
 mod storm;
+#[path = "../storms/mod.rs"]
+mod storms;
 mod top;
 #[path = "../commands/typed.rs"]
 mod typed;

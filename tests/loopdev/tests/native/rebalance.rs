@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::OFlags;
 
-use super::bricks::{self, TOP};
+use super::bricks::{self, TOP, ended};
 use crate::images::model::Random;
 use crate::images::tools::size_of;
 
@@ -249,15 +249,6 @@ fn keep_sizes(rig: &mut Rig, volume: &Volume, folder: &Path) -> Result<()> {
         fs::remove_file(folder.join(name))?;
     }
     rig.unmount(&fresh)
-}
-
-/// Waits until a rebalance has ended.
-pub(super) fn ended(rig: &Rig, volume: &Volume) -> Result<()> {
-    wait_for("the rebalance", || {
-        let told = rig.gluster(&["volume", "rebalance", volume.name(), "status"])?;
-        ensure!(!told.stdout.contains("failed"), "{told}");
-        Ok(told.stdout.contains("completed"))
-    })
 }
 
 fn rounds_on(

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use loopdev::{Rig, gluster_bd, sh, wait_for};
 use nix::libc;
 
-use super::bricks::{TOP, on_disks};
+use super::bricks::{TOP, ended, on_disks};
 use super::rebalance;
 use crate::images::tools::{MIB, expect_head, meta, pattern, put, sh_in};
 
@@ -56,7 +56,7 @@ fn is_not_needed_to_rebalance() {
                 "force",
             ];
             rig.gluster(&words)?.ok()?;
-            rebalance::ended(rig, &bricks.volume)?;
+            ended(rig, &bricks.volume)?;
             for name in [&of_full, &of_sparse] {
                 let bricks = bricks.volume.bricks().iter();
                 let there = bricks.filter(|brick| brick.join(TOP).join(name).exists());

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use loopdev::{POOL, Vg};
 
 use super::Storm;
 use crate::bricks::TOP;
@@ -110,6 +111,21 @@ fn volumes(store: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(volumes)
 }
 
+/// The nodes of the LVs of a group, all of them active, by gfid.
+fn lvs(vg: &Vg) -> Result<BTreeMap<String, PathBuf>> {
+    vg.lvm("lvchange", &["-ay", "-K", vg.name()])?.ok()?;
+    let mut found = BTreeMap::new();
+    for line in vg.report("lvs", "lv_name,lv_tags", vg.name())?.lines() {
+        let (name, tags) = line.trim().split_once(';').context("no tags")?;
+        if name != POOL {
+            let mut tags = tags.split(',');
+            let gfid = tags.find_map(|tag| tag.strip_prefix("gluster_bd.gfid="));
+            found.insert(gfid.unwrap_or_default().to_owned(), vg.device(name));
+        }
+    }
+    Ok(found)
+}
+
 impl Storm {
     fn seen(&self, brick: usize) -> Result<Seen> {
         let mut seen = Seen {
@@ -122,7 +138,9 @@ impl Storm {
         if self.layout.is_arbiter(brick) {
             return Ok(seen);
         }
-        seen.volumes = Some(if self.stock {
+        seen.volumes = Some(if let Some(vg) = self.bricks.groups.get(brick) {
+            lvs(vg)?
+        } else if self.stock {
             let names = seen.names.iter().filter(|(_, name)| !name.is_link);
             names
                 .map(|(path, name)| (name.gfid.clone(), top.join(path)))

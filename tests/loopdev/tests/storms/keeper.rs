@@ -36,6 +36,8 @@ pub(super) struct Keeper {
     renames_dirs: bool,
     merges: bool,
     moves: bool,
+    /// Bricks come and go.
+    changes: bool,
     /// A lookup may tell an old size.
     is_dispersed: bool,
     /// Where a brick can fail alone, DHT may leave a rename over a file of another brick half done.
@@ -70,7 +72,8 @@ impl Keeper {
         layout: &Layout,
         faults: &[&str],
     ) -> Keeper {
-        let moves = layout.bricks > layout.replicas;
+        let changes = faults.iter().any(|kind| ["grow", "shrink"].contains(kind));
+        let moves = layout.bricks > layout.replicas || changes;
         let bricks_stay = !faults.iter().any(|kind| ["brick", "host"].contains(kind));
         Keeper {
             letter,
@@ -79,6 +82,7 @@ impl Keeper {
             renames_dirs: !moves,
             merges: !layout.is_dispersed(),
             moves,
+            changes,
             is_dispersed: layout.is_dispersed(),
             replaces: layout.replicas > 1 || bricks_stay,
             tree: Tree::default(),
@@ -99,14 +103,24 @@ impl Keeper {
             match self.random.below(20) {
                 // A client that copies byte by byte may have old ones in its caches.
                 0 if self.copies == Copies::Links => self.copy(registers, top, tally),
-                1 if self.letter == 'a' => self.move_register(registers, top, tally),
+                1 if self.letter == 'a' && !self.keeps_names(tally) => {
+                    self.move_register(registers, top, tally);
+                }
                 2..5 => self.read(top, tally),
                 _ => match self.choose() {
-                    Some(work) => self.run(work, top, tally),
-                    None => self.read(top, tally),
+                    Some(work) if !(work.ends_names() && self.keeps_names(tally)) => {
+                        self.run(work, top, tally);
+                    }
+                    _ => self.read(top, tally),
                 },
             }
         }
+    }
+
+    /// While bricks come and go, clients have old layouts: DHT brings back names that end meanwhile, on any
+    /// volume.
+    fn keeps_names(&self, tally: &Tally) -> bool {
+        self.changes && tally.is_disturbed()
     }
 
     fn run(&mut self, work: Work, top: &Path, tally: &Tally) {

@@ -4,12 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::Rig;
+use loopdev::{Place, Rig};
 
+use super::growth::{Growth, has_left, leave};
 use super::layout::Layout;
-use crate::bricks::Bricks;
+use crate::PLACE;
+use crate::bricks::{Bricks, ended};
 use crate::images::model::Random;
-use crate::rebalance::ended;
+
+/// The most groups of bricks that a volume grows to.
+const GROUPS: usize = 3;
 
 /// Something that happens under load. Of a group of replicas, one at most is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +28,10 @@ pub(super) enum Fault {
     Replace(usize),
     /// Files move to the bricks on which they belong.
     Rebalance,
+    /// One group of bricks more, and files move there.
+    Grow,
+    /// This group of bricks goes, and its files move to the others.
+    Shrink(usize),
 }
 
 impl Fault {
@@ -33,7 +41,8 @@ impl Fault {
         if !stock {
             kinds.extend(["server", "host"]);
         }
-        if layout.replicas > 1 && !stock {
+        // On volume groups only what changes nothing but processes.
+        if layout.replicas > 1 && !stock && PLACE == Place::Native {
             kinds.push("replace");
         }
         let Ok(wanted) = std::env::var("GBT_FAULTS") else {
@@ -43,6 +52,9 @@ impl Fault {
         // Not without being asked for: see docs/testing.md.
         if layout.bricks > layout.replicas {
             kinds.push("rebalance");
+        }
+        if PLACE == Place::Native {
+            kinds.extend(["grow", "shrink"]);
         }
         let known = kinds.clone();
         kinds.retain(|kind| wanted.split(',').any(|one| one == *kind));
@@ -56,7 +68,13 @@ impl Fault {
         while kind != "brick" && layout.is_arbiter(brick) {
             brick = random.below(layout.bricks);
         }
+        let groups = layout.bricks / layout.replicas;
         match kind {
+            "grow" if groups < GROUPS => Fault::Grow,
+            "shrink" if groups == 1 => Fault::Grow,
+            // Pieces are looked at by their numbers, which have no gaps as long as the last ones go.
+            "grow" | "shrink" if layout.is_dispersed() => Fault::Shrink(groups - 1),
+            "grow" | "shrink" => Fault::Shrink(random.below(groups)),
             "server" => Fault::Server(brick),
             "host" => Fault::Host(brick),
             "replace" => Fault::Replace(brick),
@@ -65,7 +83,18 @@ impl Fault {
         }
     }
 
-    pub(super) fn strike(self, rig: &Rig, bricks: &Bricks) -> Result<()> {
+    /// Whether files move to other bricks.
+    pub(super) fn moves_files(self) -> bool {
+        matches!(self, Fault::Rebalance | Fault::Grow | Fault::Shrink(_))
+    }
+
+    pub(super) fn strike(
+        self,
+        rig: &mut Rig,
+        bricks: &mut Bricks,
+        layout: &Layout,
+        growth: &mut Growth,
+    ) -> Result<()> {
         match self {
             Fault::Brick(brick) => kill_brick(rig, bricks, brick),
             Fault::Server(brick) => bricks.server(brick).borrow().kill9(),
@@ -80,10 +109,12 @@ impl Fault {
                     .ok()
                     .map(drop)
             }
+            Fault::Grow => growth.grow(rig, bricks, layout),
+            Fault::Shrink(group) => leave(rig, bricks, layout, group),
         }
     }
 
-    pub(super) fn mend(self, rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    pub(super) fn mend(self, rig: &mut Rig, bricks: &Bricks, layout: &Layout) -> Result<()> {
         match self {
             Fault::Brick(_) => bricks.volume.start(),
             Fault::Server(brick) => start_server(rig, bricks, brick),
@@ -96,7 +127,22 @@ impl Fault {
                 let volume = bricks.volume.name();
                 rig.gluster(&["volume", "heal", volume, "full"]).map(drop)
             }
-            Fault::Rebalance => ended(rig, &bricks.volume),
+            Fault::Rebalance | Fault::Grow => ended(rig, &bricks.volume),
+            Fault::Shrink(group) => has_left(rig, bricks, layout, group),
+        }
+    }
+
+    /// What is to be done when the load is over.
+    pub(super) fn settle(
+        self,
+        rig: &mut Rig,
+        bricks: &mut Bricks,
+        layout: &Layout,
+        growth: &mut Growth,
+    ) -> Result<()> {
+        match self {
+            Fault::Shrink(group) => growth.shrink(rig, bricks, layout, group),
+            _ => Ok(()),
         }
     }
 }
@@ -137,7 +183,7 @@ fn start_server(rig: &mut Rig, bricks: &Bricks, brick: usize) -> Result<()> {
     Ok(())
 }
 
-fn init(bricks: &Bricks, brick: usize, dir: &Path) -> Result<()> {
+pub(super) fn init(bricks: &Bricks, brick: usize, dir: &Path) -> Result<()> {
     let store = bricks.stores[brick].display().to_string();
     let dir = dir.display().to_string();
     let words = ["brick", "init", &dir, "--engine", "file", "--store", &store];

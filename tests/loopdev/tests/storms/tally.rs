@@ -51,6 +51,10 @@ impl Tally {
         self.calm.store(false, Ordering::SeqCst);
     }
 
+    pub(super) fn is_disturbed(&self) -> bool {
+        !self.calm.load(Ordering::SeqCst)
+    }
+
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }

@@ -159,6 +159,18 @@ impl Tree {
 }
 
 impl Work {
+    /// Whether a name is no more when it is done.
+    pub(super) fn ends_names(&self) -> bool {
+        matches!(
+            self,
+            Work::Rename(..)
+                | Work::Remove(_)
+                | Work::Merge { .. }
+                | Work::RemoveTree(_)
+                | Work::RenameDir(..)
+        )
+    }
+
     /// The paths of which nobody knows what they are after a failure.
     pub(super) fn touches(&self) -> Vec<&String> {
         match self {

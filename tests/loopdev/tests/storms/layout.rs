@@ -2,7 +2,7 @@
 
 /// How the bricks of a volume belong together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     pub(super) name: &'static str,
     /// Words for `gluster volume create`.
     pub(super) words: &'static [&'static str],
@@ -16,7 +16,7 @@ pub(super) struct Layout {
 impl Layout {
     /// A brick that has names only.
     pub(super) fn is_arbiter(&self, brick: usize) -> bool {
-        self.words.contains(&"arbiter") && brick == 2
+        self.words.contains(&"arbiter") && brick % self.replicas == 2
     }
 
     pub(super) fn is_dispersed(&self) -> bool {
@@ -29,7 +29,7 @@ impl Layout {
     }
 }
 
-pub(super) const REPLICATED: Layout = Layout {
+pub(crate) const REPLICATED: Layout = Layout {
     name: "replicated",
     words: &["replica", "3"],
     bricks: 3,
@@ -37,7 +37,7 @@ pub(super) const REPLICATED: Layout = Layout {
     spared: &[],
 };
 
-pub(super) const WITH_AN_ARBITER: Layout = Layout {
+pub(crate) const WITH_AN_ARBITER: Layout = Layout {
     name: "with_an_arbiter",
     words: &["replica", "3", "arbiter", "1"],
     bricks: 3,
@@ -45,7 +45,7 @@ pub(super) const WITH_AN_ARBITER: Layout = Layout {
     spared: &[],
 };
 
-pub(super) const DISPERSED: Layout = Layout {
+pub(crate) const DISPERSED: Layout = Layout {
     name: "dispersed",
     words: &["disperse", "3", "redundancy", "1"],
     bricks: 3,
@@ -54,7 +54,7 @@ pub(super) const DISPERSED: Layout = Layout {
     spared: &["brick", "host"],
 };
 
-pub(super) const DISTRIBUTED: Layout = Layout {
+pub(crate) const DISTRIBUTED: Layout = Layout {
     name: "distributed",
     words: &[],
     bricks: 2,
@@ -62,7 +62,7 @@ pub(super) const DISTRIBUTED: Layout = Layout {
     spared: &[],
 };
 
-pub(super) const BOTH: Layout = Layout {
+pub(crate) const BOTH: Layout = Layout {
     name: "distributed_and_replicated",
     words: &["replica", "3"],
     bricks: 6,
