@@ -119,7 +119,8 @@ fn answer_file(
     }
 }
 
-/// Heal must not begin with what was before a merge and go on with what is after it.
+/// Heal must not begin with what was before a merge and go on with what is after it, nor bring a snapshot back
+/// to bricks that have merged it from one that does not know whether it has.
 fn answer_heal(
     brick: &Arc<Brick>,
     frame: Frame<Lookup>,
@@ -131,6 +132,7 @@ fn answer_heal(
         false => frame.fail(Errno::EBUSY),
     }
 }
+        true if image.is_leaving() => frame.fail(Errno::ENOENT),
 
 fn answer_image(
     brick: &Arc<Brick>,

@@ -11,7 +11,11 @@ use super::heals::connected;
 use super::storm::{lose_all, put_in_again};
 use crate::images::tools::{expect_head, pattern, sh_in};
 
-fn on_hosts(name: &str, words: &[&str], body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>) {
+pub(crate) fn on_hosts(
+    name: &str,
+    words: &[&str],
+    body: impl FnOnce(&mut Rig, &Bricks) -> Result<()>,
+) {
     let disks = |rig: &mut Rig, number| {
         let disk = rig.filesystem(&format!("disk{number}"), 512)?;
         Ok((disk.clone(), disk))
