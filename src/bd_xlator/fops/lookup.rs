@@ -23,6 +23,9 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
                 brick.note_top();
                 brick.on_control(keeper::show_first);
             }
+                if brick.link.heals() {
+                    brick.on_control(keeper::doubt_top);
+                }
             Ok(false) => {}
             Err(errno) => {
                 gf_warn!(
