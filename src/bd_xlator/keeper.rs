@@ -10,7 +10,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mknod, MknodArgs};
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
 
-use crate::fops::{merge, sync};
+use crate::fops::{health, merge, sync};
 use crate::{Brick, names, stub};
 
 /// How long stubs may not know when their images were written.
@@ -85,6 +85,25 @@ pub(crate) fn save(brick: &Brick) {
 pub(crate) fn show_first(brick: &Arc<Brick>) {
     if !brick.shows_all() {
         show_new(brick);
+    }
+}
+
+/// Has the top image directory compared with those of the other bricks, where that is not sure.
+///
+/// Only for threads that may wait.
+pub(crate) fn doubt_top(brick: &Arc<Brick>) {
+    let node = brick.xl.node();
+    let Some(root) = node.root_inode() else {
+        return;
+    };
+    let stack = Stack::new(node, &Credentials::root());
+    let done = linked_top(brick, &stack, &root)
+        .and_then(|top| health::doubt(&stack, node, &Loc::by_gfid(&top, top.gfid())));
+    if let Err(errno) = done {
+        gf_warn!(
+            "cannot have /{} compared with other bricks: {errno}",
+            brick.link.brick().top
+        );
     }
 }
 

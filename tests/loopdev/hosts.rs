@@ -96,6 +96,22 @@ impl Host {
         rig.daemon(&self.name, "gluster-bdd", &args, "gluster-bdd: ready")
     }
 
+    /// As [`Host::start`]; the server stops itself when it comes to a point of its work.
+    pub fn start_stopping(&self, rig: &mut Rig, point: &str) -> Result<Daemon> {
+        let (socket, state) = (self.socket.to_string_lossy(), self.state.to_string_lossy());
+        let stops = format!("GLUSTER_BDD_FAILPOINT={point}:stop");
+        let args = [
+            &stops,
+            "gluster-bdd",
+            "--socket",
+            &socket,
+            "--state-dir",
+            &state,
+        ];
+        let name = format!("{}-stopping", self.name);
+        rig.daemon(&name, "env", &args, "gluster-bdd: ready")
+    }
+
     /// Runs `gluster-bd` for this server. Gives its output whatever its code.
     pub fn gluster_bd(&self, args: &[&str]) -> Result<Output> {
         let socket = self.socket.to_string_lossy();

@@ -10,10 +10,6 @@ use crate::core::Image;
 
 /// Tells heal that the strong sum is SHA-256.
 const STRONG_IS_SHA256: &str = "fips-mode-rchecksum";
-/// Heal's wish to know whether a block is more than zeros.
-const CHECK_ZERO_FILLED: &str = "check-zero-filled";
-/// The answer to that.
-const HAS_DATA: &str = "buf-has-zeroes";
 
 /// Sums a block of an image, as posix sums one of a file: heal compares the two.
 pub(crate) fn rchecksum(brick: &Arc<Brick>, call: Call<'_, Rchecksum>) {
@@ -44,14 +40,6 @@ fn sum(
     })?;
     let xdata = Dict::new();
     xdata.set_i32(STRONG_IS_SHA256, 1)?;
-    if args
-        .xdata
-        .as_ref()
-        .is_some_and(|asked| asked.contains(CHECK_ZERO_FILLED))
-    {
-        let has_data = bytes.iter().any(|byte| *byte != 0);
-        xdata.set_u32(HAS_DATA, u32::from(has_data))?;
-    }
     let mut weak = adler2::Adler32::from_checksum(0);
     weak.write_slice(&bytes);
     Ok(RchecksumReply {

@@ -13,6 +13,10 @@ const REPLICATE: &str = "trusted.afr.";
 const DISPERSE: &str = "trusted.ec.";
 /// EC's note that changes are under way, or were cut short.
 const DISPERSE_DIRTY: &str = "trusted.ec.dirty";
+/// EC's count of changes: of the bytes or names, and of the attributes.
+const DISPERSE_VERSION: &str = "trusted.ec.version";
+/// The option of [`INDEX`] that says of which notes the list is made.
+const WATCHED: &str = "xattrop64-watchlist";
 /// Keeps the list of files that need healing.
 const INDEX: &str = "features/index";
 /// `GF_XATTROP_ENTRY_IN_KEY`: the name that heal has to look at.
@@ -119,6 +123,36 @@ pub(super) fn note_change(
             xdata,
         },
     )?;
+    Ok(())
+}
+
+/// Has EC compare a directory of which this brick knows no change, as one that it made itself: on a brick that
+/// has taken another's place it would count as a good one for ever. Nothing where files are not dispersed.
+pub(crate) fn doubt(stack: &Stack, node: Node, dir: &Loc<'_>) -> Result<(), Errno> {
+    let index = index(node)?;
+    if index.option(WATCHED).as_deref() != Some(DISPERSE_DIRTY) {
+        return Ok(());
+    }
+    let notes = stack.ask::<Getxattr>(GetxattrArgs {
+        loc: dir.duplicate(),
+        name: None,
+        xdata: None,
+    })?;
+    let is_known = |dict: &Dict<'_>| dict.contains(DISPERSE_VERSION);
+    if notes.dict.as_ref().is_some_and(is_known) {
+        return Ok(());
+    }
+    let mut note = [0; 16];
+    note[7] = 1;
+    let xattr = Dict::new();
+    xattr.set(DISPERSE_DIRTY, &note)?;
+    let args = XattropArgs {
+        loc: dir.duplicate(),
+        optype: ADD_LONG,
+        xattr,
+        xdata: None,
+    };
+    stack.ask_node::<Xattrop>(index, args)?;
     Ok(())
 }
 

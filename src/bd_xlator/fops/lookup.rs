@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bd_model::{DirPolicy, Gfid, xattr};
+use bd_model::{DirPolicy, Gfid, SECTOR, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mkdir, MkdirArgs};
 use glusterfs::{
-    Call, Credentials, Dict, Errno, FileType, Fop, Frame, Inode, Loc, Stack, gf_info, gf_warn,
+    Call, Credentials, Dict, Errno, FileType, Fop, Frame, Iatt, Inode, Loc, Service, Stack,
+    gf_info, gf_warn,
 };
 
 use crate::core::{Image, Kind};
@@ -22,6 +23,9 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
             Ok(true) => {
                 brick.note_top();
                 brick.on_control(keeper::show_first);
+                if brick.link.heals() {
+                    brick.on_control(keeper::doubt_top);
+                }
             }
             Ok(false) => {}
             Err(errno) => {
@@ -97,7 +101,7 @@ fn answer_file(
             brick.on_control(move |brick| answer_heal(brick, frame, reply, &image));
         }
         Ok(Kind::Image(image)) if image.allocated_now().is_some() || !brick.tells_soon() => {
-            brick.dress(&image, &mut reply.buf);
+            dress(brick, &frame, &image, &mut reply.buf);
             frame.unwind(reply);
         }
         Ok(Kind::Image(image)) => {
@@ -119,7 +123,8 @@ fn answer_file(
     }
 }
 
-/// Heal must not begin with what was before a merge and go on with what is after it.
+/// Heal must not begin with what was before a merge and go on with what is after it, nor bring a snapshot back
+/// to bricks that have merged it from one that does not know whether it has.
 fn answer_heal(
     brick: &Arc<Brick>,
     frame: Frame<Lookup>,
@@ -127,6 +132,7 @@ fn answer_heal(
     image: &Arc<Image>,
 ) {
     match image.await_merge() {
+        true if image.is_leaving() => frame.fail(Errno::ENOENT),
         true => answer_image(brick, frame, reply, image),
         false => frame.fail(Errno::EBUSY),
     }
@@ -139,8 +145,21 @@ fn answer_image(
     image: &Arc<Image>,
 ) {
     brick.ask_allocated(image);
-    brick.dress(image, &mut reply.buf);
+    dress(brick, &frame, image, &mut reply.buf);
     frame.unwind(reply);
+}
+
+/// Gives the answer the image's attributes.
+///
+/// AFR heals a file with holes by pieces of 128 KiB, each under locks of its own, so as not to fill holes of the
+/// brick that is healed; what it writes there stays sparse without that. So an image that is hardly sparse has
+/// no holes for heal. Of one that is, it would carry more zeros over the network than it saves.
+fn dress(brick: &Brick, frame: &Frame<Lookup>, image: &Image, buf: &mut Iatt) {
+    brick.dress(image, buf);
+    let full = image.size().div_ceil(SECTOR);
+    if frame.service() == Some(Service::Heal) && buf.blocks() >= full - full / 4 {
+        buf.set_blocks(full.max(buf.blocks()));
+    }
 }
 
 /// Makes the top image directory, or sees that it is there; says whether it is.

@@ -138,7 +138,7 @@ fn take_promised(brick: &Brick, snapshot: Gfid) -> Option<Merge> {
 }
 
 /// The promised merge that the removal of a snapshot's name asks for, if it does. From now on heal
-/// waits for it.
+/// waits for it: it must take neither bytes nor names from a brick that does not know what it has.
 pub(crate) fn begin(
     brick: &Brick,
     args: &UnlinkArgs<'_>,
@@ -161,6 +161,7 @@ pub(crate) fn begin(
         return Err(Errno::EBUSY);
     };
     merge.origin.merge_begins();
+    merge.snapshot.merge_begins();
     Ok(Some(merge))
 }
 
@@ -185,7 +186,7 @@ pub(crate) fn unlink(
         Ok(()) => {}
         Err(NotDone::Surely(errno)) => {
             snapshot.admit();
-            image.merge_ends(true);
+            merge.ends(true);
             return call.fail(errno);
         }
         Err(NotDone::Perhaps(errno)) => {
@@ -226,7 +227,8 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
         let mut held = origin.stand_still();
         let settled = match merge.was_done(brick) {
             Ok(true) => merge.finish_late(brick, &mut held).map(|()| true),
-            Ok(false) => Ok(false),
+            // Heal may have made the others equal without this brick.
+            Ok(false) => merge.note_late(brick).map(|_| false),
             Err(_) => Err(Errno::EIO),
         };
         drop(held);
@@ -235,7 +237,7 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
             Ok(false) => {
                 origin.admit();
                 merge.snapshot.admit();
-                origin.merge_ends(true);
+                merge.ends(true);
                 gf_info!("image <gfid:{}> was not merged", merge.snapshot.gfid());
             }
             // The next turn tries again.
@@ -346,6 +348,18 @@ impl Merge {
     /// As [`Merge::finish`], when nobody keeps the origin's bytes at rest on other replicas any more,
     /// and heal may be comparing them.
     fn finish_late(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
+        if self.note_late(brick)? {
+            return self.finish(brick, held);
+        }
+        self.remove_name(brick)?;
+        self.origin.admit();
+        self.origin.merge_ends(true);
+        Ok(())
+    }
+
+    /// Has heal compare both files with those of the other replicas once more. Says whether the origin is
+    /// there.
+    fn note_late(&self, brick: &Brick) -> Result<bool, Errno> {
         let node = brick.xl.node();
         let stack = Stack::new(node, &Credentials::root());
         let origin = Loc::by_gfid(&self.origin_inode, *self.origin.gfid().as_bytes());
@@ -361,13 +375,7 @@ impl Merge {
             let parent = Loc::by_gfid(&parent, parent.gfid());
             health::note_change(&stack, node, &parent, Change::Name(&name)).map_err(failed)?;
         }
-        if is_there {
-            return self.finish(brick, held);
-        }
-        self.remove_name(brick)?;
-        self.origin.admit();
-        self.origin.merge_ends(true);
-        Ok(())
+        Ok(is_there)
     }
 
     /// Gives the origin's stub its size, and takes the snapshot's name away. The two LVs have
@@ -409,8 +417,14 @@ impl Merge {
     /// It is not known what came of it, or it cannot be brought to its end now; the keeper tries.
     fn leave_open(self, brick: &Brick, held: &Standstill<'_>) {
         held.bar();
-        self.origin.merge_ends(false);
+        self.ends(false);
         brick.merges().push(self);
+    }
+
+    /// Heal need not wait any more, or has to come again.
+    fn ends(&self, is_known: bool) {
+        self.origin.merge_ends(is_known);
+        self.snapshot.merge_ends(is_known);
     }
 
     /// The origin's I/O goes on with its new device.
@@ -435,6 +449,7 @@ impl Merge {
         let (snapshot, origin) = (self.snapshot.gfid(), self.origin.gfid());
         gf_info!("<gfid:{snapshot}> is merged into <gfid:{origin}>");
         self.snapshot.doom();
+        self.snapshot.merge_ends(true);
         brick.remove_if_doomed(&self.snapshot);
         self.origin.refresh_allocated(&brick.link);
     }

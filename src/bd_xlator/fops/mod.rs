@@ -8,7 +8,7 @@ pub(crate) mod clone;
 pub(crate) mod create;
 mod early;
 mod healed;
-mod health;
+pub(crate) mod health;
 pub(crate) mod link;
 pub(crate) mod lookup;
 pub(crate) mod map;

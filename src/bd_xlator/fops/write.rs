@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -200,7 +201,7 @@ fn write(
     };
     let written = match at {
         WriteAt::Offset(offset) if frame.service() == Some(Service::Heal) => image
-            .write_sparse(&brick.link, offset, &args.data.to_vec(), &mut set_stub_size)
+            .write_sparse(&brick.link, offset, &together(&pieces), &mut set_stub_size)
             .map_err(failed)?,
         _ => {
             if let WriteAt::Offset(offset) = at
@@ -220,6 +221,14 @@ fn write(
         }
     };
     answer(brick, frame, args, image, written, prebuf)
+}
+
+/// The bytes of all pieces; they are copied only where they are several.
+fn together<'a>(pieces: &[&'a [u8]]) -> Cow<'a, [u8]> {
+    match pieces {
+        [only] => Cow::Borrowed(only),
+        _ => Cow::Owned(pieces.concat()),
+    }
 }
 
 /// The answer to a write that was done.

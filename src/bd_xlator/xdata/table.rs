@@ -91,8 +91,8 @@ const TABLE: &[Row] = &[
     Row {
         fops: &["rchecksum"],
         key: "check-zero-filled",
-        how: How::Answered,
-        why: "`buf-has-zeroes` says whether the block is more than zeros; AFR skips holes by it",
+        how: How::Meaningless,
+        why: "posix says in `buf-has-zeroes` whether a block is all zeros, which AFR writes although they are equal, so that bricks use the same space; the blocks of an image are its brick's business",
     },
     Row {
         fops: OWN,

@@ -2,7 +2,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::{Image, lock};
 
-/// Whether a merge gives the image other bytes just now.
+/// Whether a merge gives the image other bytes just now, or takes it away.
 #[derive(Debug, Default)]
 pub(super) struct Merging {
     state: Mutex<State>,
@@ -19,7 +19,7 @@ enum State {
 }
 
 impl Image {
-    /// A merge into this image begins.
+    /// A merge of or into this image begins.
     pub(crate) fn merge_begins(&self) {
         *lock(&self.merging.state) = State::UnderWay;
     }
@@ -33,7 +33,7 @@ impl Image {
         self.merging.over.notify_all();
     }
 
-    /// Whether a merge may be about to give the image other bytes.
+    /// Whether a merge may be about to give the image other bytes, or to take it away.
     pub(crate) fn is_merging(&self) -> bool {
         *lock(&self.merging.state) != State::None
     }

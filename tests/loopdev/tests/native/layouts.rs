@@ -230,6 +230,39 @@ fn stays_sparse(bricks: &Bricks, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Heal compares a MiB at a time also of an image with some holes, and carries only what is not equal.
+fn heal_carries_little(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
+    const PARTS: u64 = 8;
+    let top = bricks.mount.join(TOP);
+    let made = format!(
+        "head -c {PARTS}M /dev/urandom >full; head -c {PARTS}M /dev/urandom >holed; \
+         fallocate -p -o 3M -l 512K holed; sync full holed"
+    );
+    sh_in(&top, &made)?;
+    let name = bricks.volume.name();
+    rig.gluster(&["volume", "profile", name, "start"])?.ok()?;
+    for file in ["full", "holed"] {
+        rig.kill9(bricks.volume.brick_pids()?[2])?;
+        put(&bricks.at(file), 5 * MIB + 100, b"changed")?;
+        bricks.volume.start()?;
+        bricks.healed(rig)?;
+        let told = rig.gluster(&["volume", "profile", name, "info", "cumulative"])?;
+        let last = told.stdout.rsplit("Brick: ").next().context("no brick")?;
+        let calls = |fop: &str| -> Result<u64> {
+            let line = last.lines().find(|line| line.ends_with(&format!(" {fop}")));
+            let number = line.and_then(|line| line.split_whitespace().rev().nth(1));
+            Ok(number.unwrap_or("0").parse()?)
+        };
+        let (sums, writes) = (calls("RCHECKSUM")?, calls("WRITE")?);
+        ensure!(
+            (sums, writes) == (PARTS, 1),
+            "{file}: {sums} parts were compared and {writes} written\n{told}"
+        );
+    }
+    rig.gluster(&["volume", "profile", name, "stop"])?.ok()?;
+    stays_sparse(bricks, "holed")
+}
+
 /// The times that bricks keep of their files are the same on all of them.
 fn times_agree(bricks: &Bricks) -> Result<()> {
     // GlusterFS gives no time to a discard.
@@ -557,6 +590,7 @@ fn replicated() {
         replicas_agree(bricks, 3)?;
         times_agree(bricks)?;
         stays_sparse(bricks, "new")?;
+        heal_carries_little(rig, bricks)?;
         renames_leave_no_name(rig, bricks)?;
         merged_bytes_are_read_at_once(bricks)?;
         merges(bricks)?;
