@@ -24,7 +24,7 @@ use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
 use crate::withheld::{self, Tells};
 use crate::workers::Workers;
-use crate::{afterwards, allocation, attributes, copy, merge, mounts, space};
+use crate::{afterwards, allocation, attributes, copy, merge, mounts, space, walk};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
@@ -118,32 +118,66 @@ impl BdClient {
         self.front().roots.clone()
     }
 
-    /// An absolute path of the process `pid`, as it would be below the mount point; `None` if it is there
-    /// already, or none of this volume. Bind mounts show a volume at other places as well, and links of the
-    /// host lead to it.
+    /// A path of the process `pid`, which makes a link with that text in the directory `parent`, as it would
+    /// be below the mount point; `None` if it is there already, or none of this volume. Bind mounts show a
+    /// volume at other places as well, links of the host lead to it, and `..` leads out of it.
     ///
     /// Only for threads that may wait.
-    pub(crate) fn below_mount(&self, pid: i32, path: &[u8]) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// `EXDEV` if nobody but the kernel could say where it leads: through a link of the volume, and out of it.
+    pub(crate) fn below_mount(
+        &self,
+        stack: &Stack,
+        pid: i32,
+        parent: &Inode<'_>,
+        text: &[u8],
+    ) -> Result<Option<Vec<u8>>, Errno> {
         let roots = &self.front().roots;
-        let Roots::Mount(points) = roots else {
-            return None;
+        let winds = text.windows(2).any(|two| two == b"..");
+        let (Roots::Mount(points), true) = (roots, pid > 0) else {
+            return Ok(None);
         };
-        if !path.starts_with(b"/") || pid <= 0 {
-            return None;
+        if !winds && (!text.starts_with(b"/") || parse(text, roots).is_some()) {
+            return Ok(None);
         }
-        if parse(path, roots).is_some() && !path.windows(2).any(|two| two == b"..") {
-            return None;
-        }
-        let own = std::fs::read("/proc/self/mountinfo").ok()?;
-        let device = mounts::device_at(&own, points)?;
-        let seen = std::fs::read(format!("/proc/{pid}/mountinfo")).ok()?;
+        let read = |pid: &str| std::fs::read(format!("/proc/{pid}/mountinfo"));
+        let (Ok(own), Ok(seen)) = (read("self"), read(&pid.to_string())) else {
+            return Ok(None);
+        };
+        let Some(device) = mounts::device_at(&own, points) else {
+            return Ok(None);
+        };
+        let paths = match (text.starts_with(b"/"), parent.path(None)) {
+            (true, _) => vec![text.to_vec()],
+            (false, Some(dir)) => mounts::absolute(&seen, &device, dir.to_bytes(), text),
+            (false, None) => Vec::new(),
+        };
         let root = format!("/proc/{pid}/root");
-        let inside = mounts::path_on(&seen, &device, path, |path| {
+        let read_link = |path: &[u8]| {
             let path = [root.as_bytes(), path].concat();
             let text = std::fs::read_link(Path::new(OsStr::from_bytes(&path))).ok()?;
             Some(text.into_os_string().into_vec())
-        })?;
-        Some([points.first()?.as_slice(), &inside].concat())
+        };
+        let passage = |path: &[u8]| walk::passage(stack, &parent.root(), path);
+        for path in paths {
+            match mounts::path_on(&seen, &device, &path, read_link, passage) {
+                Ok(Some(inside)) => {
+                    let point = points.first();
+                    return Ok(point.map(|point| [point.as_slice(), &inside].concat()));
+                }
+                Ok(None) => {}
+                Err(mounts::Lost) => {
+                    gf_warn!(
+                        "ln -s {}: it goes through a symbolic link of the volume and out of the volume, so that \
+                         nobody can tell whether it is an image; type a path without ..",
+                        String::from_utf8_lossy(text)
+                    );
+                    return Err(Errno::EXDEV);
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The mount point as it was given, and as it is without symbolic links. The mount itself is

@@ -290,7 +290,7 @@ fn try_symlink(
         return Ok(Plan::Plain);
     }
     let text = call.args.linkname.to_bytes();
-    let below = client.below_mount(call.frame.pid(), text);
+    let below = client.below_mount(&stack, call.frame.pid(), &parent, text)?;
     let text = below.as_deref().unwrap_or(text);
     let source = match walk::follow(&stack, client.node(), &parent, text, &client.roots()) {
         Ok(Some(source)) => source,

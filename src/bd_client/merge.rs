@@ -16,6 +16,9 @@ const STICKY: u32 = 0o1000;
 /// `GFID2PATH_VIRT_XATTR_KEY`: where posix says a file is.
 const PATH: &CStr = c"glusterfs.gfidtopath";
 
+/// How often a snapshot is looked for that is not where it was a moment ago.
+const ATTEMPTS: u32 = 8;
+
 /// Whether a merge is asked for.
 pub(crate) fn is_wish(dict: &Dict<'_>) -> bool {
     dict.contains(xattr::OLD_MERGE)
@@ -29,7 +32,20 @@ pub(crate) fn setxattr(client: &BdClient, call: Call<'static, Setxattr>) {
     }
 }
 
+/// Merges the snapshot, which other clients may rename meanwhile: it is the file that is meant, whatever its
+/// name.
 fn merge(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno> {
+    let mut tried = 1;
+    loop {
+        match attempt(client, call) {
+            // Where the snapshot itself is gone, that is what the next one answers.
+            Err(Errno::ENOENT | Errno::ESTALE) if tried < ATTEMPTS => tried += 1,
+            ended => return ended,
+        }
+    }
+}
+
+fn attempt(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno> {
     let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
     let who = call.frame.credentials();
     let stack = client.stack(&Credentials::root());

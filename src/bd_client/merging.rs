@@ -48,12 +48,20 @@ pub(crate) struct Merging<'a> {
 /// What became of the merge on one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It was done: the snapshot is gone.
+    /// The snapshot is gone: by the merge, unless all bricks have refused that.
     Done,
     /// It was not done, and is not done later.
     NotDone,
     /// The replica does not know, or does not answer.
     Unknown,
+}
+
+/// Whether that is what bricks answer which have not merged, and do not do so later.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENOENT | Errno::ESTALE | Errno::EBUSY | Errno::EMLINK
+    )
 }
 
 impl Merging<'_> {
@@ -62,8 +70,10 @@ impl Merging<'_> {
             self.must_be_changeable(file)?;
         }
         let begun = Instant::now();
-        let promised = self.all_promise().and_then(|()| {
-            for node in self.replicas.with_bytes() {
+        let nodes = self.replicas.with_bytes();
+        let (promised, all) = self.ask_for_promises(nodes);
+        let ready = all.and_then(|()| {
+            for node in nodes {
                 for file in [self.snapshot, self.origin] {
                     self.must_be_whole(*node, file)?;
                 }
@@ -74,8 +84,8 @@ impl Merging<'_> {
             }
             self.replicas.begin(self.stack, self.origin)
         });
-        if let Err(errno) = promised {
-            self.call_off_all();
+        if let Err(errno) = ready {
+            self.call_off(promised);
             return Err(errno);
         }
         let removed = self.remove();
@@ -105,18 +115,19 @@ impl Merging<'_> {
         Ok(())
     }
 
-    fn all_promise(&self) -> Result<(), Errno> {
+    /// Asks one after the other, until one refuses; answers those that have promised.
+    fn ask_for_promises<'n>(&self, nodes: &'n [Node]) -> (&'n [Node], Result<(), Errno>) {
         let origin = Gfid::from_bytes(self.origin.iatt.gfid()).to_string();
-        for node in self.replicas.with_bytes() {
-            self.tell(*node, xattr::PROMISE_MERGE, &origin)
-                .inspect_err(|errno| {
-                    gf_warn!(
-                        "{node:?} cannot merge {:?} into {origin}: {errno}; not merged",
-                        self.snapshot.inode
-                    );
-                })?;
+        for (number, node) in nodes.iter().enumerate() {
+            if let Err(errno) = self.tell(*node, xattr::PROMISE_MERGE, &origin) {
+                gf_warn!(
+                    "{node:?} cannot merge {:?} into {origin}: {errno}; not merged",
+                    self.snapshot.inode
+                );
+                return (&nodes[..number], Err(errno));
+            }
         }
-        Ok(())
+        (nodes, Ok(()))
     }
 
     /// Makes sure that no replica misses writes to one of the two, as far as this one knows: what is
@@ -166,6 +177,14 @@ impl Merging<'_> {
         let with_bytes = self.replicas.with_bytes().len();
         let is_done = outcomes[..with_bytes].contains(&Outcome::Done);
         let is_known = !outcomes.contains(&Outcome::Unknown);
+        if outcomes[..with_bytes].iter().all(|it| *it == Outcome::Done)
+            && let Err(errno) = removed
+            && is_refusal(errno)
+        {
+            // It was another client that removed the snapshot, or merged it. Where there are notes they stay,
+            // as only heal can say that the replicas are equal.
+            return Err(errno);
+        }
         if !is_done {
             // Where one may still do it, the notes stay, so that heal looks at all of them.
             if is_known {
@@ -210,9 +229,10 @@ impl Merging<'_> {
         }
     }
 
-    /// Lets all replicas open the snapshot again. Those that cannot be told do so after a while.
-    fn call_off_all(&self) {
-        for node in self.replicas.with_bytes() {
+    /// Lets replicas that have promised the merge open the snapshot again. Those that cannot be told do so
+    /// after a while. No others are told: they may have promised it to another client.
+    fn call_off(&self, promised: &[Node]) {
+        for node in promised {
             if let Err(errno) = self.tell(*node, xattr::CALL_OFF_MERGE, "1") {
                 gf_warn!("{node:?} keeps the snapshot closed for a while: {errno}");
             }

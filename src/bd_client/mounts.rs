@@ -23,17 +23,33 @@ pub(crate) fn device_at(mountinfo: &[u8], points: &[Vec<u8>]) -> Option<Vec<u8>>
     found.map(|mount| mount.device)
 }
 
+/// What a way inside the file system leads through that leaves it again by `..`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// Directories alone, so that it leaves where its names say.
+    Directories,
+    /// Something that is not there, or no directory.
+    Nothing,
+    /// Links, after which `..` leads elsewhere.
+    Links,
+}
+
+/// A way that goes through links of the file system, and out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
 /// The path from the root of a device's file system that an absolute path leads to, through mounts, `..` and
-/// links of the host, of which `read_link` knows the text; `None` if it leads elsewhere, or leaves the file
-/// system again.
+/// links of the host, of which `read_link` knows the text; `None` if it leads elsewhere.
 ///
-/// Inside the file system nothing is followed: its own links are for who knows them.
+/// Inside the file system nothing is followed: its own links are for who knows them. Where the path leaves it
+/// again, `passage` says of the way there, from the file system's root, what it leads through.
 pub(crate) fn path_on(
     mountinfo: &[u8],
     device: &[u8],
     path: &[u8],
     read_link: impl Fn(&[u8]) -> Option<Vec<u8>>,
-) -> Option<Vec<u8>> {
+    passage: impl Fn(&[u8]) -> Passage,
+) -> Result<Option<Vec<u8>>, Lost> {
     let mounts: Vec<Mounted> = read(mountinfo).collect();
     let mut here: Vec<Vec<u8>> = Vec::new();
     let mut rest: VecDeque<Vec<u8>> = names(path).map(<[u8]>::to_vec).collect();
@@ -43,14 +59,24 @@ pub(crate) fn path_on(
         if let Some(mount) = mount
             && rest.front().is_none_or(|name| name != b"..")
         {
+            if let Some(exit) = exit(rest.iter().map(Vec::as_slice)) {
+                let way = rest.iter().take(exit).map(Vec::as_slice);
+                match passage(&joined(names(&mount.inside).chain(way))) {
+                    Passage::Directories => drop(rest.drain(..exit)),
+                    Passage::Nothing => return Ok(None),
+                    Passage::Links => return Err(Lost),
+                }
+                continue;
+            }
             let at = names(&mount.at).count();
             here.extend(rest);
             // Something else may be mounted below.
-            nearest(&mounts, &here).filter(|mount| mount.device == device)?;
-            let rest = &here[at..];
-            return stays_inside(rest).then(|| joined(names(&mount.inside).chain(slices(rest))));
+            let is_on = nearest(&mounts, &here).is_some_and(|mount| mount.device == device);
+            return Ok(is_on.then(|| joined(names(&mount.inside).chain(slices(&here[at..])))));
         }
-        let name = rest.pop_front()?;
+        let Some(name) = rest.pop_front() else {
+            return Ok(None);
+        };
         if name == b".." {
             here.pop();
             continue;
@@ -60,7 +86,7 @@ pub(crate) fn path_on(
         if !is_inside && let Some(text) = read_link(&joined(slices(&here))) {
             links += 1;
             if links > LINKS {
-                return None;
+                return Ok(None);
             }
             here.pop();
             if text.starts_with(b"/") {
@@ -82,17 +108,32 @@ fn nearest<'a>(mounts: &'a [Mounted], path: &[Vec<u8>]) -> Option<&'a Mounted> {
     covers.max_by_key(|mount| names(&mount.at).count())
 }
 
-/// Whether no `..` of a path leads above where the path begins.
-fn stays_inside(path: &[Vec<u8>]) -> bool {
+/// The absolute paths of `text`, a relative path in the directory `dir` of a device's file system, in the
+/// mounts that show the directory; none if it does not leave the file system.
+pub(crate) fn absolute(mountinfo: &[u8], device: &[u8], dir: &[u8], text: &[u8]) -> Vec<Vec<u8>> {
+    if exit(names(dir).chain(names(text))).is_none() {
+        return Vec::new();
+    }
+    let seen = read(mountinfo).filter(|mount| mount.device == device);
+    let paths = seen.filter_map(|mount| {
+        let mut rest = names(dir);
+        let is_shown = names(&mount.inside).all(|name| rest.next() == Some(name));
+        is_shown.then(|| joined(names(&mount.at).chain(rest).chain(names(text))))
+    });
+    paths.collect()
+}
+
+/// Which of a path's names is the first `..` that leads above where the path begins.
+fn exit<'a>(path: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
     let mut depth = 0_usize;
-    path.iter().all(|name| {
-        let step = match name == b".." {
-            true => depth.checked_sub(1),
-            false => depth.checked_add(1),
-        };
-        depth = step.unwrap_or_default();
-        step.is_some()
-    })
+    for (number, name) in path.enumerate() {
+        match name == b".." {
+            true if depth == 0 => return Some(number),
+            true => depth -= 1,
+            false => depth += 1,
+        }
+    }
+    None
 }
 
 fn slices(names: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
@@ -175,10 +216,52 @@ mod tests {
         Some(text.into())
     }
 
+    /// What the volume has.
+    fn passed(path: &[u8]) -> Passage {
+        match path {
+            b"/vg0/x/.." | b"/vg0/.." | b"/vg0/x/../.." => Passage::Directories,
+            b"/vg0/link/.." => Passage::Links,
+            _ => Passage::Nothing,
+        }
+    }
+
+    fn found(path: &str) -> Result<Option<String>, Lost> {
+        let device = device_at(INFO, &[b"/mnt/vol".to_vec()]).unwrap();
+        let path = path_on(INFO, &device, path.as_bytes(), linked, passed)?;
+        Ok(path.map(|path| String::from_utf8(path).unwrap()))
+    }
+
     fn on(path: &str) -> Option<String> {
-        let device = device_at(INFO, &[b"/mnt/vol".to_vec()])?;
-        let path = path_on(INFO, &device, path.as_bytes(), linked)?;
-        Some(String::from_utf8(path).unwrap())
+        found(path).unwrap()
+    }
+
+    #[test]
+    fn ways_out_and_in_again_are_followed() {
+        for path in [
+            "/srv/my disks/x/../../my disks/a",
+            "/mnt/vol/vg0/../../vol/vg0/x/../../../vol/vg0/a",
+            "/vms/x/../../../vol/vg0/a",
+        ] {
+            assert_eq!(on(path).as_deref(), Some("/vg0/a"), "{path}");
+        }
+        assert_eq!(on("/srv/my disks/gone/../../my disks/a"), None);
+        assert_eq!(found("/srv/my disks/link/../../my disks/a"), Err(Lost));
+        let of = |dir: &str, text: &str| {
+            let all = absolute(INFO, b"0:52", dir.as_bytes(), text.as_bytes());
+            all.into_iter()
+                .map(|path| String::from_utf8(path).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("/vg0/x", "../a"), [""; 0]);
+        assert_eq!(
+            of("/vg0/x", "../../../vol/vg0/a"),
+            [
+                "/mnt/vol/vg0/x/../../../vol/vg0/a",
+                "/srv/my disks/x/../../../vol/vg0/a",
+                "/over/vg0/x/../../../vol/vg0/a"
+            ]
+        );
+        assert_eq!(of("/other", "../../b").len(), 2);
     }
 
     #[test]
@@ -204,7 +287,6 @@ mod tests {
             "/srv/a",
             "/",
             "/srv/my disks/../a",
-            "/srv/my disks/x/../../my disks/a",
             "/loop/a",
         ] {
             assert_eq!(on(path), None, "{path}");

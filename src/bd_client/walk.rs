@@ -5,6 +5,7 @@ use bd_model::{ImageMark, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, Readlink, ReadlinkArgs};
 use glusterfs::{Dict, Errno, FileType, Iatt, Inode, Loc, Node, Stack, gf_warn};
 
+use crate::mounts::Passage;
 use crate::permission::{Want, allowed};
 use crate::target::{Roots, Target, parse};
 
@@ -184,6 +185,28 @@ pub(crate) fn directory(
         here = found.inode;
     }
     Ok(here)
+}
+
+/// What a path from the volume's root leads through, which may have `..` in it.
+pub(crate) fn passage(stack: &Stack, root: &Inode<'_>, path: &[u8]) -> Passage {
+    let mut way = Way(vec![root.share()]);
+    for name in path.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        if name == b".." {
+            if !way.up() {
+                return Passage::Nothing;
+            }
+            continue;
+        }
+        let Ok(found) = by_name(stack, way.here(), name) else {
+            return Passage::Nothing;
+        };
+        match found.iatt.file_type() {
+            FileType::Directory => way.down(found.inode),
+            FileType::Symlink => return Passage::Links,
+            _ => return Passage::Nothing,
+        }
+    }
+    Passage::Directories
 }
 
 fn splice(mut first: VecDeque<Vec<u8>>, mut rest: VecDeque<Vec<u8>>) -> VecDeque<Vec<u8>> {

@@ -54,6 +54,10 @@ fn name_image(
     // One without a name goes, unless somebody has it open: then it stays what it is.
     brick.remove_if_doomed(image);
     let naming = image.naming();
+    if image.has_fixed_name() {
+        // Heal comes again.
+        return call.fail(Errno::EBUSY);
+    }
     let revived = image.revive();
     if image.is_gone() {
         drop(naming);

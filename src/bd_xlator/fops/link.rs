@@ -30,6 +30,9 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
             let call = call.detach();
             brick.on_control(move |brick| {
                 let naming = image.naming();
+                if image.has_fixed_name() {
+                    return call.fail(Errno::EBUSY);
+                }
                 let change = image.changing();
                 let (frame, answer) = call.ask();
                 drop(change);

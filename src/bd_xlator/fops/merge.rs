@@ -20,6 +20,7 @@ use glusterfs::{
 
 use super::above;
 use super::health::{self, Change};
+use super::named::name_of;
 use super::places::{place_of, remove_name};
 use crate::Brick;
 use crate::core::{Image, Kind, LinkError, Standstill};
@@ -137,21 +138,17 @@ fn take_promised(brick: &Brick, snapshot: Gfid) -> Option<Merge> {
     Some(promises.swap_remove(at).merge)
 }
 
-/// The promised merge that the removal of a snapshot's name asks for, if it does. From now on heal
+/// The image that the removal of a name is to merge a snapshot into, if it is.
+pub(super) fn is_asked(args: &UnlinkArgs<'_>) -> Result<Option<Gfid>, Errno> {
+    let xdata = args.xdata.as_ref();
+    let asked = xdata.and_then(|xdata| xdata.get_str(xattr::MERGE));
+    let origin = asked.map(|text| text.parse().map_err(|_| Errno::EINVAL));
+    origin.transpose()
+}
+
+/// The promised merge that the removal of a snapshot's name asks for. From now on heal
 /// waits for it: it must take neither bytes nor names from a brick that does not know what it has.
-pub(crate) fn begin(
-    brick: &Brick,
-    args: &UnlinkArgs<'_>,
-    snapshot: &Image,
-) -> Result<Option<Merge>, Errno> {
-    let asked = args
-        .xdata
-        .as_ref()
-        .and_then(|xdata| xdata.get_str(xattr::MERGE));
-    let Some(text) = asked else {
-        return Ok(None);
-    };
-    let origin: Gfid = text.parse().map_err(|_| Errno::EINVAL)?;
+pub(super) fn begin(brick: &Brick, origin: Gfid, snapshot: &Image) -> Result<Merge, Errno> {
     let promised = take_promised(brick, snapshot.gfid());
     let Some(merge) = promised.filter(|merge| merge.origin.gfid() == origin) else {
         gf_warn!(
@@ -162,7 +159,7 @@ pub(crate) fn begin(
     };
     merge.origin.merge_begins();
     merge.snapshot.merge_begins();
-    Ok(Some(merge))
+    Ok(merge)
 }
 
 /// Merges `snapshot` as was promised, and removes its name. I/O on the origin waits meanwhile, and
@@ -185,19 +182,20 @@ pub(crate) fn unlink(
     match merge.exchange(brick, &call) {
         Ok(()) => {}
         Err(NotDone::Surely(errno)) => {
+            snapshot.free_name();
             snapshot.admit();
             merge.ends(true);
             return call.fail(errno);
         }
         Err(NotDone::Perhaps(errno)) => {
             merge.leave_open(brick, &held);
-            return call.fail(errno);
+            return call.fail(in_doubt(errno));
         }
     }
     let was_ready = image.is_ready();
     if let Err(errno) = merge.give_size(brick, &mut held) {
         merge.leave_open(brick, &held);
-        return call.fail(errno);
+        return call.fail(in_doubt(errno));
     }
     let (frame, answer) = call.ask();
     let reply = match answer {
@@ -205,7 +203,7 @@ pub(crate) fn unlink(
         Err(failure) => {
             merge.failed("remove the snapshot's name", failure.errno);
             merge.leave_open(brick, &held);
-            return frame.answer(Err(failure));
+            return frame.fail(in_doubt(failure.errno));
         }
     };
     merge.reopen(brick, was_ready);
@@ -213,6 +211,15 @@ pub(crate) fn unlink(
     above::changed(&frame, &merge.origin_inode);
     frame.unwind(reply);
     merge.remove(brick);
+}
+
+/// What a client is told of a merge that is done, or may be, but not to its end: none of what it is told of
+/// one that is not done.
+fn in_doubt(errno: Errno) -> Errno {
+    match errno {
+        Errno::ENOENT | Errno::ESTALE | Errno::EBUSY | Errno::EMLINK => Errno::EIO,
+        errno => errno,
+    }
 }
 
 /// Goes on with merges whose end was not known.
@@ -236,6 +243,7 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
             Ok(true) => merge.remove(brick),
             Ok(false) => {
                 origin.admit();
+                merge.snapshot.free_name();
                 merge.snapshot.admit();
                 merge.ends(true);
                 gf_info!("image <gfid:{}> was not merged", merge.snapshot.gfid());
@@ -315,19 +323,28 @@ impl Merge {
         }
     }
 
-    /// Lets the two LVs change places, if the name that goes with it is the snapshot's.
-    fn exchange(&self, brick: &Brick, call: &Call<'_, Unlink>) -> Result<(), NotDone> {
+    /// Makes sure that the name which goes with the merge is the snapshot's only one, and that it stays so
+    /// until it goes: other clients that rename it meanwhile are told EBUSY, and so are those who remove or
+    /// replace it, by gluster-bdd, which has the intent of the merge.
+    fn fix_name(&self, brick: &Brick, call: &Call<'_, Unlink>) -> Result<(), Errno> {
         let mut loc = call.args.loc.duplicate();
         loc.set_gfid([0; 16]);
-        let found = call.frame.ask::<Lookup>(LookupArgs { loc, xdata: None });
-        match found {
-            Ok(found) if found.buf.gfid() != *self.snapshot.gfid().as_bytes() => {
-                return Err(NotDone::Surely(Errno::ESTALE));
-            }
-            Ok(found) if found.buf.nlink() > 1 => return Err(NotDone::Surely(Errno::EMLINK)),
-            Ok(_) => {}
-            Err(failure) => return Err(NotDone::Surely(failure.errno)),
+        let _naming = self.snapshot.naming();
+        let _turn = brick.names.wait(&[name_of(&call.args.loc)?]);
+        let found = call.frame.ask::<Lookup>(LookupArgs { loc, xdata: None })?;
+        if found.buf.gfid() != *self.snapshot.gfid().as_bytes() {
+            return Err(Errno::ESTALE);
         }
+        if found.buf.nlink() > 1 {
+            return Err(Errno::EMLINK);
+        }
+        self.snapshot.fix_name();
+        Ok(())
+    }
+
+    /// Lets the two LVs change places, if the name that goes with it is the snapshot's.
+    fn exchange(&self, brick: &Brick, call: &Call<'_, Unlink>) -> Result<(), NotDone> {
+        self.fix_name(brick, call).map_err(NotDone::Surely)?;
         let request = Request::Merge {
             brick: brick.link.id(),
             snapshot: self.snapshot.gfid(),

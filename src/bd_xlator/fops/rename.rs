@@ -77,6 +77,7 @@ impl Files {
         let replaced = self.replaced.as_ref();
         Ok(Named::is_at(Some(&self.moved), frame, old)?
             && Named::is_at(replaced, frame, new)?
+            && self.moved.is_none_still(brick, frame)
             && replaced.is_none_or(|named| named.is_none_still(brick, frame)))
     }
 
@@ -84,6 +85,12 @@ impl Files {
     fn turns<'a>(&self, old: Name<'a>, new: Name<'a>) -> Vec<Name<'a>> {
         let replaced = self.replaced.as_ref().map(Named::turn);
         [old, new].into_iter().chain(replaced).collect()
+    }
+
+    /// Whether a merge is about to take the old name: it goes with that, and to no other.
+    fn is_merged(&self) -> bool {
+        let moved = self.moved.image.as_ref();
+        moved.is_some_and(|image| image.has_fixed_name())
     }
 
     /// Whether both names lead to one file.
@@ -170,6 +177,12 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
     let turn = names.map(|names| brick.names.wait(&names));
     let are_there = turn.and_then(|turn| Ok((turn, files.are_at(brick, &call.frame, &old, &new)?)));
     let turn = match are_there {
+        Ok((turn, true)) if files.is_merged() => {
+            drop(turn);
+            removal.end(&call.frame, false);
+            call.fail(Errno::EBUSY);
+            return Attempt::Answered;
+        }
         Ok((turn, true)) => turn,
         elsewhere => {
             let failed = elsewhere.err();

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bd_model::Gfid;
 use glusterfs::fops::{Unlink, UnlinkArgs};
 use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
 
@@ -11,22 +12,41 @@ use crate::core::Image;
 
 /// Removes a name; with an image's last name its LV goes, after the last close.
 pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
+    match merge::is_asked(&call.args) {
+        Ok(None) => {}
+        Ok(Some(origin)) => {
+            let call = call.detach();
+            return brick.on_control(move |brick| unlink_merged(brick, call, origin));
+        }
+        Err(errno) => return call.fail(errno),
+    }
     let named = match Named::as_asked(brick, &call.frame, &call.args.loc) {
         Ok(Some(named)) => named,
         Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
-    let Some(image) = &named.image else {
+    if named.image.is_none() {
         return unlink_plain(brick, call, named);
+    }
+    let call = call.detach();
+    brick.on_control(move |brick| unlink_named(brick, call, named));
+}
+
+/// Removes the name of a snapshot by a merge into `origin`, or nothing: never what another client has put in
+/// its place. What it leads to is looked up, as the brick's own memory of names may be behind.
+fn unlink_merged(brick: &Arc<Brick>, mut call: Call<'static, Unlink>, origin: Gfid) {
+    let named = match Named::as_is(brick, &call.frame, &call.args.loc) {
+        Ok(Some(named)) => named,
+        Ok(None) => return call.fail(Errno::ENOENT),
+        Err(errno) => return call.fail(errno),
     };
-    match merge::begin(brick, &call.args, image) {
-        Ok(None) => {
-            let call = call.detach();
-            brick.on_control(move |brick| unlink_named(brick, call, named));
-        }
-        Ok(Some(merge)) => {
-            let (call, image) = (call.detach(), Arc::clone(image));
-            brick.on_control(move |brick| merge::unlink(brick, call, &image, merge));
+    let Some(image) = &named.image else {
+        return call.fail(Errno::ESTALE);
+    };
+    match merge::begin(brick, origin, image) {
+        Ok(merge) => {
+            named.put_into(&mut call.args.loc);
+            merge::unlink(brick, call, image, merge);
         }
         Err(errno) => call.fail(errno),
     }

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::{Image, lock};
@@ -7,6 +8,8 @@ use super::{Image, lock};
 pub(super) struct Merging {
     state: Mutex<State>,
     over: Condvar,
+    /// Its own bytes are about to be another image's, and its name goes with that.
+    yields: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,23 @@ impl Image {
             false => State::Unknown,
         };
         self.merging.over.notify_all();
+    }
+
+    /// The image is the snapshot of a merge that begins: it gets no other name from now on, and none in the
+    /// place of the one that it has. Call it with that name's turn and the image's
+    /// [naming](Image::naming) in hand.
+    pub(crate) fn fix_name(&self) {
+        self.merging.yields.store(true, Ordering::Release);
+    }
+
+    /// It was not merged: it may have other names again.
+    pub(crate) fn free_name(&self) {
+        self.merging.yields.store(false, Ordering::Release);
+    }
+
+    /// Whether it keeps its name, because a merge takes that.
+    pub(crate) fn has_fixed_name(&self) -> bool {
+        self.merging.yields.load(Ordering::Acquire)
     }
 
     /// Whether a merge may be about to give the image other bytes, or to take it away.

@@ -225,9 +225,9 @@ impl Image {
         lock(&self.grown).take_if(|grown| *grown == span).is_some()
     }
 
-    /// Whether its last name is gone, so that its LV is or goes.
+    /// Whether its last name is gone, so that its LV is or goes, or goes at this moment by a merge.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.is_doomed() || self.is_gone()
+        self.is_doomed() || self.is_gone() || self.has_fixed_name()
     }
 
     fn growth(&self) -> MutexGuard<'_, Option<u64>> {

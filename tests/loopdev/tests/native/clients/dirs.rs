@@ -11,7 +11,7 @@ use loopdev::wait_for;
 use nix::libc;
 
 use super::world::{Act, End, Place, Sight, World, explained};
-use super::{ACTS, CLIENTS, FORGETFUL, REMEMBERS, at_once, make, number, read};
+use super::{ACTS, CLIENTS, FORGETFUL, REMEMBERS, at_once, make, merges, number, read};
 use crate::bricks::{self, Bricks, TOP};
 use crate::images::model::Random;
 
@@ -41,7 +41,7 @@ fn choose(random: &mut Random, id: &mut u64) -> Act {
         3..=4 if one != other => Act::Rename(one, other),
         5..=6 if one != other => Act::Copy(one, other, false),
         7..=8 => Act::Copy(BASE, one, true),
-        9 if merges() => Act::Merge(one),
+        9 => Act::Merge(one),
         10 => Act::Unlink(one),
         11..=12 => Act::Mkdir(dir),
         13 => Act::Rmdir(dir),
@@ -55,16 +55,6 @@ fn is_plain() -> bool {
     number("GBT_STOCK", 0) > 0
 }
 
-/// Whether snapshots are merged, too; one fault of that is known (docs/testing.md).
-fn merges() -> bool {
-    number("GBT_MERGES", 0) > 0
-}
-
-fn merge(path: &Path) -> io::Result<()> {
-    let flags = rustix::fs::XattrFlags::empty();
-    Ok(rustix::fs::setxattr(path, "merge", b"1", flags)?)
-}
-
 fn perform(top: &Path, act: Act) -> End {
     let at = |place: Place| path(top, place);
     let dir = |dir: usize| top.join(DIRS[dir]);
@@ -76,7 +66,7 @@ fn perform(top: &Path, act: Act) -> End {
         Act::Rename(from, to) => done(fs::rename(at(from), at(to))),
         Act::Copy(from, to, false) => done(fs::hard_link(at(from), at(to))),
         Act::Copy(from, to, true) => done(symlink(at(from), at(to))),
-        Act::Merge(place) => done(merge(&at(place))),
+        Act::Merge(place) => done(merges::merge(&at(place))),
         Act::Mkdir(slot) => done(fs::create_dir(dir(slot))),
         Act::Rmdir(slot) => done(fs::remove_dir(dir(slot))),
         Act::Move(from, to) => done(fs::rename(dir(from), dir(to))),
@@ -197,8 +187,10 @@ fn change(tops: &[PathBuf], bricks: &Bricks) -> Result<()> {
     if is_plain() {
         return Ok(());
     }
-    ensure!(seen.copies > 0 && seen.dirs > 0, "{seen:?}");
-    ensure!(!merges() || seen.merges > 0, "{seen:?}");
+    ensure!(
+        seen.copies > 0 && seen.dirs > 0 && seen.merges > 0,
+        "{seen:?}"
+    );
     let files = world.sight().context("something is not finished")?.1.len();
     wait_for("the volumes to be those of the files", || {
         Ok(bricks.count()? == files)
@@ -218,6 +210,9 @@ fn change_one_after_the_other() {
             tops.push(rig.mount(&bricks.volume, &FORGETFUL)?.join(dir));
         }
         fs::create_dir_all(&tops[0])?;
+        if !is_plain() {
+            merges::are_told_of_once(&tops)?;
+        }
         change(&tops, bricks)?;
         crate::images::tools::sh_in(&tops[0], "rm -rf x y p q base")?;
         Ok(())

@@ -1,6 +1,7 @@
 //! Clients that change names of the same images at once.
 
 mod dirs;
+mod merges;
 mod model;
 mod pairs;
 mod world;

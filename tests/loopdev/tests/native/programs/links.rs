@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use loopdev::{Backing, Bed, sh};
 
 use crate::images::tools::{errno, expect_at, meta, pattern, put, sh_in, size_of};
@@ -97,6 +97,7 @@ pub(crate) fn of_images_follow_every_path(bed: &mut Bed<'_>) -> Result<()> {
         expect_at(&bed.at(name), 0, &pattern(number, 100))?;
     }
     through_a_bind_mount(bed)?;
+    out_and_in_again(bed)?;
     // Names that are there stay what they are.
     let code = errno("ln", fs::hard_link(&inside, bed.at("absolute")))?;
     ensure!(code == nix::libc::EEXIST, "ln onto a name: errno {code}");
@@ -148,6 +149,45 @@ fn through_a_bind_mount(bed: &mut Bed<'_>) -> Result<()> {
         fs::remove_file(bed.at(name))?;
     }
     Ok(())
+}
+
+/// Paths that go into the mount, out of it and in again: absolute and relative ones lead where the kernel would
+/// go, or are refused where they go out through a link of the volume.
+fn out_and_in_again(bed: &mut Bed<'_>) -> Result<()> {
+    let images = bed.images();
+    let mount = bed.root().file_name().context("a mount point")?;
+    let out = Path::new("../..").join(mount).join(bed.top());
+    symlink("dir", bed.root().join("to-dir"))?;
+    for (number, (dir, text)) in [
+        ("", images.join(&out).join("image")),
+        ("", images.join("dir/..").join(&out).join("image")),
+        ("", out.join("image")),
+        ("dir/", Path::new("..").join(&out).join("image")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = bed.at(format!("{dir}out{number}"));
+        symlink(&text, &name)?;
+        let found = meta(&name)?;
+        ensure!(
+            found.is_file() && found.size() == 9000,
+            "{}: {found:?}",
+            text.display()
+        );
+        fs::remove_file(name)?;
+    }
+    // What is not there, and what is somewhere else.
+    for text in [out.join("nothere"), "../../../../etc/passwd".into()] {
+        symlink(&text, bed.at("else"))?;
+        ensure!(fs::read_link(bed.at("else"))? == text);
+        fs::remove_file(bed.at("else"))?;
+    }
+    let lost = bed.root().join("to-dir/../..").join(mount).join("image");
+    let code = errno("ln -s", symlink(lost, bed.at("else")))?;
+    ensure!(code == nix::libc::EXDEV, "errno {code}");
+    ensure!(!bed.at("else").exists());
+    fs::remove_file(bed.root().join("to-dir")).map_err(Into::into)
 }
 
 /// Right after the call, by every way to look at the new name.
