@@ -191,6 +191,24 @@ fn copies_under_load(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     Ok(())
 }
 
+/// The arbiter, which has no translator of ours, keeps the old name of a file that heal has renamed there: `check`
+/// sees it, whoever looks it up gets both names, and either can be removed.
+fn old_name_on_the_arbiter(bricks: &Bricks) -> Result<()> {
+    let top = bricks.mount.join(TOP);
+    sh_in(&top, "echo bytes >was; mv was is")?;
+    sh_in(&bricks.volume.bricks()[2].join(TOP), "ln is was")?;
+    let (kinds, told) = findings(bricks)?;
+    ensure!(kinds == ["missing"] && told.contains("was"), "{told}");
+    let seen = sh_in(&top, "cat was; rm was; cat is")?.stdout;
+    ensure!(seen == "bytes\nbytes", "{seen}");
+    for brick in bricks.volume.bricks() {
+        ensure!(!brick.join(TOP).join("was").exists());
+    }
+    let (kinds, told) = findings(bricks)?;
+    ensure!(kinds.is_empty(), "{told}");
+    Ok(fs::remove_file(bricks.at("is"))?)
+}
+
 /// One brick misses changes, comes back and gets them.
 fn brick_misses_changes(rig: &mut Rig, bricks: &Bricks) -> Result<()> {
     const SIZE: u64 = 4 * MIB;
@@ -615,6 +633,7 @@ fn with_an_arbiter() {
             one_beside_the_arbiter(rig, bricks)?;
             life(rig, bricks)?;
             arbiter_keeps_what_others_keep(bricks)?;
+            old_name_on_the_arbiter(bricks)?;
             copies_of_a_user(bricks)?;
             copies_under_load(rig, bricks)?;
             merges(bricks)?;
