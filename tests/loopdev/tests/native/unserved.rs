@@ -165,7 +165,7 @@ fn without_the_filter() {
             let mount = bed.rig.mount(&plain, &[])?;
             fs::write(mount.join("x"), "x")?;
             fs::write(&filter, &program)?;
-            on_a_disk_that_hangs(&filter, &brick, &bed.brick(), &mount)?;
+            on_a_disk_that_hangs(&filter, &brick, bed.brick(), &mount)?;
             bed.rig.unmount(&mount)
         },
     );
