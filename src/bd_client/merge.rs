@@ -73,10 +73,11 @@ fn attempt(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errn
         call.args.loc.path().to_string_lossy(),
         origin.inode
     );
-    snapshot.inode.unlink(&parent, &name);
-    // Caches have the origin's old bytes and size, and a name that is gone.
+    // Caches have the origin's old bytes and size, and a name that is gone, which the kernel is told of as long as
+    // the table has it.
     let _seen = walk::by_gfid(&stack, &inode, origin.iatt.gfid());
     client.forget(&[&origin.inode, &snapshot.inode]);
+    snapshot.inode.unlink(&parent, &name);
     Ok(())
 }
 

@@ -119,7 +119,8 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
     let name = brick.lv_name_at(&call.args.loc);
     let mut call = call.detach();
     brick.on_control(move |brick| {
-        match grant(brick, &call.frame, &inode, name, wish) {
+        let flags = call.args.flags;
+        match grant(brick, &call.frame, &inode, name, wish, flags) {
             Ok(()) => {}
             Err(errno) => return call.fail(errno),
         }
@@ -154,7 +155,8 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
     }
     let mut call = call.detach();
     brick.on_control(move |brick| {
-        match grant(brick, &call.frame, &inode, None, wish) {
+        let flags = call.args.flags;
+        match grant(brick, &call.frame, &inode, None, wish, flags) {
             Ok(()) => {}
             Err(errno) => return call.fail(errno),
         }
@@ -227,6 +229,17 @@ fn has_ours(dict: &Dict<'_>) -> bool {
     dict.keys().iter().any(|key| xattr::is_ours(key))
 }
 
+/// What setxattr(2) wants to know of a mark: that there is none yet, or that there is one.
+fn heed(flags: i32, is_there: bool) -> Result<(), Errno> {
+    if flags & libc::XATTR_CREATE != 0 && is_there {
+        return Err(Errno::EEXIST);
+    }
+    if flags & libc::XATTR_REPLACE != 0 && !is_there {
+        return Err(Errno::ENODATA);
+    }
+    Ok(())
+}
+
 /// Does what a set of attributes means, except to keep those that posix keeps.
 fn grant<F: Fop>(
     brick: &Arc<Brick>,
@@ -234,6 +247,7 @@ fn grant<F: Fop>(
     inode: &Inode<'_>,
     name: Option<String>,
     wish: Wish,
+    flags: i32,
 ) -> Result<(), Errno> {
     let gfid = Gfid::from_bytes(inode.gfid());
     match wish {
@@ -248,6 +262,7 @@ fn grant<F: Fop>(
         }
         Wish::Map(ImageMark::Image { kind, size }) => {
             may_map(brick, frame, inode, &rights::look(frame, inode, gfid)?)?;
+            heed(flags, brick.image_of(frame, inode)?.is_some())?;
             map::map(brick, frame, inode, name, kind, size)
         }
         Wish::BeCopy(source) => clone::consent(brick, frame, inode, source),

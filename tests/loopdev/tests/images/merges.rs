@@ -118,6 +118,8 @@ pub(crate) fn of_an_open_image(bed: &mut Bed<'_>) -> Result<()> {
     user.sync_all()?;
     drop(user);
     merge(&bed.at("later"))?.ok()?;
+    // ls(1) asks for no more of a name than the kernel may remember.
+    cmd("ls", &[bed.at("later")])?.fails()?;
     wait_for("the size of the second merge", || {
         Ok(size_of(&bed.at("a"))? == 2 * MIB)
     })?;

@@ -165,9 +165,35 @@ fn without_the_filter() {
             let mount = bed.rig.mount(&plain, &[])?;
             fs::write(mount.join("x"), "x")?;
             fs::write(&filter, &program)?;
+            on_a_disk_that_hangs(&filter, &brick, bed.brick(), &mount)?;
             bed.rig.unmount(&mount)
         },
     );
+}
+
+/// The filter looks for a brick on a file system that does not answer: the mount of a client that is stopped.
+fn on_a_disk_that_hangs(filter: &Path, volfile: &Path, brick: &Path, mount: &Path) -> Result<()> {
+    let hangs = volfile.with_file_name("hangs.vol");
+    let there = brick.display().to_string();
+    let elsewhere = mount.join("b").display().to_string();
+    let text = fs::read_to_string(volfile)?.replace(&there, &elsewhere);
+    ensure!(text.contains(&elsewhere), "{text}");
+    fs::write(&hangs, text)?;
+    let client = format!("glusterfs .*{}", mount.display());
+    cmd("pkill", &["-STOP", "-f", &client])?.ok()?;
+    let (filter, path) = (filter.display().to_string(), hangs.display().to_string());
+    let ended = cmd("timeout", &["60", &filter, &path]);
+    cmd("pkill", &["-CONT", "-f", &client])?.ok()?;
+    let ended = ended?;
+    ensure!(ended.code == 1, "{ended}");
+    let text = fs::read_to_string(&hangs)?;
+    ensure!(text.starts_with("volume gluster-bd-could-not"), "{text}");
+    let log = fs::read_to_string(LOG)?;
+    ensure!(log.contains("does not answer within"), "{log}");
+    // When it answers, the next run takes the block away.
+    cmd(&filter, &[&path])?.ok()?;
+    ensure!(!fs::read_to_string(&hangs)?.contains("not-served"));
+    Ok(fs::remove_file(hangs)?)
 }
 
 /// As after an upgrade of GlusterFS, which looks for filters in another folder.

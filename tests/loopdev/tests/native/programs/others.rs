@@ -31,6 +31,38 @@ pub(crate) fn make_links(bed: &mut Bed<'_>) -> Result<()> {
     .map(drop)
 }
 
+/// What archives and repositories make of links. tar gives all that it has made of a symbolic link the mode of
+/// that, 0777; and to a further name of a file nothing at all, as it takes it for the same file.
+pub(crate) fn unpack_links(bed: &mut Bed<'_>) -> Result<()> {
+    let elsewhere = bed.rig.folder("archived")?;
+    sh_in(
+        &elsewhere,
+        "echo a > a; chmod 640 a; touch -d 2001-02-03 a; ln -s a c; ln -s gone d; tar cf ../a.tar a c d;          ln a b; tar cf ../b.tar a b; mkdir g; cd g; export HOME=$PWD; git init -q .; cp ../a .; git add .;          git -c user.name=a -c user.email=b commit -qm x",
+    )?;
+    let line = r#"
+        tar xpf $E/../a.tar; cmp c $E/a; test ! -L c; test "$(stat -c %a a c)" = "640
+777"; test "$(readlink d)" = gone
+        rm *; umask 027; tar xf $E/../a.tar --no-same-permissions; cmp c $E/a; test "$(stat -c %a a c)" = "640
+750"
+        rm *; tar xpf $E/../b.tar; cmp b $E/a; test $(date -r a +%Y) = 2001; test $(date -r b +%Y) != 2001; rm *
+        mkdir l; setfattr -n user.glusterfs.bd.dir -v thin,link=hardlink l
+        tar xpf $E/../b.tar -C l; test l/a -ef l/b; test $(date -r l/b +%Y) = 2001
+        tar xpf $E/../a.tar -C l; test -L l/c; git clone -q $E/g l/h; cmp l/h/a $E/a
+        cp -a $E/g g; if git clone -q g h 2> l/said; then exit 1; fi; grep -q 'hardlink different' l/said
+        test ! -e h; git clone -q --no-hardlinks g h; cmp h/a $E/a
+        rm -r *
+    "#;
+    sh_in(
+        &bed.images(),
+        &format!(
+            "export E={} HOME=/nowhere
+{line}",
+            elsewhere.display()
+        ),
+    )
+    .map(drop)
+}
+
 /// Copies with holes, in place, by appending and by descriptors of all kinds hold what they copy.
 pub(crate) fn copy_with_holes(bed: &mut Bed<'_>) -> Result<()> {
     let elsewhere = bed.rig.folder("holes")?;

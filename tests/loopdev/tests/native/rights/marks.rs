@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use loopdev::{Bed, Output, cmd, gluster_bd, wait_for};
 use nix::libc::{EINVAL, EIO, EPERM};
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
 
 use super::{OTHER, OWNER, Way, by, give, let_users_in, line, make, squash, text, through};
 
@@ -45,6 +47,14 @@ pub(super) fn are_text(bed: &mut Bed<'_>) -> Result<()> {
                 "{name} {value}: {output}"
             );
         }
+    }
+    // As of any attribute, setxattr(2) may want that there is none yet, or that there is one.
+    for (path, flags, wanted) in [
+        (&image, XattrFlags::CREATE, Errno::EXIST),
+        (&plain, XattrFlags::REPLACE, Errno::NODATA),
+    ] {
+        let refused = rustix::fs::setxattr(path, MARK, b"thin", flags);
+        ensure!(refused == Err(wanted), "{flags:?}: {refused:?}");
     }
     let wrong = "\\xc3\\x28";
     for op in ["set", "fset", "hset"] {
