@@ -1,3 +1,4 @@
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use bd_model::{LinkMeans, xattr};
@@ -18,6 +19,11 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
         Ok(None) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
+    let is_too_long = |name: &CStr| name.count_bytes() > NAME_MAX;
+    if call.args.newloc.name().is_some_and(is_too_long) {
+        // Posix refuses it; bd-client asks with such a name whether the file may be changed.
+        return call.pass();
+    }
     match means_copy(
         brick,
         &call.frame,
@@ -46,6 +52,9 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
         Err(errno) => call.fail(errno),
     }
 }
+
+/// Bytes of the longest name of a file, `NAME_MAX` of limits.h.
+const NAME_MAX: usize = 255;
 
 /// Makes a symbolic link where that is meant, and refuses one that may mean a snapshot.
 pub(crate) fn symlink(brick: &Arc<Brick>, mut call: Call<'_, Symlink>) {

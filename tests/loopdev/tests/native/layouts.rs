@@ -376,7 +376,10 @@ fn merges(bricks: &Bricks) -> Result<()> {
         wait_for_size(&bricks.at(name), 300_000)?;
         expect_head(&bricks.at(name), 300_000, 300_000, &[(0, &first)])?;
         let snapshot = format!("{name}-s");
-        ensure!(bricks.held(&snapshot)?.is_empty());
+        // A volume goes after the answer.
+        wait_for("the snapshot's volumes to go", || {
+            Ok(bricks.held(&snapshot)?.is_empty())
+        })?;
         // The name is free.
         fs::write(bricks.at(&snapshot), "new")?;
         expect_at(&bricks.at(&snapshot), 0, b"new")?;

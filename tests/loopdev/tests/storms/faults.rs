@@ -122,11 +122,7 @@ impl Fault {
                 start_server(rig, bricks, brick)?;
                 bricks.volume.start()
             }
-            Fault::Replace(brick) => {
-                put_in_again(rig, bricks, brick)?;
-                let volume = bricks.volume.name();
-                rig.gluster(&["volume", "heal", volume, "full"]).map(drop)
-            }
+            Fault::Replace(brick) => put_in_again(rig, bricks, brick),
             Fault::Rebalance | Fault::Grow => ended(rig, &bricks.volume),
             Fault::Shrink(group) => has_left(rig, bricks, layout, group),
         }
