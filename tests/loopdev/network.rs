@@ -9,6 +9,8 @@ use crate::sh::{cmd, sh};
 
 /// The bridge that all hosts are plugged into.
 const BRIDGE: &str = "gbt-net";
+/// What the ends of cables on this machine begin with.
+const CABLE: &str = "gbt-host";
 /// What all addresses begin with.
 const PREFIX: &str = "10.77.0.";
 /// Where names are looked up.
@@ -44,13 +46,15 @@ impl Rig {
     }
 }
 
-/// Removes the network, where there is one.
+/// Removes the network, where there is one, and cables whose hosts have just ended: the kernel takes them away
+/// later.
 pub(crate) fn sweep() -> Result<()> {
-    let there = cmd("ip", &["link", "show", BRIDGE])?.code == 0;
-    if there {
-        cmd("ip", &["link", "del", BRIDGE])?.ok()?;
-    }
-    Ok(())
+    sh(&format!(
+        "for link in $(ip -o link show | sed -nE 's/^[0-9]+: ({BRIDGE}|{CABLE}[0-9]+)[@:].*/\\1/p'); do \
+             ip link del $link || true; \
+         done"
+    ))
+    .map(drop)
 }
 
 impl Cable {
@@ -69,7 +73,7 @@ impl Cable {
 
     /// Its end on this machine.
     fn near(self) -> String {
-        format!("gbt-host{}", self.0)
+        format!("{CABLE}{}", self.0)
     }
 
     /// Lets nothing through any more. Nobody hears of that: packets get lost.

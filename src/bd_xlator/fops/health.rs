@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use glusterfs::fops::{Getxattr, GetxattrArgs, Xattrop, XattropArgs};
 use glusterfs::{Dict, Errno, Fop, Frame, Loc, Node, Stack};
 
+use crate::Brick;
 use crate::names::AFR_DIRTY;
 
 /// AFR's notes: which brick misses which changes.
@@ -17,6 +18,8 @@ const DISPERSE_DIRTY: &str = "trusted.ec.dirty";
 const DISPERSE_VERSION: &str = "trusted.ec.version";
 /// The option of [`INDEX`] that says of which notes the list is made.
 const WATCHED: &str = "xattrop64-watchlist";
+/// As [`WATCHED`], of AFR's note that changes are under way.
+const REPLICATE_WATCHED: &str = "xattrop-dirty-watchlist";
 /// Keeps the list of files that need healing.
 const INDEX: &str = "features/index";
 /// `GF_XATTROP_ENTRY_IN_KEY`: the name that heal has to look at.
@@ -82,20 +85,22 @@ pub(super) enum Change<'a> {
     Name(&'a CStr),
 }
 
-/// Notes that something changes here without AFR's knowledge, if AFR has ever noted something of
-/// that file or directory: heal compares the replicas then, also if it is at that just now.
+/// Notes that something changes here without AFR's knowledge, where AFR keeps replicas: heal compares them
+/// then, also if it is at that just now. Fails where the file or directory is not there.
 pub(super) fn note_change(
+    brick: &Brick,
     stack: &Stack,
-    node: Node,
     file: &Loc<'_>,
     change: Change<'_>,
 ) -> Result<(), Errno> {
-    let notes = stack.ask::<Getxattr>(GetxattrArgs {
+    stack.ask::<Getxattr>(GetxattrArgs {
         loc: file.duplicate(),
         name: None,
         xdata: None,
     })?;
-    if !notes.dict.is_some_and(|dict| dict.contains(AFR_DIRTY)) {
+    let index = index(brick.xl.node())?;
+    // Volumes without replicas watch for it, too.
+    if !brick.link.heals() || index.option(REPLICATE_WATCHED).as_deref() != Some(AFR_DIRTY) {
         return Ok(());
     }
     let mut note = [0; 12];
@@ -115,7 +120,7 @@ pub(super) fn note_change(
     let xattr = Dict::new();
     xattr.set(AFR_DIRTY, &note)?;
     stack.ask_node::<Xattrop>(
-        index(node)?,
+        index,
         XattropArgs {
             loc: file.duplicate(),
             optype: ADD,

@@ -377,11 +377,10 @@ impl Merge {
     /// Has heal compare both files with those of the other replicas once more. Says whether the origin is
     /// there.
     fn note_late(&self, brick: &Brick) -> Result<bool, Errno> {
-        let node = brick.xl.node();
-        let stack = Stack::new(node, &Credentials::root());
+        let stack = Stack::new(brick.xl.node(), &Credentials::root());
         let origin = Loc::by_gfid(&self.origin_inode, *self.origin.gfid().as_bytes());
         let failed = |errno| self.failed("note what it changes", errno);
-        let is_there = match health::note_change(&stack, node, &origin, Change::Bytes) {
+        let is_there = match health::note_change(brick, &stack, &origin, Change::Bytes) {
             Ok(()) => true,
             // Somebody has removed the origin since: nothing of the two is left.
             Err(Errno::ENOENT | Errno::ESTALE) => false,
@@ -390,7 +389,7 @@ impl Merge {
         // Else the name is gone already, or cannot be found; its removal tells them apart.
         if let Ok((parent, name)) = place_of(brick, &stack, &self.inode, self.snapshot.gfid()) {
             let parent = Loc::by_gfid(&parent, parent.gfid());
-            health::note_change(&stack, node, &parent, Change::Name(&name)).map_err(failed)?;
+            health::note_change(brick, &stack, &parent, Change::Name(&name)).map_err(failed)?;
         }
         Ok(is_there)
     }
