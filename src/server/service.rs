@@ -254,6 +254,11 @@ impl Service {
     pub(crate) fn seal(&self) {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         for brick in bricks {
+            // Its directory may be another brick's by now, whose process need not be one of ours: an arbiter.
+            let present = brick::BrickConfig::load(brick.dir()).ok().flatten();
+            if present.is_none_or(|present| present.id != brick.id()) {
+                continue;
+            }
             if let Err(error) = seal::seal(brick.dir()) {
                 tracing::debug!("cannot seal {}: {error}", brick.dir().display());
             }
