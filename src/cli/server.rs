@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use bd_proto::{BrickInfo, CallError, Client, EngineSpec, Reply, Request};
+use bd_proto::{BrickInfo, CallError, Client, EngineSpec, Released, Reply, Request};
 use serde::Serialize;
 
 use crate::CliError;
@@ -14,6 +14,15 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Reply, CliError> {
 pub(crate) fn ask_brick(socket: &Path, request: &Request) -> Result<BrickInfo, CliError> {
     match ask(socket, request)? {
         Reply::Brick(info) => Ok(info),
+        other => Err(out_of_turn(&other)),
+    }
+}
+
+/// Gives up a brick's claim of its group or store.
+pub(crate) fn release_brick(socket: &Path, dir: &Path, keep: bool) -> Result<Released, CliError> {
+    let dir = dir.to_owned();
+    match ask(socket, &Request::ReleaseBrick { dir, keep })? {
+        Reply::Released(released) => Ok(released),
         other => Err(out_of_turn(&other)),
     }
 }

@@ -1,12 +1,11 @@
 use std::path::PathBuf;
 
 use bd_model::LvName;
-use bd_proto::{Reply, Request};
 use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::server::{BrickReport, absolute, ask, out_of_turn};
+use crate::server::{BrickReport, absolute, release_brick};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -31,14 +30,7 @@ pub(super) struct Removed {
 impl Remove {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let dir = absolute(&self.dir)?;
-        let request = Request::ReleaseBrick {
-            dir: dir.clone(),
-            keep: self.keep,
-        };
-        let released = match ask(&context.socket, &request)? {
-            Reply::Released(released) => released,
-            other => return Err(out_of_turn(&other)),
-        };
+        let released = release_brick(&context.socket, &dir, self.keep)?;
         let removed = Removed {
             brick: BrickReport::new(&dir, released.brick),
             kept: released.kept,

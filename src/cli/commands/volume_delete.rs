@@ -2,15 +2,15 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bd_proto::{EngineSpec, Reply, Request};
+use bd_proto::EngineSpec;
 use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::image::Session;
-use crate::server::{ask, out_of_turn};
+use crate::server::release_brick;
 use crate::storage::{brick_dir, forget, mounts_of, remove_names, run};
-use crate::volume::{Standing, gluster, is_local};
+use crate::volume::{Standing, gluster, is_brick, is_local};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -124,11 +124,7 @@ impl VolumeDelete {
 
 /// Makes a directory of this host no brick, and removes what was made for it; says what is left.
 fn release(context: &Context, dir: &Path, wipe: bool) -> Result<Option<String>, CliError> {
-    if !dir
-        .join(bd_proto::BRICK_FOLDER)
-        .join(bd_proto::BRICK_CONFIGURATION)
-        .is_file()
-    {
+    if !is_brick(dir) {
         return Ok(Some(format!(
             "{}, which is no brick of images",
             dir.display()
@@ -136,13 +132,8 @@ fn release(context: &Context, dir: &Path, wipe: bool) -> Result<Option<String>, 
     }
     let start = Instant::now();
     let released = loop {
-        let request = Request::ReleaseBrick {
-            dir: dir.to_owned(),
-            keep: false,
-        };
-        match ask(&context.socket, &request) {
-            Ok(Reply::Released(released)) => break released,
-            Ok(other) => return Err(out_of_turn(&other)),
+        match release_brick(&context.socket, dir, false) {
+            Ok(released) => break released,
             // Volumes go a moment after their names, and a brick's process after its volume.
             Err(CliError::Call(_)) if start.elapsed() < PATIENCE => {
                 sleep(Duration::from_millis(200))

@@ -9,36 +9,44 @@ const FSTAB: &str = "/etc/fstab";
 
 /// What is mounted at a directory, by the name of its source; the latest, where several are.
 pub(crate) fn mounted_at(at: &str) -> Result<Option<String>, CliError> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let source = |line: &str| {
-        let (source, rest) = line.split_once(' ')?;
-        (rest.split(' ').next() == Some(at)).then(|| source.to_owned())
-    };
-    Ok(mounts.lines().filter_map(source).next_back())
+    find_mounts(|[source, place, _]| (place == at).then(|| source.to_owned()))
+        .map(|found| found.into_iter().next())
 }
 
 /// The directories where a file system of that kind is mounted whose source `is_it`, the latest first.
 pub(crate) fn mounts_of(kind: &str, is_it: impl Fn(&str) -> bool) -> Result<Vec<String>, CliError> {
+    find_mounts(|[source, place, found]| (found == kind && is_it(source)).then(|| place.to_owned()))
+}
+
+/// What `look` makes of the source, place and kind of each mount, the latest first.
+fn find_mounts(look: impl Fn([&str; 3]) -> Option<String>) -> Result<Vec<String>, CliError> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let at = |line: &str| {
+    let words = |line: &str| {
         let mut words = line.split(' ');
-        let (source, at, found) = (words.next()?, words.next()?, words.next()?);
-        (found == kind && is_it(source)).then(|| at.to_owned())
+        look([words.next()?, words.next()?, words.next()?])
     };
-    Ok(mounts.lines().rev().filter_map(at).collect())
+    Ok(mounts.lines().rev().filter_map(words).collect())
+}
+
+fn path_error(source: std::io::Error) -> CliError {
+    CliError::Path {
+        path: FSTAB.to_owned(),
+        source,
+    }
+}
+
+/// What fstab says; nothing where there is none.
+fn present() -> Result<String, CliError> {
+    match fs::read_to_string(FSTAB) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(path_error(error)),
+    }
 }
 
 /// Takes mounts out of fstab, by their source.
 pub(crate) fn forget(is_it: impl Fn(&str) -> bool) -> Result<(), CliError> {
-    let path_error = |source| CliError::Path {
-        path: FSTAB.to_owned(),
-        source,
-    };
-    let present = match fs::read_to_string(FSTAB) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(path_error(error)),
-    };
+    let present = present()?;
     let stays = |line: &&str| !line.split_whitespace().next().is_some_and(&is_it);
     let left: String = present.split_inclusive('\n').filter(stays).collect();
     if left == present {
@@ -58,15 +66,7 @@ pub(crate) fn forget(is_it: impl Fn(&str) -> bool) -> Result<(), CliError> {
 
 /// Puts a mount into fstab, unless it has one at that directory. `kind` is the file system with its options.
 pub(crate) fn remember(source: &str, at: &str, kind: &str) -> Result<(), CliError> {
-    let path_error = |source| CliError::Path {
-        path: FSTAB.to_owned(),
-        source,
-    };
-    let present = match fs::read_to_string(FSTAB) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(path_error(error)),
-    };
+    let present = present()?;
     if present
         .lines()
         .any(|line| line.split_whitespace().nth(1) == Some(at))

@@ -357,7 +357,7 @@ fn cannot_make(dir: &Path, error: &std::io::Error) -> CliError {
 }
 
 /// Whether a directory of this host is a brick of ours.
-fn is_brick(dir: &Path) -> bool {
+pub(crate) fn is_brick(dir: &Path) -> bool {
     let configuration = dir.join(bd_proto::BRICK_FOLDER);
     configuration.join(bd_proto::BRICK_CONFIGURATION).is_file()
 }

@@ -9,7 +9,7 @@ mod standing;
 mod stock;
 mod words;
 
-pub(crate) use bricks::{Brick, Bricks};
+pub(crate) use bricks::{Brick, Bricks, is_brick};
 pub(crate) use claim::forget_failed;
 pub(crate) use layout::Layout;
 pub(crate) use mount::Mount;
