@@ -255,8 +255,7 @@ impl Service {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         for brick in bricks {
             // Its directory may be another brick's by now, whose process need not be one of ours: an arbiter.
-            let present = brick::BrickConfig::load(brick.dir()).ok().flatten();
-            if present.is_none_or(|present| present.id != brick.id()) {
+            if !brick.is_in_its_place() {
                 continue;
             }
             if let Err(error) = seal::seal(brick.dir()) {
@@ -499,8 +498,7 @@ impl Service {
         let config = brick::BrickConfig::load_known(&dir)?;
         let namesake = self.bricks().get(&config.id).cloned();
         if let Some(namesake) = namesake {
-            let old = brick::BrickConfig::load(namesake.dir()).ok().flatten();
-            if old.is_some_and(|old| old.id == config.id) {
+            if namesake.is_in_its_place() {
                 return Err(Fault::new(
                     FaultKind::InUse,
                     format!(

@@ -167,6 +167,12 @@ impl Brick {
         &self.dir
     }
 
+    /// Whether its directory is still this brick: it may have been emptied, and made another one.
+    pub fn is_in_its_place(&self) -> bool {
+        let present = BrickConfig::load(&self.dir).ok().flatten();
+        present.is_some_and(|present| present.id == self.config.id)
+    }
+
     /// What a client learns of it.
     pub fn info(&self) -> BrickInfo {
         info(&self.config, &*self.engine)
