@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use glusterfs::fops::{Getxattr, GetxattrArgs, Xattrop, XattropArgs};
+use glusterfs::fops::{Getxattr, GetxattrArgs, Stat, StatArgs, Xattrop, XattropArgs};
 use glusterfs::{Dict, Errno, Fop, Frame, Loc, Node, Stack};
 
 use crate::Brick;
@@ -93,11 +93,8 @@ pub(super) fn note_change(
     file: &Loc<'_>,
     change: Change<'_>,
 ) -> Result<(), Errno> {
-    stack.ask::<Getxattr>(GetxattrArgs {
-        loc: file.duplicate(),
-        name: None,
-        xdata: None,
-    })?;
+    let loc = file.duplicate();
+    stack.ask::<Stat>(StatArgs { loc, xdata: None })?;
     let index = index(brick.xl.node())?;
     // Volumes without replicas watch for it, too.
     if !brick.link.heals() || index.option(REPLICATE_WATCHED).as_deref() != Some(AFR_DIRTY) {
@@ -117,17 +114,26 @@ pub(super) fn note_change(
             }
         }
     }
+    add(stack, index, file, (AFR_DIRTY, &note, ADD), xdata)
+}
+
+/// Adds a note, which has a key, a value and a way to be added, to those of a file or directory.
+fn add(
+    stack: &Stack,
+    index: Node,
+    file: &Loc<'_>,
+    (key, note, optype): (&str, &[u8], u32),
+    xdata: Option<Dict<'static>>,
+) -> Result<(), Errno> {
     let xattr = Dict::new();
-    xattr.set(AFR_DIRTY, &note)?;
-    stack.ask_node::<Xattrop>(
-        index,
-        XattropArgs {
-            loc: file.duplicate(),
-            optype: ADD,
-            xattr,
-            xdata,
-        },
-    )?;
+    xattr.set(key, note)?;
+    let args = XattropArgs {
+        loc: file.duplicate(),
+        optype,
+        xattr,
+        xdata,
+    };
+    stack.ask_node::<Xattrop>(index, args)?;
     Ok(())
 }
 
@@ -149,16 +155,7 @@ pub(crate) fn doubt(stack: &Stack, node: Node, dir: &Loc<'_>) -> Result<(), Errn
     }
     let mut note = [0; 16];
     note[7] = 1;
-    let xattr = Dict::new();
-    xattr.set(DISPERSE_DIRTY, &note)?;
-    let args = XattropArgs {
-        loc: dir.duplicate(),
-        optype: ADD_LONG,
-        xattr,
-        xdata: None,
-    };
-    stack.ask_node::<Xattrop>(index, args)?;
-    Ok(())
+    add(stack, index, dir, (DISPERSE_DIRTY, &note, ADD_LONG), None)
 }
 
 /// The translator through which what is noted comes on the list of what wants healing.

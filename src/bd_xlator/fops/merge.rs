@@ -182,9 +182,7 @@ pub(crate) fn unlink(
     match merge.exchange(brick, &call) {
         Ok(()) => {}
         Err(NotDone::Surely(errno)) => {
-            snapshot.free_name();
-            snapshot.admit();
-            merge.ends(true);
+            merge.end_undone();
             return call.fail(errno);
         }
         Err(NotDone::Perhaps(errno)) => {
@@ -243,9 +241,7 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
             Ok(true) => merge.remove(brick),
             Ok(false) => {
                 origin.admit();
-                merge.snapshot.free_name();
-                merge.snapshot.admit();
-                merge.ends(true);
+                merge.end_undone();
                 gf_info!("image <gfid:{}> was not merged", merge.snapshot.gfid());
             }
             // The next turn tries again.
@@ -435,6 +431,13 @@ impl Merge {
         held.bar();
         self.ends(false);
         brick.merges().push(self);
+    }
+
+    /// It was not done, and is not: the snapshot is an image as before.
+    fn end_undone(&self) {
+        self.snapshot.free_name();
+        self.snapshot.admit();
+        self.ends(true);
     }
 
     /// Heal need not wait any more, or has to come again.
