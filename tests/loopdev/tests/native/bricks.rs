@@ -224,13 +224,7 @@ pub(crate) fn make(
         let args = ["brick", "init", &dir, "--engine", "file", "--store", &store];
         hosts[number.min(hosts.len() - 1)].gluster_bd(&args)?.ok()?;
     }
-    let volume = rig.volume_with("vol", words, &dirs)?;
-    volume.serve_images()?;
-    for (key, value) in options {
-        volume.set(key, value)?;
-    }
-    volume.start()?;
-    let mount = rig.mount(&volume, &[])?;
+    let (volume, mount) = serve(rig, words, &dirs, options)?;
     Ok(Bricks {
         volume,
         mount,
@@ -239,6 +233,23 @@ pub(crate) fn make(
         servers: daemons,
         groups: Vec::new(),
     })
+}
+
+/// A volume of bricks that are there, which serves images, and its mount.
+fn serve(
+    rig: &mut Rig,
+    words: &[&str],
+    dirs: &[PathBuf],
+    options: &[(&str, &str)],
+) -> Result<(Volume, PathBuf)> {
+    let volume = rig.volume_with("vol", words, dirs)?;
+    volume.serve_images()?;
+    for (key, value) in options {
+        volume.set(key, value)?;
+    }
+    volume.start()?;
+    let mount = rig.mount(&volume, &[])?;
+    Ok((volume, mount))
 }
 
 /// As [`make`], with a volume group and its thin pool for each brick, and one gluster-bdd.
@@ -266,13 +277,7 @@ pub(crate) fn make_on_groups(
         gluster_bd(&["brick", "init", &name, "--vg", vg.name(), "--top", TOP])?.ok()?;
         dirs.push(dir);
     }
-    let volume = rig.volume_with("vol", words, &dirs)?;
-    volume.serve_images()?;
-    for (key, value) in options {
-        volume.set(key, value)?;
-    }
-    volume.start()?;
-    let mount = rig.mount(&volume, &[])?;
+    let (volume, mount) = serve(rig, words, &dirs, options)?;
     Ok(Bricks {
         volume,
         mount,
