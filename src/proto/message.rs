@@ -493,6 +493,8 @@ pub enum FindingKind {
     NamesFull,
     /// A plain file takes much of the file system of the names.
     LargeFile,
+    /// The thin pool has devices that no LV of the group has, and that LVM would take for new ones.
+    StrayDevice,
 }
 
 /// What is known of one image.

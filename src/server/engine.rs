@@ -7,7 +7,7 @@ use std::path::Path;
 use bd_dm_thin::{Inherited, Spans};
 use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, Fault, FaultKind, IoCounters, PoolCare, Space};
+use bd_proto::{EngineSpec, Fault, FaultKind, Finding, IoCounters, PoolCare, Space};
 
 use crate::care::Attention;
 
@@ -276,6 +276,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// How its thin pool is; `None` without one, or while it is not active.
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         Ok(None)
+    }
+
+    /// What is wrong with its store, apart from any image.
+    fn finding(&self) -> Option<Finding> {
+        None
     }
 
     /// Why a job should not write `now` bytes to new chunks of the pool, of `all` that it is to

@@ -113,6 +113,7 @@ impl<'a> Inspection<'a> {
         let taken: Vec<LvName> = volumes.iter().map(|volume| volume.name.clone()).collect();
         let snapshots = snapshots_of(&volumes);
         self.tell_of_foreign(&volumes);
+        self.found.extend(self.engine.finding());
         let room = Room::of(self.dir);
         self.found
             .extend(room.and_then(|room| room.finding(self.dir)));

@@ -36,6 +36,9 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn committed(&self, uuid: &str) -> Result<Option<PoolState>, DmError>;
     /// Takes a thin device that is not active out of an active pool; `false` if it is not there.
     fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError>;
+    /// The numbers of all thin devices that a pool's metadata snapshot has, on the metadata device of that
+    /// device-mapper name.
+    fn thin_devices(&self, metadata: &str) -> io::Result<Vec<u32>>;
     /// Makes a metadata snapshot of a pool; it can have one.
     fn reserve_metadata(&self, pool: &str) -> Result<(), DmError>;
     /// The mapped spans of an active thin LV by its pool's metadata snapshot, on the metadata
@@ -108,6 +111,12 @@ impl Host {
         Dm::open().map(|dm| Host { dm, locks })
     }
 
+    /// The device of that device-mapper name, which must be active.
+    fn active(&self, name: &str) -> io::Result<DmDevice> {
+        let device = self.dm.by_name(name).map_err(io::Error::other)?;
+        device.ok_or_else(|| io::Error::other(format!("{name} is not active")))
+    }
+
     /// Lets `read` read what thin_dump(8) says of an active thin LV in its pool's metadata snapshot;
     /// `None` where something else than zeros lies below the LV. Fails with `NotConnected` if the LV
     /// is not active.
@@ -123,8 +132,7 @@ impl Host {
         if table.has_external_origin {
             return Ok(None);
         }
-        let device = self.dm.by_name(metadata).map_err(io::Error::other)?;
-        let device = device.ok_or_else(|| io::Error::other(format!("{metadata} is not active")))?;
+        let device = self.active(metadata)?;
         let mut dump = Command::new("thin_dump")
             .arg("--metadata-snap")
             .args(["--dev-id", &table.id.to_string()])
@@ -178,6 +186,24 @@ impl Kernel for Host {
 
     fn delete_thin(&self, pool: &str, device: u32) -> Result<bool, DmError> {
         self.dm.delete_thin(pool, device)
+    }
+
+    fn thin_devices(&self, metadata: &str) -> io::Result<Vec<u32>> {
+        let listed = Command::new("thin_ls")
+            .args(["--metadata-snap", "--no-headers", "--format", "DEV"])
+            .arg(node_of(&self.active(metadata)?))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot run thin_ls: {e}")))?;
+        if !listed.status.success() {
+            let said = String::from_utf8_lossy(&listed.stderr);
+            let text = format!("thin_ls: {} {}", listed.status, said.trim());
+            return Err(io::Error::other(text));
+        }
+        let text = String::from_utf8_lossy(&listed.stdout);
+        text.split_whitespace()
+            .map(|word| word.parse().map_err(io::Error::other))
+            .collect()
     }
 
     fn reserve_metadata(&self, pool: &str) -> Result<(), DmError> {

@@ -28,6 +28,7 @@ mod pool;
 mod remove;
 mod resize;
 mod start;
+mod strays;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ use bd_lvm::{
     LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, PvName, PvReport, Tag, dm_name, dm_uuid,
 };
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
-use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
+use bd_proto::{EngineSpec, FaultKind, Finding, PoolCare, Space};
 
 use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
@@ -76,6 +77,8 @@ pub struct LvmEngine {
     seen: Mutex<Option<foreign::Seen>>,
     removals: remove::Removals,
     idle: idle::Idle,
+    /// Thin devices that no LV has, and that the next one would get.
+    strays: Vec<u32>,
     zeroing: zero::Zeroing,
     traffic: traffic::Traffic,
 }
@@ -434,6 +437,10 @@ impl Engine for LvmEngine {
 
     fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
         self.pool_care()
+    }
+
+    fn finding(&self) -> Option<Finding> {
+        self.finding_of_strays()
     }
 
     fn no_room(&self, now: Bytes, all: Bytes) -> Result<Option<String>, EngineError> {

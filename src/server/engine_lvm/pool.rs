@@ -114,6 +114,7 @@ impl LvmEngine {
         pool: &Pool,
         size: Bytes,
     ) -> Result<(), EngineError> {
+        self.refuse_strays(what)?;
         let Some(fills) = self.check_room(what, pool)? else {
             return Ok(());
         };

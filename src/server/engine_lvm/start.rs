@@ -67,6 +67,7 @@ impl LvmEngine {
             seen: Mutex::default(),
             removals: Removals::default(),
             idle: Idle::default(),
+            strays: Vec::new(),
             zeroing: Zeroing::default(),
             traffic: Traffic::default(),
         };
@@ -89,6 +90,10 @@ impl LvmEngine {
         if claimed {
             engine.prepare_pool(&engine.turn())?;
             engine.finish_transaction()?;
+            engine.strays = engine.stray_devices()?;
+            if let Some(words) = engine.words_of_strays() {
+                tracing::error!("{words}");
+            }
             engine.finish_merges(&engine.turn());
             engine.sweep();
         }

@@ -2,7 +2,7 @@
 //! That bytes are right is shown on real volume groups by the guest's tests.
 
 use bd_lvm::fake::FakeLvm;
-use bd_lvm::{LvmErrorKind, dm_pool_uuid};
+use bd_lvm::{LvmErrorKind, ThinDevice, dm_pool_uuid};
 
 use super::*;
 

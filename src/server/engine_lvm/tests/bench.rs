@@ -42,6 +42,7 @@ pub(super) fn bench(pool: Option<&str>) -> Bench {
         broken: Mutex::default(),
         suspended: Mutex::default(),
         deleted: Mutex::default(),
+        thin_devices: Mutex::default(),
         commits: Mutex::default(),
         settled: Mutex::default(),
         metadata: Mutex::default(),

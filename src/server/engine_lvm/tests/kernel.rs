@@ -25,6 +25,8 @@ pub(super) struct FakeKernel {
     pub(super) broken: Mutex<bool>,
     pub(super) suspended: Mutex<bool>,
     pub(super) deleted: Mutex<Vec<u32>>,
+    /// The thin devices of the pool.
+    pub(super) thin_devices: Mutex<Vec<u32>>,
     pub(super) commits: Mutex<u32>,
     /// How often metadata were brought to the disks.
     pub(super) settled: Mutex<u32>,
@@ -118,6 +120,11 @@ impl Kernel for FakeKernel {
     fn delete_thin(&self, _: &str, device: u32) -> Result<bool, DmError> {
         self.deleted.lock().unwrap().push(device);
         Ok(true)
+    }
+
+    fn thin_devices(&self, metadata: &str) -> io::Result<Vec<u32>> {
+        assert!(metadata.ends_with("_tmeta"));
+        Ok(self.thin_devices.lock().unwrap().clone())
     }
 
     fn reserve_metadata(&self, pool: &str) -> Result<(), DmError> {

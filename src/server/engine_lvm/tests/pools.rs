@@ -131,3 +131,28 @@ fn pools_that_leak_or_are_broken_are_refused() {
         .create(Gfid::random(), &name("b"), ImageKind::Thick, Bytes(1));
     assert_eq!(thin.unwrap().kind, ImageKind::Thick);
 }
+
+/// As when older metadata of the group were written back: LVM would give its next LV the device of another.
+#[test]
+fn nothing_is_made_on_the_device_of_another() {
+    let bench = bench(Some("pool"));
+    bench.engine.claim(BrickId::random()).unwrap();
+    let known = |device| ThinDevice {
+        uuid: "z".repeat(32).parse().unwrap(),
+        device,
+        transaction: 0,
+    };
+    bench.lvm.state().thin_devices = vec![known(1), known(4)];
+    // LVM never gives the lower ones to a new LV.
+    *bench.kernel.thin_devices.lock().unwrap() = vec![1, 2, 4];
+    let engine = open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+    assert_eq!(engine.finding(), None);
+    *bench.kernel.thin_devices.lock().unwrap() = vec![1, 2, 4, 5, 6];
+    let engine = open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+    let finding = engine.finding().unwrap();
+    let words = "dmsetup message vg0-pool-tpool 0 \"delete 5\"; dmsetup message vg0-pool-tpool 0 \"delete 6\"";
+    assert!(finding.message.ends_with(words), "{}", finding.message);
+    let create = |kind| engine.create(Gfid::random(), &name("new"), kind, Bytes(1));
+    refused(create(ImageKind::Thin), FaultKind::Failed, words);
+    create(ImageKind::Thick).unwrap();
+}

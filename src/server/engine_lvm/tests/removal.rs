@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use bd_lvm::ThinDevice;
-
 use super::*;
 
 #[test]

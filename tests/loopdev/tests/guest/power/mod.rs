@@ -14,8 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use loopdev::{Bed, Fate, POOL, Place, RecordedDisk, Replay, Rig, Store, Vg, cmd, run, sh};
+use loopdev::{
+    Bed, Fate, POOL, Place, RecordedDisk, Replay, Rig, Store, Vg, cmd, gluster_bd, run, sh,
+};
 
+use crate::damage;
 use load::{Marks, Worker};
 use moment::Moment;
 use work::{Synced, Work};
@@ -201,7 +204,7 @@ struct Tally {
     cached: usize,
     /// Groups that LVM found no more, and that their kept metadata brought back.
     brought_back: usize,
-    /// Of these, those whose pool was a transaction ahead, so that the brick did not start.
+    /// Of these, those whose pool was a transaction ahead.
     ahead: usize,
     /// Operations of which nobody was told.
     doubts: usize,
@@ -226,10 +229,7 @@ impl Site<'_, '_> {
         self.replay.advance(moment.before)?;
         let fates = moment.fates(&self.replay);
         self.tally.cached += fates.len();
-        if !self.begin(moment.before, &fates)? {
-            self.tally.ahead += 1;
-            return self.end();
-        }
+        self.begin(moment.before, &fates)?;
         self.tally.files += self.judge(moment.before)?;
         self.bed.check()?;
         self.end()
@@ -237,7 +237,7 @@ impl Site<'_, '_> {
 
     /// A cut of disks that have told flushes done and not done them: who judges must see what is lost.
     fn sees_lost_flushes(&mut self, (begun, done): &(String, String)) -> Result<()> {
-        ensure!(self.begin(self.marks.place(begun)?, &[])?);
+        self.begin(self.marks.place(begun)?, &[])?;
         let judged = self.judge(self.marks.place(done)? + 1);
         let said = judged.err().context("a lost write was not seen")?;
         let said = format!("{said:#}");
@@ -245,30 +245,43 @@ impl Site<'_, '_> {
         self.end()
     }
 
-    /// Starts all servers on what the disks hold before that record. Says whether that could be.
-    ///
-    /// Metadata that were kept before the change that the cut has torn may not know the last transaction of
-    /// the pool: docs/testing.md.
-    fn begin(&mut self, before: usize, fates: &[(usize, Fate)]) -> Result<bool> {
+    /// Starts all servers on what the disks hold before that record, after what docs/operations.md says about
+    /// groups that are lost.
+    fn begin(&mut self, before: usize, fates: &[(usize, Fate)]) -> Result<()> {
         self.replay.advance(before)?;
         self.replay.cut(fates)?;
         cmd("mount", &[self.names_on.as_path(), self.names])?.ok()?;
         let is_lost = self.vg.lvm("vgck", &[self.vg.name()])?.code != 0;
         if is_lost {
-            self.bring_back()?;
+            damage::write_back(self.vg, &damage::newest(self.bed.brick())?)?;
             self.tally.brought_back += 1;
         }
         self.bed.start_server()?;
-        let (program, words) = self.brick.split_first().context("no brick")?;
-        let started = cmd(program, words)?;
-        if is_lost && started.code != 0 {
-            let logs = "grep -h 'Expected transaction id' /var/log/glusterfs/bricks/*.log";
-            sh(logs).context("the group was brought back, and the brick does not start")?;
-            return Ok(false);
+        if is_lost {
+            self.follow_the_pool()?;
         }
-        started.ok()?;
+        let (program, words) = self.brick.split_first().context("no brick")?;
+        cmd(program, words)?.ok()?;
         self.bed.remount()?;
-        Ok(true)
+        Ok(())
+    }
+
+    /// Lets a group that was brought back count as its pool does, if that is ahead.
+    fn follow_the_pool(&mut self) -> Result<()> {
+        let brick = self.bed.brick().to_owned();
+        let told = gluster_bd(&[Path::new("check"), &brick])?.to_string();
+        if !told.contains("while expected") {
+            return Ok(());
+        }
+        self.tally.ahead += 1;
+        self.bed.server().stop()?;
+        damage::catch_up(self.bed, self.vg, &told)?;
+        self.bed.start_server()?;
+        if damage::remove_strays(&brick)? {
+            self.bed.server().stop()?;
+            self.bed.start_server()?;
+        }
+        Ok(())
     }
 
     /// Compares what the volume shows with what was acknowledged before that record; gives the number of files.
@@ -286,23 +299,6 @@ impl Site<'_, '_> {
         put_out(self.bed, self.vg, self.names)?;
         self.metadata_is_sound()?;
         self.replay.forget()
-    }
-
-    /// As docs/operations.md says.
-    fn bring_back(&self) -> Result<()> {
-        let folder = self.bed.brick().join(".glusterfs/gluster-bd/metadata");
-        let mut kept: Vec<PathBuf> = fs::read_dir(folder)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<Result<_>>()?;
-        kept.sort();
-        let newest = kept.last().context("no metadata are kept")?;
-        let newest = newest.to_string_lossy().into_owned();
-        for pv in self.vg.pvs() {
-            let pv = pv.display().to_string();
-            cmd("pvck", &["--repair", "-y", "-f", &newest, &pv])?.ok()?;
-        }
-        self.vg.lvm("vgck", &[self.vg.name()])?.ok()?;
-        Ok(())
     }
 
     /// With nothing in use any more.
