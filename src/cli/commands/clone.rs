@@ -2,7 +2,7 @@ use clap::Args;
 
 use super::copy;
 use crate::context::Context;
-use crate::image::{ImagePath, NewName};
+use crate::image::{Destination, ImagePath};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -10,8 +10,8 @@ pub(super) struct Clone {
     /// The image to copy
     #[arg(value_name = "VOL:/PATH")]
     image: ImagePath,
-    /// The clone: a name in the same directory, or a path
-    new: NewName,
+    /// The clone: a name in the same directory, a path, or VOL:/PATH
+    new: Destination,
 }
 
 impl Clone {

@@ -1,7 +1,7 @@
 //! What clones and snapshots have in common.
 
 use crate::context::Context;
-use crate::image::{ImagePath, Making, NewName, Session};
+use crate::image::{Destination, ImagePath, Making, Session};
 use crate::{CliError, Exit};
 
 /// Makes an image from another one by `make`, which gets the paths of both, and prints it, led by
@@ -9,12 +9,12 @@ use crate::{CliError, Exit};
 pub(super) fn run(
     context: &Context,
     image: &ImagePath,
-    new: &NewName,
+    new: &Destination,
     make: impl FnOnce(&Session, &str, &str) -> Result<(), CliError>,
     said: impl FnOnce(&str, &str) -> String,
 ) -> Result<Exit, CliError> {
     let (session, source) = Session::at(context, image)?;
-    let new = session.beside(&source, new);
+    let new = session.destination(&source, new)?;
     session.report(&source)?;
     session.must_be_free(&new)?;
     let mut making = Making::begin(&session)?;

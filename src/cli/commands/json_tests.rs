@@ -6,7 +6,7 @@ use bd_proto::{
 };
 use serde_json::{Value, json, to_value};
 
-use crate::image::{ImageReport, Known, Listed, lineage};
+use crate::image::{ImageReport, Known, Listed, Row, lineage};
 use crate::server::BrickReport;
 use crate::storage::{Disk, Group, Pool};
 
@@ -129,11 +129,17 @@ fn brick() -> BrickReport {
 
 /// An example of each shape, by its heading.
 fn examples() -> Vec<(&'static str, Value)> {
-    let listed = Listed {
-        path: "/vg0/vm1".into(),
-        size: Bytes(10 << 30),
-        allocated: Bytes(4 << 20),
-        modified: 1_795_221_169,
+    let listed = |more| super::list::Images {
+        volume: "vms".into(),
+        images: vec![Row {
+            listed: Listed {
+                path: "/vg0/vm1".into(),
+                size: Bytes(10 << 30),
+                allocated: Bytes(4 << 20),
+                modified: 1_795_221_169,
+            },
+            more,
+        }],
     };
     let disk = Disk {
         path: "/dev/sdb1".into(),
@@ -145,13 +151,10 @@ fn examples() -> Vec<(&'static str, Value)> {
     };
     vec![
         ("An image", to_value(image("vm1", None)).unwrap()),
+        ("Images in a list", to_value(listed(None)).unwrap()),
         (
-            "Images in a list",
-            to_value(super::list::Images {
-                volume: "vms".into(),
-                images: vec![listed],
-            })
-            .unwrap(),
+            "Images of all volumes",
+            to_value([listed(Some(image("vm1", None).into()))]).unwrap(),
         ),
         (
             "Images as a tree",

@@ -1,7 +1,7 @@
 use clap::Args;
 
 use crate::context::Context;
-use crate::image::{ImagePath, NewName, Session};
+use crate::image::{Destination, ImagePath, Session};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -9,14 +9,14 @@ pub(super) struct Rename {
     /// The image
     #[arg(value_name = "VOL:/PATH")]
     image: ImagePath,
-    /// Its new name in the same directory, or a path
-    new: NewName,
+    /// Its new name in the same directory, a path, or VOL:/PATH
+    new: Destination,
 }
 
 impl Rename {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let (session, old) = Session::at(context, &self.image)?;
-        let new = session.beside(&old, &self.new);
+        let new = session.destination(&old, &self.new)?;
         session.report(&old)?;
         session.must_be_free(&new)?;
         session.files.rename(&old, &new)?;

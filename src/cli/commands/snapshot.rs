@@ -3,7 +3,7 @@ use clap::Args;
 
 use super::copy;
 use crate::context::Context;
-use crate::image::{ImagePath, NewName, Session, parse_size};
+use crate::image::{Destination, ImagePath, Session, parse_size};
 use crate::{CliError, Exit};
 
 #[derive(Debug, Args)]
@@ -11,8 +11,8 @@ pub(super) struct Snapshot {
     /// The image to take a snapshot of
     #[arg(value_name = "VOL:/PATH")]
     image: ImagePath,
-    /// The snapshot: a name in the same directory, or a path
-    new: NewName,
+    /// The snapshot: a name in the same directory, a path, or VOL:/PATH
+    new: Destination,
     /// Space for what changes, for a snapshot of a thick image: when more than that is written
     /// to either of the two, the snapshot is lost. Without it a snapshot gets what it can need at
     /// most. Snapshots of thin images take space as they need it, and no size

@@ -62,6 +62,11 @@ fn judge(volume: &str, dir: &Path, is_running: bool, refused: &[RefusedBrick]) -
     }
 }
 
+/// Whether a volfile is for a brick of ours on this host.
+pub(super) fn is_here(volume: &str, path: &Path) -> bool {
+    served(volume, path).is_some()
+}
+
 /// The brick of ours, on this host, that a volfile is for.
 fn served(volume: &str, path: &Path) -> Option<Served> {
     let volfile: Volfile = fs::read_to_string(path).ok()?.parse().ok()?;

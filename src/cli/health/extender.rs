@@ -1,4 +1,4 @@
-//! Who extends pools, and whether gluster-bdd answers.
+//! Who extends pools.
 
 use std::path::Path;
 
@@ -18,24 +18,15 @@ pub(super) fn findings(
         let mut groups = groups.iter().filter(|group| group.vg == vg);
         groups.any(|group| group.tags.contains("gluster_bd.brick="))
     };
-    let Some(first) = groups.iter().find(|group| ours(&group.vg)) else {
+    if !groups.iter().any(|group| ours(&group.vg)) {
         return Ok(Vec::new());
-    };
+    }
     let mut found = Vec::new();
     let cared: Vec<PoolCare> = match ask(socket, &Request::Pools) {
         Ok(Reply::Pools(pools)) => pools,
         Ok(other) => return Err(out_of_turn(&other)),
-        Err(CliError::Connect(error @ ConnectError::Unreachable { .. })) => {
-            found.push(Found::new(
-                "no_server",
-                format!(
-                    "gluster-bdd does not answer, and volume group {} holds a brick: {error}",
-                    first.vg
-                ),
-                "run: systemctl start gluster-bdd (bricks that wait for it serve then by themselves)",
-            ));
-            Vec::new()
-        }
+        // Another finding.
+        Err(CliError::Connect(ConnectError::Unreachable { .. })) => Vec::new(),
         Err(CliError::Connect(error)) => {
             let cause = format!("gluster-bdd is of another version: {error}");
             let cure = "install the same release of both and restart it";

@@ -5,6 +5,7 @@ mod extender;
 mod images;
 mod pool;
 mod programs;
+mod services;
 mod volumes;
 
 use bd_proto::EngineSpec;
@@ -128,7 +129,9 @@ pub(crate) fn settle_pool(engine: &EngineSpec) -> Vec<String> {
 pub(crate) fn host(context: &Context, repair: bool) -> Result<Vec<Finding>, CliError> {
     let pools = pools()?;
     let mut found: Vec<Found> = pools.iter().flat_map(pool::findings).collect();
-    found.extend(extender::findings(&context.socket, &pools, &groups()?)?);
+    let groups = groups()?;
+    found.extend(services::findings(&context.socket, &groups));
+    found.extend(extender::findings(&context.socket, &pools, &groups)?);
     found.extend(images::findings()?);
     for path in unseen_members()? {
         found.push(Found::new(

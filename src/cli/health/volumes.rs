@@ -44,6 +44,16 @@ pub(super) fn findings(context: &Context) -> Vec<Found> {
     found
 }
 
+/// A started volume with a brick of ours on this host.
+pub(super) fn with_brick_here() -> Option<String> {
+    entries(Path::new(VOLUMES)).iter().find_map(|folder| {
+        let name = folder.file_name()?.to_str()?;
+        let mut volfiles = volfiles(folder).into_iter();
+        let is_here = is_started(folder) && volfiles.any(|path| bricks::is_here(name, &path));
+        is_here.then(|| name.to_owned())
+    })
+}
+
 /// What is in a folder, in order; nothing where there is none.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)

@@ -100,6 +100,12 @@ impl FromStr for Place {
     }
 }
 
+impl fmt::Display for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.volume, self.name)
+    }
+}
+
 impl fmt::Display for NewName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

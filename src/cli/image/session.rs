@@ -2,6 +2,7 @@ use bd_model::{Bytes, DirPolicy, xattr};
 use gfapi::{Entry, FileKind, Server, Stat, Volume};
 use serde::Deserialize;
 
+use super::destination::Destination;
 use super::path::{ImagePath, NewName, join, parent};
 use super::report::{ImageReport, Known};
 use super::size::share;
@@ -58,11 +59,19 @@ impl Session {
         })
     }
 
-    /// Where a new name shall be: beside `other` if it has no directory.
-    pub(crate) fn beside(&self, other: &str, new: &NewName) -> String {
+    /// Where a copy of the image `other`, or the image itself, shall be: beside it if no place is named.
+    pub(crate) fn destination(&self, other: &str, new: &Destination) -> Result<String, CliError> {
         match new {
-            NewName::Bare(name) => join(parent(other), name),
-            NewName::Path(path) => path.clone(),
+            Destination::Beside(NewName::Bare(name)) => Ok(join(parent(other), name)),
+            Destination::Beside(NewName::Path(path)) => Ok(path.clone()),
+            Destination::In(place) if place.volume == self.name => self.path_of(&place.name),
+            Destination::In(place) => Err(CliError::Refused(format!(
+                "{place} is in volume {}, and an image stays in its volume, {}; for a file of the name {place}, \
+                 write its path: {}",
+                place.volume,
+                self.name,
+                join(parent(other), &place.to_string())
+            ))),
         }
     }
 

@@ -176,6 +176,26 @@ pub(crate) fn commands(rig: &mut Rig, bed: &Bed) -> Result<()> {
         0,
         "renamed vms:/top/clone to vms:/top/web",
     )?;
+    let lines = [
+        ("clone vms:web vms:web-2", 0, "to vms:/top/web-2"),
+        ("rename vms:web-2 vms:/top/web-3", 0, "to vms:/top/web-3"),
+        (
+            "rename vms:web-3 other:web-3",
+            5,
+            "stays in its volume, vms",
+        ),
+        (
+            "list -o image,kind,lv -S -image",
+            0,
+            "\nvms:/top/web-3  thin  web-3\nvms:/top/web ",
+        ),
+        ("list -o lv,origin -S origin", 0, "\nsnap "),
+        ("list --json -o +kind", 0, "\"kind\": \"thin\""),
+        ("delete vms:web-3", 0, "deleted"),
+    ];
+    for (words, code, said) in lines {
+        expect(bed, words, code, said)?;
+    }
     expect(bed, "info vms:web", 0, "size:       4 MiB")?;
     ensure!(listed(bed)? == "/top/lv1 /top/lv2 /top/snap /top/web");
     expect(bed, "tree vms", 0, "── /top/snap (4 MiB")?;

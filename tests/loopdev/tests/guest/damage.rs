@@ -69,7 +69,7 @@ fn is_ahead(bed: &mut Bed<'_>, vg: &Vg) -> Result<()> {
     bed.start_server()?;
     let told = gluster_bd(&["check", &brick])?.fails()?.to_string();
     bed.server().stop()?;
-    catch_up(&bed, vg, &told)?;
+    catch_up(bed, vg, &told)?;
     bed.start_server()?;
     bed.volume.start()?;
     bed.remount()?;

@@ -103,7 +103,7 @@ fn a_brick_that_nobody_configured() {
             let disk = rig.filesystem("disk", 512)?;
             let (brick, store) = (disk.join("b1"), disk.join("top"));
             std::fs::create_dir(&store)?;
-            let _glusterd = rig.glusterd()?;
+            let glusterd = rig.glusterd()?;
             let volume = rig.volume("vol", std::slice::from_ref(&brick))?;
             let name = brick.display().to_string();
             let log = name.trim_start_matches('/').replace('/', "-");
@@ -121,7 +121,7 @@ fn a_brick_that_nobody_configured() {
             let said = format!("{name} of volume {} serves no images", volume.name());
             ensure!(found.code == 1 && found.stdout.contains(&said), "{found}");
             // After the cure nothing is found, and a release is asked for of the brick.
-            let _server = rig.bdd()?;
+            let server = rig.bdd()?;
             let store = store.display().to_string();
             let words = [
                 "brick", "init", &name, "--engine", "file", "--store", &store,
@@ -135,6 +135,16 @@ fn a_brick_that_nobody_configured() {
                 !found.stdout.contains(&cure) && !found.stdout.contains("release"),
                 "{found}"
             );
+            // Services that a brick needs.
+            for (service, name) in [(&server, "gluster-bdd"), (&glusterd, "glusterd")] {
+                let said = format!("{name} does not answer, and volume {}", volume.name());
+                ensure!(!cmd("gluster-bd", &["check"])?.stdout.contains(&said));
+                service.stop()?;
+                let found = cmd("gluster-bd", &["check"])?;
+                let cure = format!("run: systemctl start {name}");
+                let has_both = found.stdout.contains(&said) && found.stdout.contains(&cure);
+                ensure!(found.code == 1 && has_both, "{found}");
+            }
             Ok(())
         },
     );

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use loopdev::{
-    Bed, Fate, POOL, Place, RecordedDisk, Replay, Rig, Store, Vg, cmd, gluster_bd, run, sh,
+    Bed, Fate, POOL, Place, RecordedDisk, Replay, Rig, Store, Vg, cmd, gluster_bd, run,
 };
 
 use crate::damage;
