@@ -44,13 +44,18 @@ pub enum CliError {
         source: std::io::Error,
     },
     /// No connection to a volume.
-    #[error("{source}; {} (log: {log})", connect_hint(source))]
+    #[error("{source}; {hint} (log: {log})")]
     Volume {
         /// What libgfapi said.
         source: gfapi::ConnectError,
+        /// What that may mean.
+        hint: String,
         /// Where it says more.
         log: String,
     },
+    /// No glusterd answers.
+    #[error("{0}")]
+    Silent(String),
     /// A file of a volume could not be handled.
     #[error("{0}{hint}", hint = file_hint(.0))]
     File(#[from] gfapi::FileError),
@@ -102,7 +107,8 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             CliError::Connect(ConnectError::Unreachable { .. })
-            | CliError::Call(CallError::Lost(_)) => Exit::Unreachable,
+            | CliError::Call(CallError::Lost(_))
+            | CliError::Silent(_) => Exit::Unreachable,
             CliError::Volume { source, .. } => exit_of_connect(source),
             CliError::File(error) => exit_of_errno(error.errno()),
             CliError::NotFound(_) => Exit::NotFound,
@@ -142,13 +148,6 @@ fn exit_of_connect(error: &gfapi::ConnectError) -> Exit {
         std::io::ErrorKind::NotFound => Exit::NotFound,
         std::io::ErrorKind::PermissionDenied => Exit::Failed,
         _ => Exit::Unreachable,
-    }
-}
-
-fn connect_hint(error: &gfapi::ConnectError) -> &'static str {
-    match error.source.kind() {
-        std::io::ErrorKind::NotFound => "is the name right? (gluster volume list)",
-        _ => "is it started, and may this user and host use it? (gluster volume info)",
     }
 }
 

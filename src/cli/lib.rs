@@ -8,6 +8,7 @@
 pub mod commands;
 mod context;
 mod error;
+mod glusterd;
 mod health;
 mod image;
 mod interrupt;

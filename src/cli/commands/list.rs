@@ -71,6 +71,7 @@ impl List {
 
     fn images(&self, context: &Context, place: &Place) -> Result<Images, CliError> {
         let session = Session::open(context, &place.volume)?;
+        session.must_serve()?;
         let sorts = self.sort.iter().map(Sort::column);
         let asks = self
             .columns

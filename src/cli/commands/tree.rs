@@ -22,6 +22,7 @@ pub(super) struct Images {
 impl Tree {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let session = Session::open(context, &self.place.volume)?;
+        session.must_serve()?;
         let mut reports = Vec::new();
         for image in session.images(self.place.directory.as_deref())? {
             reports.extend(session.find_report(&image.path)?);

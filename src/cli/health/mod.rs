@@ -8,6 +8,8 @@ mod programs;
 mod services;
 mod volumes;
 
+pub(crate) use programs::missing_on_clients;
+
 use bd_proto::EngineSpec;
 use serde::Serialize;
 

@@ -9,6 +9,14 @@ use crate::storage::run;
 const LVM: [u64; 3] = [2, 3, 16];
 /// The kernel from here on.
 const LINUX: [u64; 3] = [5, 10, 0];
+/// What each client of a volume with images needs, below GlusterFS's folder.
+const CLIENT: [&str; 1] = ["xlator/features/bd-client.so"];
+/// What a host with bricks needs as well.
+const SERVER: [&str; 3] = [
+    "xlator/storage/bd.so",
+    "xlator/performance/bd-bypass.so",
+    "filter/gluster-bd",
+];
 /// Series of glusterfs that the translators are tested with.
 const GLUSTERFS: [u64; 2] = [10, 11];
 
@@ -73,24 +81,32 @@ fn translators() -> Vec<Found> {
             format!("gluster-bd was tested with glusterfs 10 and 11, and this is {version}"),
         ));
     }
-    let server = Path::new("/usr/sbin/glusterd").exists();
-    let mut wanted = vec!["xlator/features/bd-client.so"];
-    if server {
-        wanted.extend([
-            "xlator/storage/bd.so",
-            "xlator/performance/bd-bypass.so",
-            "filter/gluster-bd",
-        ]);
-    }
-    let missing = wanted.into_iter().map(|name| folder.join(name));
-    found.extend(missing.filter(|path| !path.exists()).map(|path| {
-        Found::new(
-            "missing_translator",
-            format!("{} is missing", path.display()),
-            "it must be built for the installed glusterfs and put there; run: scripts/install",
-        )
-    }));
+    let wanted = match Path::new("/usr/sbin/glusterd").exists() {
+        true => [&CLIENT[..], &SERVER[..]].concat(),
+        false => CLIENT.to_vec(),
+    };
+    found.extend(
+        missing(&folder, &wanted)
+            .map(|(cause, cure)| Found::new("missing_translator", cause, cure)),
+    );
     found
+}
+
+/// What is missing of what each client of a volume needs, and what to do about it.
+pub(crate) fn missing_on_clients() -> Option<String> {
+    let (folder, _) = gluster()?;
+    let (cause, cure) = missing(&folder, &CLIENT).next()?;
+    Some(format!("{cause}; {cure}"))
+}
+
+/// Files below a folder that are not there: what is wrong, and its cure.
+fn missing(folder: &Path, wanted: &[&str]) -> impl Iterator<Item = (String, String)> {
+    let paths: Vec<PathBuf> = wanted.iter().map(|name| folder.join(name)).collect();
+    paths.into_iter().filter(|path| !path.exists()).map(|path| {
+        let cure =
+            "it must be built for the installed glusterfs and put there; run: scripts/install";
+        (format!("{} is missing", path.display()), cure.to_owned())
+    })
 }
 
 /// Finds the folder of the version that `glusterfs --version` tells, and that version.

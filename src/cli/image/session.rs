@@ -8,6 +8,7 @@ use super::report::{ImageReport, Known};
 use super::size::share;
 use crate::CliError;
 use crate::context::Context;
+use crate::glusterd::no_volume;
 
 /// A connection to a volume, and what is an image in it.
 #[derive(Debug)]
@@ -32,12 +33,8 @@ impl Session {
             host: context.remote_host.clone(),
             port: None,
         };
-        let files = Volume::connect(volume, &server, &context.log_file).map_err(|source| {
-            CliError::Volume {
-                source,
-                log: context.log_file.display().to_string(),
-            }
-        })?;
+        let files = Volume::connect(volume, &server, &context.log_file)
+            .map_err(|source| no_volume(context, source))?;
         Ok(Session {
             name: volume.to_owned(),
             files,
@@ -47,6 +44,7 @@ impl Session {
     /// Connects, and finds what a path means.
     pub(crate) fn at(context: &Context, path: &ImagePath) -> Result<(Session, String), CliError> {
         let session = Session::open(context, &path.volume)?;
+        session.must_serve()?;
         let path = session.path_of(&path.name)?;
         Ok((session, path))
     }
@@ -75,6 +73,11 @@ impl Session {
         }
     }
 
+    /// Refuses a volume none of whose bricks serves images.
+    pub(crate) fn must_serve(&self) -> Result<(), CliError> {
+        self.top_of_bricks().map(|_| ())
+    }
+
     /// The image directories right below the root.
     pub(crate) fn tops(&self) -> Result<Vec<String>, CliError> {
         let mut tops = Vec::new();
@@ -89,9 +92,14 @@ impl Session {
 
     /// The name of the image directory that new bricks get: as one of its bricks has it.
     pub(crate) fn top_of_bricks(&self) -> Result<String, CliError> {
-        let top = self.attribute("/", xattr::TOP)?;
-        let top = top.ok_or_else(|| self.serves_none())?;
-        Ok(String::from_utf8_lossy(&top).into_owned())
+        match self.files.getxattr("/", xattr::TOP) {
+            Ok(top) => Ok(String::from_utf8_lossy(&top).into_owned()),
+            // A stock brick keeps such attributes to itself.
+            Err(error) if error.is_no_attribute() || error.errno() == libc::EOPNOTSUPP => {
+                Err(self.serves_none())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn only_top(&self) -> Result<String, CliError> {

@@ -4,13 +4,16 @@ use super::standing::Standing;
 use super::stock::gluster;
 use crate::CliError;
 use crate::context::Context;
+use crate::glusterd::{reach, silent};
 
 /// What begins the part of one volume in what `gluster volume info` says of all.
 const NAME: &str = "Volume Name: ";
 
 /// The started volumes of ours that a host's glusterd knows.
 pub(crate) fn volumes_with_images(context: &Context) -> Result<Vec<String>, CliError> {
-    let host = format!("--remote-host={}", context.remote_host);
+    let host = &context.remote_host;
+    reach(host).map_err(|cause| silent(host, &cause))?;
+    let host = format!("--remote-host={host}");
     Ok(served(&gluster(&[&host, "volume", "info"])?))
 }
 

@@ -276,6 +276,6 @@ pub(crate) fn servers_gone(
         bed,
         "list vms",
         4,
-        "cannot connect to volume vms at localhost",
+        "cannot ask glusterd of this host",
     )
 }

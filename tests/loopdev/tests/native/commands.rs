@@ -120,6 +120,15 @@ fn a_brick_that_nobody_configured() {
             let found = cmd("gluster-bd", &["check", volume.name()])?;
             let said = format!("{name} of volume {} serves no images", volume.name());
             ensure!(found.code == 1 && found.stdout.contains(&said), "{found}");
+            for words in ["list VOL", "tree VOL", "create VOL:/x 4M", "info VOL:/x"] {
+                let words = words.replace("VOL", volume.name());
+                let words: Vec<&str> = words.split(' ').collect();
+                let said = cmd("gluster-bd", &words)?;
+                ensure!(
+                    said.code == 1 && said.stderr.contains("serves no images"),
+                    "{said}"
+                );
+            }
             // After the cure nothing is found, and a release is asked for of the brick.
             let server = rig.bdd()?;
             let store = store.display().to_string();
@@ -145,6 +154,17 @@ fn a_brick_that_nobody_configured() {
                 let has_both = found.stdout.contains(&said) && found.stdout.contains(&cure);
                 ensure!(found.code == 1 && has_both, "{found}");
             }
+            for words in [&["list"][..], &["list", volume.name()]] {
+                let said = cmd("gluster-bd", words)?;
+                let cure = "its glusterd does not run; run: systemctl start glusterd";
+                ensure!(said.code == 4 && said.stderr.contains(cure), "{said}");
+            }
+            let words = ["list", volume.name(), "--remote-host", "nobody.invalid"];
+            let said = cmd("gluster-bd", &words)?;
+            ensure!(
+                said.code == 4 && said.stderr.contains("is the name right"),
+                "{said}"
+            );
             Ok(())
         },
     );

@@ -14,9 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use loopdev::{
-    Bed, Fate, POOL, Place, RecordedDisk, Replay, Rig, Store, Vg, cmd, gluster_bd, run,
-};
+use loopdev::{Bed, Fate, POOL, Place, RecordedDisk, Replay, Rig, Store, Vg, cmd, gluster_bd, run};
 
 use crate::damage;
 use load::{Marks, Worker};
