@@ -272,10 +272,5 @@ pub(crate) fn servers_gone(
         1,
         "volume info other failed: Connection failed",
     )?;
-    expect(
-        bed,
-        "list vms",
-        4,
-        "cannot ask glusterd of this host",
-    )
+    expect(bed, "list vms", 4, "cannot ask glusterd of this host")
 }

@@ -70,11 +70,25 @@ fn refused(rig: &mut Rig, bed: &Bed) -> Result<()> {
     rig.unmount(&mount)
 }
 
+/// A client that lacks the translator is told so.
+fn without_translator(bed: &Bed) -> Result<()> {
+    let found = sh("ls /usr/lib/*/glusterfs/*/xlator/features/bd-client.so")?;
+    let path = found.stdout.trim().to_owned();
+    sh(&format!("mv {path} {path}.away"))?;
+    let said = typed::line(bed, "gluster-bd", "list vms")?;
+    sh(&format!("mv {path}.away {path}"))?;
+    let cause = format!("{path} is missing; it must be built for the installed glusterfs");
+    let misleads = said.stderr.contains("is the name right");
+    ensure!(said.stderr.contains(&cause) && !misleads, "{said}");
+    typed::expect(bed, "list vms", 0, "IMAGE")
+}
+
 #[test]
 fn image_commands() {
     run("native::image_commands", Place::Native, |rig| {
         let (bed, brick, server, glusterd) = bed(rig)?;
         refused(rig, &bed)?;
+        without_translator(&bed)?;
         typed::commands(rig, &bed)?;
         let remove = format!("brick remove {}", brick.display());
         typed::expect(&bed, &remove, 5, "stop its volume first")?;
