@@ -16,7 +16,7 @@ use bd_model::{Bytes, LvName, VgName};
 use bd_proto::JobInfo;
 
 use crate::care::rules::{Fill, Part};
-use crate::service::now;
+use crate::clock::now;
 
 /// `EVENT_DHT_DISK_USAGE` of GlusterFS 10 and 11 (eventtypes.h; numbers are only ever added at the
 /// end of the list).

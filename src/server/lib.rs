@@ -9,6 +9,7 @@
 mod backups;
 pub mod brick;
 pub mod care;
+mod clock;
 mod connection;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
 use crate::care::{Attention, Histories, Policies};
+use crate::clock::now;
 use crate::engine::{OpenVolume, Volume};
 use crate::engines::Engines;
 use crate::events::Events;
@@ -675,12 +676,6 @@ impl Service {
     fn enter_doorway(&self) -> MutexGuard<'_, ()> {
         lock(&self.doorway)
     }
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed();
-    since.map_or(0, |since| since.as_secs())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

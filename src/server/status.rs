@@ -96,7 +96,7 @@ pub(crate) fn json(service: &Service) -> serde_json::Result<String> {
             .nodename()
             .to_string_lossy()
             .into_owned(),
-        now: crate::service::now(),
+        now: crate::clock::now(),
         pools_unreadable,
         pools: pools.collect(),
         bricks: bricks.collect(),

@@ -6,7 +6,8 @@ use bd_model::{BrickId, Bytes};
 use bd_proto::{JobInfo, JobKind, JobState};
 
 use super::meter::Meter;
-use super::record::{Record, now};
+use super::record::Record;
+use crate::clock::now;
 
 /// A job, and what is known of it as long as the server runs.
 #[derive(Debug)]

@@ -29,11 +29,12 @@ use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobInfo, JobKind, JobState};
 
 use crate::care::Policies;
+use crate::clock::now;
 use crate::events::Events;
 use job::Job;
 pub(crate) use mover::Mover;
 pub(crate) use place::Place;
-use record::{Record, now};
+use record::Record;
 use store::Store;
 pub use store::StoreError;
 pub(crate) use zeroer::Zeroer;

@@ -4,7 +4,7 @@ use bd_model::BrickId;
 use bd_proto::{Fault, FaultKind, JobInfo, JobKind, JobOrder, JobState};
 
 use super::Jobs;
-use super::record::now;
+use crate::clock::now;
 
 impl Jobs {
     /// Does with a job what somebody wants; asking twice is no error.

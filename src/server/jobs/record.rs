@@ -1,5 +1,4 @@
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobKind, JobState};
@@ -27,11 +26,4 @@ pub(super) struct Record {
     pub(super) started: Option<u64>,
     pub(super) ended: Option<u64>,
     pub(super) reason: Option<String>,
-}
-
-/// The present time.
-pub(super) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

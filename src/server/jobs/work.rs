@@ -7,8 +7,8 @@ use bd_model::{BrickId, Bytes};
 use bd_proto::{Fault, FaultKind, JobKind, JobState, Work, WorkReport, WorkStop};
 
 use super::job::Plan;
-use super::record::now;
 use super::{Jobs, List, Place};
+use crate::clock::now;
 
 /// The most bytes of a piece: it is done in a moment where the disks are fast.
 const PIECE: u64 = 64 << 20;
