@@ -21,6 +21,7 @@ pub mod engine_lvm;
 pub mod engines;
 pub mod events;
 pub mod failpoint;
+mod image_locks;
 mod jobs;
 mod lock_file;
 mod log_file;

@@ -37,7 +37,7 @@ pub struct Service {
     engines: Box<dyn Engines>,
     bricks: Mutex<HashMap<BrickId, Arc<Brick>>>,
     /// Held while a brick is made, attached or checked, so that no directory is two bricks.
-    doorway: Mutex<()>,
+    attach_lock: Mutex<()>,
     epoch: AtomicU64,
     /// Bricks whose processes have a connection: each of those holds the other half.
     served: Mutex<HashMap<BrickId, Weak<()>>>,
@@ -105,7 +105,7 @@ impl Service {
         Service {
             engines,
             bricks: Mutex::default(),
-            doorway: Mutex::new(()),
+            attach_lock: Mutex::new(()),
             epoch: AtomicU64::new(0),
             served: Mutex::default(),
             refused: Mutex::default(),
@@ -341,11 +341,11 @@ impl Service {
                 return Err(Fault::new(FaultKind::Invalid, message));
             }
             Request::InitBrick(spec) => {
-                let _alone = self.enter_doorway();
+                let _alone = self.lock_attach();
                 Reply::Brick(brick::init(&spec, &*self.engines)?)
             }
             Request::AdoptBrick { spec, really } => {
-                let _alone = self.enter_doorway();
+                let _alone = self.lock_attach();
                 Reply::Adoption(brick::take_over(&spec, really, &*self.engines)?)
             }
             Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
@@ -357,7 +357,7 @@ impl Service {
                 fresh,
                 heals,
             } => {
-                let _alone = self.enter_doorway();
+                let _alone = self.lock_attach();
                 let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
                 let how = Attach {
                     volume,
@@ -526,7 +526,7 @@ impl Service {
 
     fn check(&self, dir: &Path, repair: bool) -> Result<Vec<bd_proto::Finding>, Fault> {
         let dir = brick::canonical(dir)?;
-        let _alone = self.enter_doorway();
+        let _alone = self.lock_attach();
         match self.attached_in(&dir) {
             Some(brick) => {
                 let findings = brick.check(repair);
@@ -540,7 +540,7 @@ impl Service {
 
     fn release(&self, dir: &Path, keep: bool) -> Result<Released, Fault> {
         let dir = brick::canonical(dir)?;
-        let _alone = self.enter_doorway();
+        let _alone = self.lock_attach();
         let Some(brick) = self.attached_in(&dir) else {
             let released = brick::release(&dir, keep, &*self.engines)?;
             self.jobs.brick_is_gone(released.brick.id);
@@ -673,8 +673,8 @@ impl Service {
         lock(&self.bricks)
     }
 
-    fn enter_doorway(&self) -> MutexGuard<'_, ()> {
-        lock(&self.doorway)
+    fn lock_attach(&self) -> MutexGuard<'_, ()> {
+        lock(&self.attach_lock)
     }
 }
 

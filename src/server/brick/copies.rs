@@ -25,7 +25,7 @@ impl Brick {
             let message = format!("image {source} cannot be copied to itself");
             return Err(Fault::new(FaultKind::Invalid, message));
         }
-        let _hold = self.busy.hold(&[source, dest]);
+        let _image_lock = self.image_locks.lock(&[source, dest]);
         let intent = Intent::Copy { source, how };
         match self.intents.get(dest) {
             None => self.must_be_new(dest)?,

@@ -62,7 +62,7 @@ impl Brick {
 
     /// Gives a foreign volume to the image `gfid`, whose stub is there or comes next.
     pub fn adopt(&self, lv: &LvName, gfid: Gfid) -> Result<ImageInfo, Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         if let Some(intent) = self.intents.get(gfid) {
             return Err(under_way(gfid, intent));
         }

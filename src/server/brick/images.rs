@@ -22,7 +22,7 @@ impl Brick {
         size: Bytes,
         import: bool,
     ) -> Result<ImageInfo, Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         self.finish_removal_of_nameless(gfid)?;
         match self.intents.get(gfid) {
             None => self.must_be_new(gfid)?,
@@ -70,7 +70,7 @@ impl Brick {
     ///
     /// No intent is needed: with or without its stub, the volume is left alone.
     pub fn retake(&self, gfid: Gfid, name: Option<&str>) -> Result<ImageInfo, Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         self.finish_removal_of_nameless(gfid)?;
         match self.intents.get(gfid) {
             // Made a moment ago, and not committed yet.
@@ -123,7 +123,7 @@ impl Brick {
 
     /// The namespace holds the image: ends its intent.
     pub fn commit(&self, gfid: Gfid) -> Result<(), Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         match self.intents.get(gfid) {
             Some(Intent::Create { .. } | Intent::Copy { .. }) => {
                 self.volume(gfid)?;
@@ -139,7 +139,7 @@ impl Brick {
     /// Done already if there is neither volume nor intent. A volume without an intent of its
     /// making may hold data and is left alone.
     pub fn abort(&self, gfid: Gfid) -> Result<(), Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         match self.intents.get(gfid) {
             Some(Intent::Create { .. } | Intent::Copy { .. }) => {}
             Some(other) => return Err(under_way(gfid, other)),
@@ -177,13 +177,13 @@ impl Brick {
 
     /// Activates an image's volume and opens it.
     pub fn open(&self, gfid: Gfid) -> Result<OpenVolume, Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         Ok(self.engine.open(gfid)?)
     }
 
     /// Makes an image's volume hold `size` bytes in the fewest extents.
     pub fn resize(&self, gfid: Gfid, size: Bytes) -> Result<ImageInfo, Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         let volume = self.engine.resize(gfid, size)?;
         failpoint::reach("resize.done");
         Ok(image(gfid, volume))

@@ -15,7 +15,7 @@ impl Brick {
     ///
     /// Asked again (the answer got lost), it says once more what was done.
     pub fn merge(&self, snapshot: Gfid, origin: Gfid, size: Bytes) -> Result<ImageInfo, Fault> {
-        let _hold = self.busy.hold(&[snapshot, origin]);
+        let _image_lock = self.image_locks.lock(&[snapshot, origin]);
         let intent = Intent::Merge { origin, size };
         match self.intents.get(snapshot) {
             None => {}
@@ -76,7 +76,7 @@ impl Brick {
 
     /// What became of a merge: whether it was done. If not, it is not done later.
     pub fn settle_merge(&self, snapshot: Gfid) -> Result<bool, Fault> {
-        let _hold = self.busy.hold(&[snapshot]);
+        let _image_lock = self.image_locks.lock(&[snapshot]);
         match self.intents.get(snapshot) {
             Some(Intent::Remove) => Ok(true),
             Some(Intent::Merge { .. }) => {

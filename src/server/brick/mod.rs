@@ -3,7 +3,6 @@
 //! An operation on both is recorded as an intent first, durable before anything is changed.
 //! `reconcile` knows for each intent what the next start makes of it.
 
-pub(crate) mod busy;
 mod check;
 mod config;
 mod copies;
@@ -34,8 +33,8 @@ use uuid::Uuid;
 use crate::backups::Backups;
 use crate::engine::{Engine, Volume};
 use crate::engines::{Engines, place};
+use crate::image_locks::ImageLocks;
 use crate::lock_file::{LockError, LockFile};
-use busy::Busy;
 use intent::{Intent, Intents};
 use namespace::Namespace;
 pub(crate) use room::Room;
@@ -57,7 +56,7 @@ pub struct Brick {
     engine: Arc<dyn Engine>,
     namespace: Namespace,
     intents: Intents,
-    busy: Busy,
+    image_locks: ImageLocks,
     /// Held while a mapping is read: a pool has one metadata snapshot at most.
     mapping: Mutex<()>,
     /// Held for reading by each request; a fresh attach holds it alone, so that requests of a
@@ -117,7 +116,7 @@ impl Brick {
         let brick = Brick {
             namespace: Namespace::new(&dir),
             intents: Intents::load(&dir)?,
-            busy: Busy::default(),
+            image_locks: ImageLocks::default(),
             mapping: Mutex::default(),
             quiet: RwLock::new(()),
             attached_at: AtomicU64::new(0),

@@ -12,7 +12,7 @@ impl Brick {
     /// has just got, if it has got one.
     pub fn rename(&self, gfid: Gfid, new: Option<&str>) -> Result<ImageInfo, Fault> {
         let (before, volume) = {
-            let _hold = self.busy.hold(&[gfid]);
+            let _image_lock = self.image_locks.lock(&[gfid]);
             let before = self.volume(gfid)?;
             let name = self.name_for(new, gfid)?;
             let volume = self.engine.rename(gfid, &name)?;
@@ -90,7 +90,7 @@ impl Brick {
             return Ok(());
         };
         // Whoever works on it names it.
-        let Some(_hold) = self.busy.try_hold(gfid) else {
+        let Some(_image_lock) = self.image_locks.try_lock(gfid) else {
             return Ok(());
         };
         if self.intents.get(gfid).is_none()

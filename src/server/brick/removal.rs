@@ -14,7 +14,7 @@ use crate::failpoint;
 impl Brick {
     /// The last name of an image is about to go.
     pub fn condemn(&self, gfid: Gfid) -> Result<(), Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         match self.intents.get(gfid) {
             Some(Intent::Condemn) => Ok(()),
             Some(other) => Err(under_way(gfid, other)),
@@ -28,7 +28,7 @@ impl Brick {
     /// The name stays after all. One that has lost its name meanwhile stays condemned: another
     /// request has removed it, and asks for the removal.
     pub fn spare(&self, gfid: Gfid) -> Result<(), Fault> {
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         match self.intents.get(gfid) {
             None => self.intents.end(gfid),
             Some(Intent::Condemn) if self.has_lost_its_name(gfid) => Ok(()),
@@ -43,7 +43,7 @@ impl Brick {
     /// goes when they are gone.
     pub fn remove(&self, gfid: Gfid) -> Result<(), Fault> {
         {
-            let _hold = self.busy.hold(&[gfid]);
+            let _image_lock = self.image_locks.lock(&[gfid]);
             match self.intents.get(gfid) {
                 Some(Intent::Condemn) => {}
                 Some(Intent::Merge { .. }) if self.is_merged(gfid)? => {}
@@ -126,7 +126,7 @@ impl Brick {
             if intent != Intent::Remove {
                 continue;
             }
-            let _hold = self.busy.hold(&[gfid]);
+            let _image_lock = self.image_locks.lock(&[gfid]);
             if self.intents.get(gfid) == Some(Intent::Remove)
                 && let Err(fault) = self
                     .must_have_no_name(gfid)

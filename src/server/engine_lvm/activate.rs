@@ -60,7 +60,7 @@ impl LvmEngine {
     }
 
     fn activate_by_lvm(&self, what: &str, lv: &LvReport) -> Result<(), EngineError> {
-        let turn = self.turn();
+        let vg_lock = self.vg_lock();
         let change = |lv: &LvReport| Change::Activate {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
@@ -72,7 +72,7 @@ impl LvmEngine {
                     .image(gfid)
                     .is_some_and(|own| own.uuid == lv.uuid) =>
             {
-                self.change_image(&turn, what, gfid, change).map(|_| ())
+                self.change_image(&vg_lock, what, gfid, change).map(|_| ())
             }
             _ => {
                 let done = self.lvm.change(&self.vg, &change(lv));

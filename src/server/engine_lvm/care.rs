@@ -10,7 +10,7 @@ use bd_model::{Bytes, Extents};
 use bd_proto::{PoolCare, PoolHealth};
 
 use super::pool::Pool;
-use super::{LvmEngine, Turn, fault};
+use super::{LvmEngine, VgGuard, fault};
 use crate::care::rules::{self, Fill, Part, Room, Step};
 use crate::care::{Attention, Policy};
 use crate::engine::EngineError;
@@ -138,8 +138,8 @@ impl LvmEngine {
         let path = self.path(&pool.name);
         let what = format!("extend the {} of thin pool {path}", part.name());
         watch.held.insert(part, Instant::now());
-        let turn = self.turn();
-        self.refresh(&turn)?;
+        let vg_lock = self.vg_lock();
+        self.refresh(&vg_lock)?;
         // An admin or dmeventd may have extended it since.
         let Some(status) = self.working(pool)? else {
             return Ok(());
@@ -156,7 +156,7 @@ impl LvmEngine {
                 return Ok(());
             }
         };
-        self.extend_pool(&turn, &what, pool, part, by)?;
+        self.extend_pool(&vg_lock, &what, pool, part, by)?;
         watch.held.remove(&part);
         watch.told.remove(&part);
         let event = Event::PoolExtended(part, fill, self.bytes(by));
@@ -177,7 +177,7 @@ impl LvmEngine {
 
     fn extend_pool(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         pool: &Pool,
         part: Part,
@@ -193,7 +193,7 @@ impl LvmEngine {
         };
         let extended = self.lvm.change(&self.vg, &change);
         // The spare copy of the metadata may have grown as well.
-        self.refresh(turn)?;
+        self.refresh(vg_lock)?;
         extended.map(drop).map_err(|e| fault::lvm(what, e))
     }
 

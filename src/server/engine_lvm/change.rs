@@ -5,21 +5,21 @@ use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
 use super::model::{is_hidden, is_outgoing};
-use super::{LvmEngine, Turn, fault};
+use super::{LvmEngine, VgGuard, fault};
 use crate::engine::{EngineError, Volume};
 
 impl LvmEngine {
     /// The LV of an image, as it is in memory or else on the disks.
     pub(super) fn image(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
     ) -> Result<LvReport, EngineError> {
         if let Some(lv) = self.model().image(gfid) {
             return Ok(lv.clone());
         }
-        self.refresh(turn)?;
+        self.refresh(vg_lock)?;
         self.model()
             .image(gfid)
             .cloned()
@@ -31,11 +31,11 @@ impl LvmEngine {
     /// An admin may have renamed LVs; the kernel knows the name of an active one.
     pub(super) fn image_in_step(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
     ) -> Result<LvReport, EngineError> {
-        let lv = self.image(turn, what, gfid)?;
+        let lv = self.image(vg_lock, what, gfid)?;
         let device = self
             .kernel
             .by_uuid(&self.dm_uuid(&lv))
@@ -43,7 +43,7 @@ impl LvmEngine {
         if device.is_some_and(|device| device.name == self.dm_name(&lv.name)) {
             return Ok(lv);
         }
-        self.refresh(turn)?;
+        self.refresh(vg_lock)?;
         self.model()
             .image(gfid)
             .cloned()
@@ -53,19 +53,19 @@ impl LvmEngine {
     /// Runs a change of an image's LV, again with a fresh model if the LV was not found.
     pub(super) fn change_image(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
         make: impl Fn(&LvReport) -> Change,
     ) -> Result<LvReport, EngineError> {
-        let lv = self.image(turn, what, gfid)?;
+        let lv = self.image(vg_lock, what, gfid)?;
         match self.lvm.change(&self.vg, &make(&lv)) {
             Ok(Done::Changed) => return Ok(lv),
             Ok(Done::NotThere) => {}
             Err(error) if error.kind == LvmErrorKind::NotFound => {}
             Err(error) => return Err(fault::lvm(what, error)),
         }
-        self.refresh(turn)?;
+        self.refresh(vg_lock)?;
         let lv = self
             .model()
             .image(gfid)
@@ -80,13 +80,13 @@ impl LvmEngine {
 
     pub(super) fn retag(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
         add: &[Tag],
         del: &[Tag],
     ) -> Result<(), EngineError> {
-        let lv = self.change_image(turn, what, gfid, |lv| Change::Retag {
+        let lv = self.change_image(vg_lock, what, gfid, |lv| Change::Retag {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
             add: add.to_vec(),
@@ -98,7 +98,7 @@ impl LvmEngine {
 
     pub(super) fn retag_vg(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         add: Vec<Tag>,
         del: Vec<Tag>,
     ) -> Result<(), EngineError> {
@@ -107,15 +107,15 @@ impl LvmEngine {
         self.lvm
             .change(&self.vg, &change)
             .map_err(|e| fault::lvm(&what, e))?;
-        self.refresh(turn)
+        self.refresh(vg_lock)
     }
 
     pub(super) fn change_name(&self, gfid: Gfid, wanted: &LvName) -> Result<Volume, EngineError> {
         let what = format!("rename image {gfid} to {}", self.path(wanted));
-        let _hold = self.busy.hold(&[gfid]);
-        let turn = self.turn();
+        let _image_lock = self.image_locks.lock(&[gfid]);
+        let vg_lock = self.vg_lock();
         for attempt in 0.. {
-            let lv = self.image(&turn, &what, gfid)?;
+            let lv = self.image(&vg_lock, &what, gfid)?;
             let to = self.model().free_name(wanted, gfid);
             if to == lv.name {
                 break;
@@ -133,7 +133,7 @@ impl LvmEngine {
                     if attempt == 0
                         && matches!(error.kind, LvmErrorKind::NotFound | LvmErrorKind::Exists) =>
                 {
-                    self.refresh(&turn)?;
+                    self.refresh(&vg_lock)?;
                 }
                 Err(error) => return Err(fault::lvm(&what, error)),
             }
@@ -145,10 +145,10 @@ impl LvmEngine {
         let path = self.path(name);
         let what = format!("make {path} the image {gfid}");
         let refuse = |kind, why: &str| Err(EngineError::new(kind, format!("cannot {what}: {why}")));
-        let _hold = self.busy.hold(&[gfid]);
-        let turn = self.turn();
+        let _image_lock = self.image_locks.lock(&[gfid]);
+        let vg_lock = self.vg_lock();
         if self.model().named(name).is_none() {
-            self.refresh(&turn)?;
+            self.refresh(&vg_lock)?;
         }
         let (lv, owner, other) = {
             let model = self.model();
@@ -171,7 +171,7 @@ impl LvmEngine {
         match owner {
             // Found again without its image, it is one.
             Some(owner) if owner == gfid && is_outgoing(&lv) => {
-                self.retag(&turn, &what, gfid, &[], &[Tag::Outgoing])?;
+                self.retag(&vg_lock, &what, gfid, &[], &[Tag::Outgoing])?;
             }
             Some(owner) if owner == gfid => {}
             Some(owner) => {
@@ -195,11 +195,11 @@ impl LvmEngine {
                 match self.lvm.change(&self.vg, &change) {
                     Ok(Done::Changed) => self.model_mut().retag(&lv.uuid, &add, &del),
                     Ok(Done::NotThere) => {
-                        self.refresh(&turn)?;
+                        self.refresh(&vg_lock)?;
                         return refuse(FaultKind::NotFound, "it was renamed or removed");
                     }
                     Err(error) => {
-                        self.refresh(&turn)?;
+                        self.refresh(&vg_lock)?;
                         return Err(fault::lvm(&what, error));
                     }
                 }

@@ -26,22 +26,22 @@ impl LvmEngine {
         name: &LvName,
     ) -> Result<Volume, EngineError> {
         let what = format!("clone image {source} to {}", self.path(name));
-        let _hold = self.busy.hold(&[source, dest]);
+        let _image_lock = self.image_locks.lock(&[source, dest]);
         self.finish_zeroing(&what, source)?;
-        let turn = self.turn();
+        let vg_lock = self.vg_lock();
         self.must_be_new(&what, dest)?;
-        let origin = self.image_in_step(&turn, &what, source)?;
+        let origin = self.image_in_step(&vg_lock, &what, source)?;
         complete(&what, &origin)?;
         if origin.is_thin() {
-            self.snapshot_thin(&turn, &what, &origin, dest, name)?;
+            self.snapshot_thin(&vg_lock, &what, &origin, dest, name)?;
             return self.known(dest).ok_or_else(|| self.unknown(&what, dest));
         }
         let extents = self.extents(&what, visible_size(&origin))?;
         let tags = vec![Tag::Gfid(dest), Tag::Unfinished];
-        let made = self.make_linear(&turn, &what, dest, name, extents, tags)?;
-        drop(turn);
+        let made = self.make_linear(&vg_lock, &what, dest, name, extents, tags)?;
+        drop(vg_lock);
         let copied = if origin.is_cow() {
-            // There is no snapshot of a snapshot to copy from; `_hold` keeps new users away.
+            // There is no snapshot of a snapshot to copy from; `_image_lock` keeps new users away.
             self.copy_quiet(&what, &origin, &made)
         } else {
             self.copy_frozen(&what, &origin, &made)
@@ -50,7 +50,7 @@ impl LvmEngine {
             self.undo(&made);
             return Err(error);
         }
-        self.retag(&self.turn(), &what, dest, &[], &[Tag::Unfinished])?;
+        self.retag(&self.vg_lock(), &what, dest, &[], &[Tag::Unfinished])?;
         self.known(dest).ok_or_else(|| self.unknown(&what, dest))
     }
 
@@ -62,17 +62,17 @@ impl LvmEngine {
         made: &LvReport,
     ) -> Result<(), EngineError> {
         let frozen = {
-            let turn = self.turn();
+            let vg_lock = self.vg_lock();
             let free = self.model().vg.free;
             let extents = Extents(cow_extents(origin.size, self.extent).0.min(free.0));
             if extents.0 == 0 {
-                return Err(self.no_space(&turn, what, self.extent));
+                return Err(self.no_space(&vg_lock, what, self.extent));
             }
             // It has no gfid, so that nobody takes it for an image.
             let name = Gfid::random();
             let tags = vec![Tag::Temporary];
             let wanted = LvName::for_gfid(name);
-            self.snapshot_cow(&turn, what, origin, name, &wanted, extents, tags)?
+            self.snapshot_cow(&vg_lock, what, origin, name, &wanted, extents, tags)?
         };
         let copied = self.copy_bytes(what, &frozen, made);
         self.undo(&frozen);

@@ -5,7 +5,7 @@ use bd_model::{Bytes, Extents, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
 
 use super::model::{is_outgoing, visible_size};
-use super::{LvmEngine, Turn, fault};
+use super::{LvmEngine, VgGuard, fault};
 use crate::engine::{EngineError, Volume};
 
 /// Bytes of a chunk of copy-on-write snapshots, as `bd-lvm` makes them.
@@ -34,10 +34,10 @@ impl LvmEngine {
     ) -> Result<Volume, EngineError> {
         let what = format!("create {}", self.path(name));
         let extents = self.extents(&what, size)?;
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         match kind {
             ImageKind::Thin => {
-                let turn = self.turn();
+                let vg_lock = self.vg_lock();
                 self.must_be_new(&what, gfid)?;
                 let pool = self.pool.as_ref().ok_or_else(|| self.no_pool(&what))?;
                 self.check_new(&what, pool, self.bytes(extents))?;
@@ -49,19 +49,21 @@ impl LvmEngine {
                     origin: None,
                     tags: vec![Tag::Gfid(gfid)],
                 };
-                self.make(&turn, &what, gfid, name, &plan, |name| Change::CreateThin {
-                    name,
-                    pool: pool.name.clone(),
-                    size: plan.size,
-                    tags: plan.tags.clone(),
+                self.make(&vg_lock, &what, gfid, name, &plan, |name| {
+                    Change::CreateThin {
+                        name,
+                        pool: pool.name.clone(),
+                        size: plan.size,
+                        tags: plan.tags.clone(),
+                    }
                 })?;
             }
             ImageKind::Thick => {
                 let tags = vec![Tag::Gfid(gfid), Tag::Zeroing(Bytes(0))];
                 let lv = {
-                    let turn = self.turn();
+                    let vg_lock = self.vg_lock();
                     self.must_be_new(&what, gfid)?;
-                    self.make_linear(&turn, &what, gfid, name, extents, tags)?
+                    self.make_linear(&vg_lock, &what, gfid, name, extents, tags)?
                 };
                 if let Err(error) = self.zero_a_little(&what, gfid) {
                     self.undo(&lv);
@@ -80,11 +82,11 @@ impl LvmEngine {
         cow_size: Option<Bytes>,
     ) -> Result<Volume, EngineError> {
         let what = format!("snapshot image {source} to {}", self.path(name));
-        let _hold = self.busy.hold(&[source, dest]);
+        let _image_lock = self.image_locks.lock(&[source, dest]);
         self.finish_zeroing(&what, source)?;
-        let turn = self.turn();
+        let vg_lock = self.vg_lock();
         self.must_be_new(&what, dest)?;
-        let origin = self.image_in_step(&turn, &what, source)?;
+        let origin = self.image_in_step(&vg_lock, &what, source)?;
         complete(&what, &origin)?;
         if origin.is_thin() {
             if cow_size.is_some() {
@@ -96,7 +98,7 @@ impl LvmEngine {
                     ),
                 ));
             }
-            self.snapshot_thin(&turn, &what, &origin, dest, name)?;
+            self.snapshot_thin(&vg_lock, &what, &origin, dest, name)?;
         } else {
             if origin.is_cow() {
                 return Err(EngineError::new(
@@ -117,9 +119,9 @@ impl LvmEngine {
             // LVM makes it in several steps, and a kill between them leaves a plain LV with old
             // bytes in it.
             let tags = vec![Tag::Gfid(dest), Tag::Unfinished];
-            let made = self.snapshot_cow(&turn, &what, &origin, dest, name, extents, tags)?;
-            if let Err(error) = self.retag(&turn, &what, dest, &[], &[Tag::Unfinished]) {
-                drop(turn);
+            let made = self.snapshot_cow(&vg_lock, &what, &origin, dest, name, extents, tags)?;
+            if let Err(error) = self.retag(&vg_lock, &what, dest, &[], &[Tag::Unfinished]) {
+                drop(vg_lock);
                 self.undo(&made);
                 return Err(error);
             }
@@ -130,7 +132,7 @@ impl LvmEngine {
     /// Makes a thin snapshot, which is independent of its origin for all its users.
     pub(super) fn snapshot_thin(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         origin: &LvReport,
         dest: Gfid,
@@ -147,10 +149,12 @@ impl LvmEngine {
             origin: Some(origin.name.clone()),
             tags: vec![Tag::Gfid(dest)],
         };
-        self.make(turn, what, dest, name, &plan, |name| Change::SnapshotThin {
-            name,
-            origin: origin.name.clone(),
-            tags: plan.tags.clone(),
+        self.make(vg_lock, what, dest, name, &plan, |name| {
+            Change::SnapshotThin {
+                name,
+                origin: origin.name.clone(),
+                tags: plan.tags.clone(),
+            }
         })
     }
 
@@ -160,7 +164,7 @@ impl LvmEngine {
     )]
     pub(super) fn snapshot_cow(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         origin: &LvReport,
         dest: Gfid,
@@ -176,17 +180,19 @@ impl LvmEngine {
             origin: Some(origin.name.clone()),
             tags,
         };
-        self.make(turn, what, dest, name, &plan, |name| Change::SnapshotCow {
-            name,
-            origin: origin.name.clone(),
-            extents,
-            tags: plan.tags.clone(),
+        self.make(vg_lock, what, dest, name, &plan, |name| {
+            Change::SnapshotCow {
+                name,
+                origin: origin.name.clone(),
+                extents,
+                tags: plan.tags.clone(),
+            }
         })
     }
 
     pub(super) fn make_linear(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
         name: &LvName,
@@ -201,17 +207,19 @@ impl LvmEngine {
             origin: None,
             tags,
         };
-        self.make(turn, what, gfid, name, &plan, |name| Change::CreateThick {
-            name,
-            extents,
-            tags: plan.tags.clone(),
+        self.make(vg_lock, what, gfid, name, &plan, |name| {
+            Change::CreateThick {
+                name,
+                extents,
+                tags: plan.tags.clone(),
+            }
         })
     }
 
     /// Makes an LV under the name wanted or, if that is taken, under its gfid.
     fn make(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
         wanted: &LvName,
@@ -225,22 +233,22 @@ impl LvmEngine {
             .is_err_and(|error| error.kind == LvmErrorKind::Exists)
         {
             // An LV that the model does not know: an admin's.
-            self.refresh(turn)?;
+            self.refresh(vg_lock)?;
             name = self.model().free_name(wanted, gfid);
             result = self.lvm.change(&self.vg, &change(name.clone()));
         }
         if let Err(error) = result {
             if error.kind == LvmErrorKind::NoSpace {
-                return Err(self.no_space(turn, what, plan.size));
+                return Err(self.no_space(vg_lock, what, plan.size));
             }
             // Whatever the failed command has left must be seen.
-            self.refresh(turn)?;
+            self.refresh(vg_lock)?;
             return Err(fault::lvm(what, error));
         }
         let lv = match self.identity_of(&name) {
             Some(uuid) => plan.report(name, uuid),
             None => {
-                self.refresh(turn)?;
+                self.refresh(vg_lock)?;
                 let model = self.model();
                 model
                     .named(&name)
@@ -283,8 +291,8 @@ impl LvmEngine {
     }
 
     /// LVM's own words about missing extents do not say what there is in bytes.
-    pub(super) fn no_space(&self, turn: &Turn<'_>, what: &str, size: Bytes) -> EngineError {
-        if let Err(error) = self.refresh(turn) {
+    pub(super) fn no_space(&self, vg_lock: &VgGuard<'_>, what: &str, size: Bytes) -> EngineError {
+        if let Err(error) = self.refresh(vg_lock) {
             return error;
         }
         let free = self.bytes(self.model().vg.free);

@@ -28,7 +28,7 @@ impl LvmEngine {
         most: Bytes,
     ) -> Result<u64, EngineError> {
         let what = format!("move what lies on {pv}");
-        let turn = self.turn();
+        let vg_lock = self.vg_lock();
         let report = self.look_at_disk(pv)?.ok_or_else(|| {
             let message = format!("cannot {what}: it does not belong to {} any more", self.vg);
             EngineError::new(bd_proto::FaultKind::NotFound, message)
@@ -49,7 +49,7 @@ impl LvmEngine {
         };
         let moved = self.lvm.change(&self.vg, &change);
         // The metadata have changed, and after a failure nobody knows how.
-        self.refresh(&turn)?;
+        self.refresh(&vg_lock)?;
         moved.map_err(|e| fault::lvm(&what, e))?;
         // One that was cut short before may have been finished instead.
         let left = self

@@ -111,11 +111,11 @@ impl LvmEngine {
 
     fn deactivate(&self, due: &[(Gfid, LvReport)]) {
         // First, so that who wants to open one of them waits for this command alone.
-        let _turn = self.turn();
+        let _vg_lock = self.vg_lock();
         // What somebody works on is not idle.
         let held: Vec<_> = due
             .iter()
-            .filter_map(|(gfid, lv)| Some((self.busy.try_hold(*gfid)?, lv)))
+            .filter_map(|(gfid, lv)| Some((self.image_locks.try_lock(*gfid)?, lv)))
             .collect();
         let is_still_unused = |lv: &&LvReport| {
             self.idle.since().contains_key(&lv.uuid) && !self.is_in_use(lv).unwrap_or(true)

@@ -10,7 +10,7 @@ use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
 use super::create::complete;
-use super::{LvmEngine, Turn};
+use super::{LvmEngine, VgGuard};
 use crate::engine::{EngineError, Volume};
 use crate::failpoint;
 
@@ -21,10 +21,10 @@ impl LvmEngine {
         origin: Gfid,
     ) -> Result<Volume, EngineError> {
         let what = format!("merge image {snapshot} into its origin");
-        let _hold = self.busy.hold(&[snapshot, origin]);
-        let turn = self.turn();
-        let new = self.image_in_step(&turn, &what, snapshot)?;
-        let old = self.image_in_step(&turn, &what, origin)?;
+        let _image_lock = self.image_locks.lock(&[snapshot, origin]);
+        let vg_lock = self.vg_lock();
+        let new = self.image_in_step(&vg_lock, &what, snapshot)?;
+        let old = self.image_in_step(&vg_lock, &what, origin)?;
         complete(&what, &new)?;
         complete(&what, &old)?;
         let known = self.model().origin_image(&new);
@@ -36,18 +36,18 @@ impl LvmEngine {
         if !new.is_thin() || !old.is_thin() {
             return Err(self.cow(&what, &new));
         }
-        self.commit_merge(&turn, &what, &new, &old, snapshot, origin)?;
+        self.commit_merge(&vg_lock, &what, &new, &old, snapshot, origin)?;
         failpoint::reach("merge.committed");
         // From here on it is done, whatever else fails.
-        self.tidy(&turn, &new, snapshot);
-        self.exchange_names(&turn, &new, &old);
+        self.tidy(&vg_lock, &new, snapshot);
+        self.exchange_names(&vg_lock, &new, &old);
         let known = self.known(origin);
         known.ok_or_else(|| self.unknown(&what, origin))
     }
 
     fn commit_merge(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         new: &LvReport,
         old: &LvReport,
@@ -62,7 +62,7 @@ impl LvmEngine {
         let above = self.model().origin_image(old);
         add.extend(above.map(Tag::Origin));
         del.retain(|tag| !add.contains(tag));
-        let made = self.change_image(turn, what, snapshot, |lv| Change::Retag {
+        let made = self.change_image(vg_lock, what, snapshot, |lv| Change::Retag {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
             add: add.clone(),
@@ -75,7 +75,7 @@ impl LvmEngine {
             }
             Err(error) => {
                 // A command that says it has failed may have done it all the same.
-                self.refresh(turn)?;
+                self.refresh(vg_lock)?;
                 let model = self.model();
                 let done = model.image(origin).is_some_and(|lv| lv.uuid == new.uuid);
                 if done { Ok(()) } else { Err(error) }
@@ -84,18 +84,18 @@ impl LvmEngine {
     }
 
     /// Tidies up after merges that a crash has cut short.
-    pub(super) fn finish_merges(&self, turn: &Turn<'_>) {
+    pub(super) fn finish_merges(&self, vg_lock: &VgGuard<'_>) {
         let merged = self.model().merged();
         for (lv, snapshot) in merged {
             tracing::warn!(lv = self.path(&lv.name), %snapshot, "finishing a merge");
-            self.tidy(turn, &lv, snapshot);
+            self.tidy(vg_lock, &lv, snapshot);
         }
     }
 
     /// Lets the metadata say without [`Tag::Merged`] what it means. What fails is done when the VG
     /// is opened the next time.
-    fn tidy(&self, turn: &Turn<'_>, new: &LvReport, snapshot: Gfid) {
-        if let Err(error) = self.try_to_tidy(turn, new, snapshot) {
+    fn tidy(&self, vg_lock: &VgGuard<'_>, new: &LvReport, snapshot: Gfid) {
+        if let Err(error) = self.try_to_tidy(vg_lock, new, snapshot) {
             let lv = self.path(&new.name);
             tracing::warn!(lv, %snapshot, %error, "a merge is done, but not tidied up");
         }
@@ -103,7 +103,7 @@ impl LvmEngine {
 
     fn try_to_tidy(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         new: &LvReport,
         snapshot: Gfid,
     ) -> Result<(), EngineError> {
@@ -127,7 +127,7 @@ impl LvmEngine {
             }
         }
         self.retag_lv(&what, new, vec![], vec![Tag::Merged(snapshot)])?;
-        self.refresh(turn)
+        self.refresh(vg_lock)
     }
 
     fn retag_lv(
@@ -155,7 +155,7 @@ impl LvmEngine {
 
     /// Gives an image's new LV the name of the old one. Names are for people: without it, the
     /// image is none the worse.
-    fn exchange_names(&self, turn: &Turn<'_>, new: &LvReport, old: &LvReport) {
+    fn exchange_names(&self, vg_lock: &VgGuard<'_>, new: &LvReport, old: &LvReport) {
         let aside = LvName::for_gfid(Gfid::random());
         for (lv, to) in [(old, &aside), (new, &old.name)] {
             let change = Change::Rename {
@@ -167,7 +167,7 @@ impl LvmEngine {
                 break;
             }
         }
-        if let Err(error) = self.refresh(turn) {
+        if let Err(error) = self.refresh(vg_lock) {
             tracing::warn!(%error, "cannot read the names after a merge");
         }
     }

@@ -5,8 +5,8 @@
 //! another VG than the one in memory reads it afresh and tries once more. So a create, snapshot,
 //! rename or removal costs one LVM command.
 //!
-//! Two kinds of lock: `turn` goes around an LVM command and the change in memory that follows
-//! from it; `busy` holds an image during long work (zeroing, copying), when others take turns.
+//! Two kinds of lock: `vg_lock` goes around an LVM command and the change in memory that follows
+//! from it; `image_locks` hold an image during long work (zeroing, copying), when others take turns.
 
 mod activate;
 mod care;
@@ -47,10 +47,10 @@ use bd_lvm::{
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
-use crate::brick::busy::Busy;
 use crate::care::{Attention, Policies};
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Standing, Used, Volume};
 use crate::events::Events;
+use crate::image_locks::ImageLocks;
 use kernel::Kernel;
 use model::{Model, is_hidden, is_outgoing, visible_size};
 
@@ -65,8 +65,8 @@ pub struct LvmEngine {
     extent: Bytes,
     pool: Option<pool::Pool>,
     model: RwLock<Model>,
-    turn: Mutex<()>,
-    busy: Busy,
+    vg_lock: Mutex<()>,
+    image_locks: ImageLocks,
     policies: Arc<Policies>,
     events: Events,
     watch: Mutex<care::Watch>,
@@ -81,7 +81,7 @@ pub struct LvmEngine {
 }
 
 /// The right to run LVM commands, until it is dropped.
-struct Turn<'a> {
+struct VgGuard<'a> {
     _guard: MutexGuard<'a, ()>,
 }
 
@@ -96,9 +96,9 @@ impl LvmEngine {
         LvmEngine { events, ..self }
     }
 
-    fn turn(&self) -> Turn<'_> {
-        Turn {
-            _guard: self.turn.lock().unwrap_or_else(PoisonError::into_inner),
+    fn vg_lock(&self) -> VgGuard<'_> {
+        VgGuard {
+            _guard: self.vg_lock.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -111,7 +111,7 @@ impl LvmEngine {
     }
 
     /// Reads the VG from its disks.
-    fn refresh(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
+    fn refresh(&self, _vg_lock: &VgGuard<'_>) -> Result<(), EngineError> {
         let what = format!("read volume group {}", self.vg);
         let seen = self.see();
         let report = self
@@ -269,8 +269,8 @@ impl Engine for LvmEngine {
     }
 
     fn claim(&self, brick: BrickId) -> Result<(), EngineError> {
-        let turn = self.turn();
-        self.refresh(&turn)?;
+        let vg_lock = self.vg_lock();
+        self.refresh(&vg_lock)?;
         match self.model().vg.brick() {
             Some(owner) if owner == brick => return Ok(()),
             Some(owner) => {
@@ -287,35 +287,35 @@ impl Engine for LvmEngine {
             }
             None => {}
         }
-        self.prepare_pool(&turn)?;
-        self.retag_vg(&turn, vec![Tag::Brick(brick)], vec![])
+        self.prepare_pool(&vg_lock)?;
+        self.retag_vg(&vg_lock, vec![Tag::Brick(brick)], vec![])
     }
 
     fn release(&self, brick: BrickId) -> Result<(), EngineError> {
-        let turn = self.turn();
-        self.refresh(&turn)?;
+        let vg_lock = self.vg_lock();
+        self.refresh(&vg_lock)?;
         if self.model().vg.brick() != Some(brick) {
             return Ok(());
         }
-        self.retag_vg(&turn, vec![], vec![Tag::Brick(brick)])
+        self.retag_vg(&vg_lock, vec![], vec![Tag::Brick(brick)])
     }
 
     fn claimed_by(&self) -> Result<Option<BrickId>, EngineError> {
-        self.refresh(&self.turn())?;
+        self.refresh(&self.vg_lock())?;
         Ok(self.model().vg.brick())
     }
 
     fn keep_metadata(&self, folder: &Path) {
-        let _turn = self.turn();
+        let _vg_lock = self.vg_lock();
         self.durable.keep_in(folder);
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
-        let turn = self.turn();
+        let vg_lock = self.vg_lock();
         if !self.in_step() {
-            self.refresh(&turn)?;
+            self.refresh(&vg_lock)?;
         }
-        drop(turn);
+        drop(vg_lock);
         self.shown()
     }
 
@@ -327,7 +327,7 @@ impl Engine for LvmEngine {
     }
 
     fn inventory(&self) -> Result<Vec<Standing>, EngineError> {
-        self.refresh(&self.turn())?;
+        self.refresh(&self.vg_lock())?;
         let model = self.model();
         let standing = model.public().into_iter().map(|lv| {
             Ok(Standing {
@@ -449,7 +449,7 @@ impl Engine for LvmEngine {
     }
 
     fn allow_disk(&self, pv: &PvName) -> Result<(), EngineError> {
-        let _turn = self.turn();
+        let _vg_lock = self.vg_lock();
         self.allocate_on(pv, true)
     }
 

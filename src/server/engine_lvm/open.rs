@@ -14,13 +14,13 @@ use crate::engine::{EngineError, OpenVolume};
 impl LvmEngine {
     pub(super) fn open_volume(&self, gfid: Gfid) -> Result<OpenVolume, EngineError> {
         let what = format!("open image {gfid}");
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         self.finish_zeroing(&what, gfid)?;
         // Whoever opens an image does not wait until others' commands of LVM are through.
         let known = self.model().image(gfid).cloned();
         let lv = match known {
             Some(lv) => lv,
-            None => self.image(&self.turn(), &what, gfid)?,
+            None => self.image(&self.vg_lock(), &what, gfid)?,
         };
         complete(&what, &lv)?;
         let node = self.node(&what, &lv)?;

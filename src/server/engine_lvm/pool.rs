@@ -6,7 +6,7 @@ use bd_model::{Bytes, LvName};
 use bd_proto::{FaultKind, Space};
 
 use super::care::Fills;
-use super::{LvmEngine, Turn, fault};
+use super::{LvmEngine, VgGuard, fault};
 use crate::care::rules;
 use crate::engine::EngineError;
 
@@ -87,7 +87,7 @@ impl LvmEngine {
 
     /// Lets writes to a full pool fail at once: a guest that is told can wait, one whose write
     /// hangs cannot.
-    pub(super) fn prepare_pool(&self, _turn: &Turn<'_>) -> Result<(), EngineError> {
+    pub(super) fn prepare_pool(&self, _vg_lock: &VgGuard<'_>) -> Result<(), EngineError> {
         let Some(pool) = &self.pool else {
             return Ok(());
         };

@@ -77,7 +77,7 @@ impl Removals {
 impl LvmEngine {
     pub(super) fn remove_volume(&self, gfid: Gfid) -> Result<Removed, EngineError> {
         let what = format!("remove image {gfid}");
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         self.clear_leftovers(gfid);
         let known = {
             let model = self.model();
@@ -90,7 +90,7 @@ impl LvmEngine {
         let lv = match known {
             Some(lv) => lv,
             None => {
-                self.refresh(&self.turn())?;
+                self.refresh(&self.vg_lock())?;
                 match self.model().image(gfid).cloned() {
                     Some(lv) => lv,
                     None => return Ok(Removed::Identity),
@@ -151,7 +151,7 @@ impl LvmEngine {
     /// `None` if LVM found it in use.
     fn remove_once(&self, what: &str, lv: &LvReport) -> Result<Option<Removed>, EngineError> {
         self.removals.wait(&lv.uuid);
-        let turn = self.turn();
+        let vg_lock = self.vg_lock();
         let Some(others) = self.removals.begin(&lv.uuid) else {
             return Ok(Some(Removed::Gone));
         };
@@ -173,7 +173,7 @@ impl LvmEngine {
         if done != Ok(Done::Changed) && !others.is_empty() {
             // One of them was in the way, and LVM has removed some, all or none of the others. Each
             // goes alone then, and is told what is wrong with it.
-            self.refresh(&turn)?;
+            self.refresh(&vg_lock)?;
             let is_gone = |uuid: &LvmUuid| self.model().get(uuid).is_none();
             let gone: Vec<_> = others.into_iter().filter(is_gone).collect();
             self.removals.are_gone(&gone);
@@ -187,11 +187,11 @@ impl LvmEngine {
             Ok(Done::NotThere) => {}
             Err(error) if error.kind == LvmErrorKind::InUse => return Ok(None),
             Err(error) => {
-                self.refresh(&turn)?;
+                self.refresh(&vg_lock)?;
                 return Err(fault::lvm(what, error));
             }
         }
-        self.refresh(&turn)?;
+        self.refresh(&vg_lock)?;
         let model = self.model();
         Ok(Some(match model.get(&lv.uuid) {
             None => Removed::Gone,

@@ -8,7 +8,7 @@ use bd_model::{Bytes, Gfid};
 use bd_proto::FaultKind;
 
 use super::model::visible_size;
-use super::{LvmEngine, Turn, fault};
+use super::{LvmEngine, VgGuard, fault};
 use crate::engine::{EngineError, Volume};
 
 impl LvmEngine {
@@ -16,18 +16,18 @@ impl LvmEngine {
         let what = format!("resize image {gfid} to {size}");
         let extents = self.extents(&what, size)?;
         let size = self.bytes(extents);
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         self.clear_leftovers(gfid);
-        let mut lv = self.image(&self.turn(), &what, gfid)?;
+        let mut lv = self.image(&self.vg_lock(), &what, gfid)?;
         // What is cut off need not be zeroed before.
         if size >= visible_size(&lv) {
             self.finish_zeroing(&what, gfid)?;
-            lv = self.image(&self.turn(), &what, gfid)?;
+            lv = self.image(&self.vg_lock(), &what, gfid)?;
         }
         if size > visible_size(&lv) && self.is_tied(&lv) {
             // The snapshots may be gone by now.
-            self.refresh(&self.turn())?;
-            lv = self.image(&self.turn(), &what, gfid)?;
+            self.refresh(&self.vg_lock())?;
+            lv = self.image(&self.vg_lock(), &what, gfid)?;
         }
         let order = size.cmp(&visible_size(&lv));
         match order {
@@ -64,21 +64,21 @@ impl LvmEngine {
 
     fn grow(&self, what: &str, gfid: Gfid, lv: &LvReport, size: Bytes) -> Result<(), EngineError> {
         if lv.is_thin() {
-            let turn = self.turn();
+            let vg_lock = self.vg_lock();
             if let Some(pool) = &self.pool {
                 let more = Bytes(size.0.saturating_sub(lv.size.0));
                 self.check_growth(what, pool, more)?;
             }
-            return self.extend(&turn, what, gfid, size);
+            return self.extend(&vg_lock, what, gfid, size);
         }
         // From before the new extents are there until they are zero, so that nobody sees them
         // after a crash either.
         let mark = [Tag::Zeroing(lv.size)];
         {
-            let turn = self.turn();
-            self.retag(&turn, what, gfid, &mark, &[])?;
-            if let Err(error) = self.extend(&turn, what, gfid, size) {
-                self.retag(&turn, what, gfid, &[], &mark)?;
+            let vg_lock = self.vg_lock();
+            self.retag(&vg_lock, what, gfid, &mark, &[])?;
+            if let Err(error) = self.extend(&vg_lock, what, gfid, size) {
+                self.retag(&vg_lock, what, gfid, &[], &mark)?;
                 return Err(error);
             }
         }
@@ -87,13 +87,13 @@ impl LvmEngine {
 
     fn extend(
         &self,
-        turn: &Turn<'_>,
+        vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
         size: Bytes,
     ) -> Result<(), EngineError> {
         let extents = self.extents(what, size)?;
-        let lv = self.image_in_step(turn, what, gfid)?;
+        let lv = self.image_in_step(vg_lock, what, gfid)?;
         let change = Change::Extend {
             name: lv.name.clone(),
             extents,
@@ -103,12 +103,12 @@ impl LvmEngine {
                 self.model_mut().resize(&lv.uuid, size);
                 Ok(())
             }
-            Err(error) => Err(self.not_resized(turn, what, error)),
+            Err(error) => Err(self.not_resized(vg_lock, what, error)),
         }
     }
 
-    fn not_resized(&self, turn: &Turn<'_>, what: &str, error: LvmError) -> EngineError {
-        if let Err(error) = self.refresh(turn) {
+    fn not_resized(&self, vg_lock: &VgGuard<'_>, what: &str, error: LvmError) -> EngineError {
+        if let Err(error) = self.refresh(vg_lock) {
             return error;
         }
         if error.kind != LvmErrorKind::NoSpace {
@@ -127,21 +127,21 @@ impl LvmEngine {
     /// Cuts off what is behind `size`. The caller holds the image.
     pub(super) fn shrink(&self, what: &str, gfid: Gfid, size: Bytes) -> Result<(), EngineError> {
         let extents = self.extents(what, size)?;
-        let lv = self.image_in_step(&self.turn(), what, gfid)?;
+        let lv = self.image_in_step(&self.vg_lock(), what, gfid)?;
         if lv.is_thin() {
             self.clear_tail(what, &lv, size)?;
         }
-        let turn = self.turn();
-        let lv = self.image_in_step(&turn, what, gfid)?;
+        let vg_lock = self.vg_lock();
+        let lv = self.image_in_step(&vg_lock, what, gfid)?;
         let change = Change::Reduce {
             name: lv.name.clone(),
             extents,
         };
         match self.lvm.change(&self.vg, &change) {
             Ok(_) => self.model_mut().resize(&lv.uuid, size),
-            Err(error) => return Err(self.not_resized(&turn, what, error)),
+            Err(error) => return Err(self.not_resized(&vg_lock, what, error)),
         }
-        drop(turn);
+        drop(vg_lock);
         // Of what is left, little or nothing may be to be zeroed.
         self.zero_a_little(what, gfid)
     }

@@ -17,9 +17,9 @@ use super::traffic::Traffic;
 use super::udev::Told;
 use super::zero::Zeroing;
 use super::{LvmEngine, fault};
-use crate::brick::busy::Busy;
 use crate::engine::EngineError;
 use crate::events::Events;
+use crate::image_locks::ImageLocks;
 
 impl LvmEngine {
     /// Opens the VG, and the thin pool in it that images are to come from.
@@ -57,8 +57,8 @@ impl LvmEngine {
             extent: report.extent_size,
             pool: None,
             model: RwLock::new(Model::new(report)),
-            turn: Mutex::new(()),
-            busy: Busy::default(),
+            vg_lock: Mutex::new(()),
+            image_locks: ImageLocks::default(),
             policies: Arc::default(),
             events: Events::default(),
             watch: Mutex::default(),
@@ -87,9 +87,9 @@ impl LvmEngine {
             engine.pool = Some(engine.check_pool(name)?);
         }
         if claimed {
-            engine.prepare_pool(&engine.turn())?;
+            engine.prepare_pool(&engine.vg_lock())?;
             engine.finish_transaction()?;
-            engine.finish_merges(&engine.turn());
+            engine.finish_merges(&engine.vg_lock());
             engine.sweep();
         }
         Ok(engine)
@@ -158,7 +158,7 @@ impl LvmEngine {
         self.lvm
             .change(&self.vg, &change)
             .map_err(|e| fault::lvm(&finish(&path), e))?;
-        self.refresh(&self.turn())
+        self.refresh(&self.vg_lock())
     }
 
     /// The active pool, if the kernel's count of transactions is not LVM's.

@@ -147,7 +147,7 @@ impl LvmEngine {
             return Ok(());
         }
         self.zero(what, &lv, at, end)?;
-        self.retag(&self.turn(), what, gfid, &[], &[Tag::Zeroing(from)])?;
+        self.retag(&self.vg_lock(), what, gfid, &[], &[Tag::Zeroing(from)])?;
         self.zeroing.forget(&lv.uuid);
         Ok(())
     }
@@ -187,12 +187,12 @@ impl LvmEngine {
     /// Zeroes the next piece of an image; answers what is left.
     pub(super) fn zero_next(&self, gfid: Gfid, most: Bytes) -> Result<Bytes, EngineError> {
         let what = format!("zero image {gfid}");
-        let _hold = self.busy.hold_behind(gfid);
+        let _image_lock = self.image_locks.lock_behind(gfid);
         let known = self.model().image(gfid).cloned();
         // LVM's turn is not waited for, but where it is needed.
         let lv = match known {
             Some(lv) => lv,
-            None => self.image(&self.turn(), &what, gfid)?,
+            None => self.image(&self.vg_lock(), &what, gfid)?,
         };
         let Some(from) = zeroing(&lv) else {
             self.zeroing.forget(&lv.uuid);
@@ -211,7 +211,7 @@ impl LvmEngine {
         let left = end.saturating_sub(at + len);
         if left == 0 {
             file.sync_all().map_err(|e| fault::failed(&what, e))?;
-            self.retag(&self.turn(), &what, gfid, &[], &[Tag::Zeroing(from)])?;
+            self.retag(&self.vg_lock(), &what, gfid, &[], &[Tag::Zeroing(from)])?;
             self.zeroing.forget(&lv.uuid);
             return Ok(Bytes(0));
         }
@@ -244,7 +244,7 @@ impl LvmEngine {
     /// Lets the tag say how far zeroing has come, and closes the device.
     pub(super) fn keep_pieces(&self, gfid: Gfid) -> Result<(), EngineError> {
         let what = format!("write down how far image {gfid} is zeroed");
-        let _hold = self.busy.hold_behind(gfid);
+        let _image_lock = self.image_locks.lock_behind(gfid);
         let Some(lv) = self.model().image(gfid).cloned() else {
             return Ok(());
         };
@@ -266,7 +266,7 @@ impl LvmEngine {
         if to > from {
             file.sync_all().map_err(|e| fault::failed(what, e))?;
             let (add, del) = ([Tag::Zeroing(to)], [Tag::Zeroing(from)]);
-            self.retag(&self.turn(), what, gfid, &add, &del)?;
+            self.retag(&self.vg_lock(), what, gfid, &add, &del)?;
         }
         if let Some(begun) = self.zeroing.begun().get_mut(&lv.uuid) {
             begun.kept = Instant::now();
@@ -277,7 +277,7 @@ impl LvmEngine {
     /// Gives back what an LV has grown by and what is not zeroed: nobody was told of it.
     pub(super) fn undo_growth(&self, gfid: Gfid) -> Result<(), EngineError> {
         let what = format!("give back what image {gfid} has grown by");
-        let _hold = self.busy.hold(&[gfid]);
+        let _image_lock = self.image_locks.lock(&[gfid]);
         let Some(lv) = self.model().image(gfid).cloned() else {
             return Ok(());
         };

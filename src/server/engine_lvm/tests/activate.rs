@@ -61,7 +61,7 @@ fn an_open_waits_for_no_command() {
     with(&bench, metadata(&bench, gfid, 1));
     let (opened, wait) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let under_way = bench.engine.turn();
+        let under_way = bench.engine.vg_lock();
         scope.spawn(|| opened.send(bench.engine.open(gfid).map(drop)));
         let result = wait.recv_timeout(std::time::Duration::from_secs(30));
         drop(under_way);

@@ -70,10 +70,10 @@ fn some_images_stay_active() {
         .unwrap();
     let plain = bench.create("plain", ImageKind::Thick);
     rest(0);
-    let hold = bench.engine.busy.hold(&[plain]);
+    let lock = bench.engine.image_locks.lock(&[plain]);
     let none: [&str; 0] = [];
     assert_eq!(rest(600), none, "somebody works on it");
-    drop(hold);
+    drop(lock);
     assert_eq!(rest(601).len(), 1);
     assert_eq!(bench.lvm.state().active.len(), 3);
     assert_eq!(rest(9000), none);

@@ -155,7 +155,7 @@ fn removals_go_together() {
         .collect();
     let uuid = |text: &str| bench.lvm.state().lv(&name(text)).unwrap().uuid.clone();
     let remove_all = |gfids: &[Gfid]| {
-        let turn = bench.engine.turn();
+        let vg_lock = bench.engine.vg_lock();
         std::thread::scope(|scope| {
             let removals: Vec<_> = gfids
                 .iter()
@@ -165,7 +165,7 @@ fn removals_go_together() {
             while bench.engine.removals.waiting() < gfids.len() {
                 std::thread::yield_now();
             }
-            drop(turn);
+            drop(vg_lock);
             let ended = removals.into_iter().map(|removal| removal.join().unwrap());
             ended.collect::<Vec<_>>()
         })

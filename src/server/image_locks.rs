@@ -7,7 +7,7 @@ use bd_model::Gfid;
 /// The images that a request works on: requests of one image come one after another, those of
 /// different images at the same time.
 #[derive(Debug, Default)]
-pub(crate) struct Busy {
+pub(crate) struct ImageLocks {
     images: Mutex<Images>,
     freed: Condvar,
 }
@@ -21,14 +21,14 @@ struct Images {
 
 /// The right to work on some images, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Hold<'a> {
-    busy: &'a Busy,
+pub(crate) struct ImageLock<'a> {
+    locks: &'a ImageLocks,
     images: Vec<Gfid>,
 }
 
-impl Busy {
+impl ImageLocks {
     /// Waits until nobody works on any of the images, and takes them all at once.
-    pub(crate) fn hold(&self, images: &[Gfid]) -> Hold<'_> {
+    pub(crate) fn lock(&self, images: &[Gfid]) -> ImageLock<'_> {
         let mut images = images.to_vec();
         images.sort_unstable();
         images.dedup();
@@ -43,27 +43,30 @@ impl Busy {
             all.wants_no_more(*image);
         }
         all.taken.extend(&images);
-        Hold { busy: self, images }
+        ImageLock {
+            locks: self,
+            images,
+        }
     }
 
-    /// As [`Busy::hold`], after all who wait for the image: for work in the background, which takes
+    /// As [`ImageLocks::lock`], after all who wait for the image: for work in the background, which takes
     /// it again and again and would leave them no moment.
-    pub(crate) fn hold_behind(&self, image: Gfid) -> Hold<'_> {
+    pub(crate) fn lock_behind(&self, image: Gfid) -> ImageLock<'_> {
         let mut all = self.all();
         while all.taken.contains(&image) || all.wanted.contains_key(&image) {
             all = self.wait(all);
         }
         all.taken.insert(image);
-        Hold {
-            busy: self,
+        ImageLock {
+            locks: self,
             images: vec![image],
         }
     }
 
     /// Takes an image, unless somebody works on it.
-    pub(crate) fn try_hold(&self, image: Gfid) -> Option<Hold<'_>> {
-        self.all().taken.insert(image).then(|| Hold {
-            busy: self,
+    pub(crate) fn try_lock(&self, image: Gfid) -> Option<ImageLock<'_>> {
+        self.all().taken.insert(image).then(|| ImageLock {
+            locks: self,
             images: vec![image],
         })
     }
@@ -88,13 +91,13 @@ impl Images {
     }
 }
 
-impl Drop for Hold<'_> {
+impl Drop for ImageLock<'_> {
     fn drop(&mut self) {
-        let mut all = self.busy.all();
+        let mut all = self.locks.all();
         for image in &self.images {
             all.taken.remove(image);
         }
-        self.busy.freed.notify_all();
+        self.locks.freed.notify_all();
     }
 }
 
@@ -105,16 +108,16 @@ mod tests {
 
     #[test]
     fn one_image_has_one_worker() {
-        let busy = Busy::default();
+        let locks = ImageLocks::default();
         let images: Vec<Gfid> = (0..4).map(|_| Gfid::random()).collect();
         let workers: Vec<AtomicU32> = images.iter().map(|_| AtomicU32::new(0)).collect();
         std::thread::scope(|scope| {
             for thread in 0..8 {
-                let (busy, images, workers) = (&busy, &images, &workers);
+                let (locks, images, workers) = (&locks, &images, &workers);
                 scope.spawn(move || {
                     for round in 0..200 {
                         let (a, b) = ((thread + round) % 4, (thread * round) % 4);
-                        let _hold = busy.hold(&[images[a], images[b]]);
+                        let _image_lock = locks.lock(&[images[a], images[b]]);
                         for image in [a, b] {
                             assert!(workers[image].fetch_add(1, Ordering::SeqCst) < 2);
                         }
@@ -130,24 +133,24 @@ mod tests {
 
     #[test]
     fn who_waits_comes_before_work_in_the_background() {
-        let (busy, image) = (Busy::default(), Gfid::random());
+        let (locks, image) = (ImageLocks::default(), Gfid::random());
         let order = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            let hold = busy.hold(&[image]);
+            let lock = locks.lock(&[image]);
             scope.spawn(|| {
-                let _hold = busy.hold_behind(image);
+                let _image_lock = locks.lock_behind(image);
                 order.lock().unwrap().push("work");
             });
             scope.spawn(|| {
-                let _hold = busy.hold(&[image, Gfid::random()]);
+                let _image_lock = locks.lock(&[image, Gfid::random()]);
                 order.lock().unwrap().push("call");
             });
-            while !busy.all().wanted.contains_key(&image) {
+            while !locks.all().wanted.contains_key(&image) {
                 std::thread::yield_now();
             }
-            drop(hold);
+            drop(lock);
         });
         assert_eq!(order.into_inner().unwrap(), ["call", "work"]);
-        assert!(busy.all().wanted.is_empty() && busy.all().taken.is_empty());
+        assert!(locks.all().wanted.is_empty() && locks.all().taken.is_empty());
     }
 }
