@@ -9,7 +9,7 @@ use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, Fault, FaultKind, IoCounters, PoolCare, Space};
 
-use crate::care::Attention;
+use crate::thin_pool::Attention;
 
 /// A volume of an engine: an LV, or a file of a store.
 #[derive(Clone, Debug, PartialEq)]

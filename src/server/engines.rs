@@ -8,12 +8,12 @@ use bd_lvm::{Door, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
-use crate::care::Policies;
 use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
 use crate::engine_lvm::LvmEngine;
 use crate::events::Events;
 use crate::metrics::{Commands, Measured};
+use crate::thin_pool::Policies;
 
 /// Opens engines.
 pub trait Engines: fmt::Debug + Send + Sync {

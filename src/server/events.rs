@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bd_model::{Bytes, LvName, VgName};
 use bd_proto::JobInfo;
 
-use crate::care::rules::{Fill, Part};
 use crate::clock::now;
+use crate::thin_pool::rules::{Fill, Part};
 
 /// `EVENT_DHT_DISK_USAGE` of GlusterFS 10 and 11 (eventtypes.h; numbers are only ever added at the
 /// end of the list).

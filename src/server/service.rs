@@ -18,13 +18,14 @@ use bd_proto::{
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
-use crate::care::{Attention, Histories, Policies};
 use crate::clock::now;
 use crate::engine::{OpenVolume, Volume};
 use crate::engines::Engines;
 use crate::events::Events;
 use crate::jobs::Jobs;
 pub use crate::jobs::StoreError;
+use crate::target::Target;
+use crate::thin_pool::{Attention, Histories, Policies};
 
 /// How long a brick that is attached again waits for the last requests of what it was.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -165,7 +166,7 @@ impl Service {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         for brick in bricks {
             if let Some(report) = brick.engine().disk(&pv)? {
-                let id = self.jobs.evacuate(&*brick, &report)?;
+                let id = self.jobs.evacuate(&Target(&brick), &report)?;
                 return self.order(id, JobOrder::Resume);
             }
         }
@@ -564,7 +565,7 @@ impl Service {
 
     /// A clone was made, which is to become independent of its source.
     fn hydrate(&self, brick: &Brick, gfid: Gfid) {
-        if let Err(error) = self.jobs.hydrate(brick, gfid) {
+        if let Err(error) = self.jobs.hydrate(&Target(brick), gfid) {
             // It is a good clone all the same.
             tracing::error!("image {gfid} goes on sharing blocks with its source: {error}");
         }
@@ -576,7 +577,9 @@ impl Service {
         id: BrickId,
         report: Option<WorkReport>,
     ) -> Result<Option<Work>, Fault> {
-        self.with(caller, id, |brick| Ok(self.jobs.work(brick, report)))
+        self.with(caller, id, |brick| {
+            Ok(self.jobs.work(&Target(brick), report))
+        })
     }
 
     /// Whether a process of the brick has a connection.

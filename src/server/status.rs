@@ -7,9 +7,9 @@ use bd_proto::{JobInfo, PoolCare, Space};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::care::Sample;
 use crate::engine::Volume;
 use crate::service::Service;
+use crate::thin_pool::Sample;
 
 /// As many points of a curve as a screen can show.
 const POINTS: usize = 240;

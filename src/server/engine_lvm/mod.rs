@@ -9,13 +9,13 @@
 //! from it; `image_locks` hold an image during long work (zeroing, copying), when others take turns.
 
 mod activate;
-mod care;
 mod change;
 mod copy;
 mod create;
 mod disks;
 mod durable;
 mod evacuate;
+mod extend;
 mod fault;
 mod foreign;
 mod idle;
@@ -47,10 +47,10 @@ use bd_lvm::{
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
-use crate::care::{Attention, Policies};
 use crate::engine::{Engine, EngineError, OpenVolume, Removed, Standing, Used, Volume};
 use crate::events::Events;
 use crate::image_locks::ImageLocks;
+use crate::thin_pool::{Attention, Policies};
 use kernel::Kernel;
 use model::{Model, is_hidden, is_outgoing, visible_size};
 
@@ -69,7 +69,7 @@ pub struct LvmEngine {
     image_locks: ImageLocks,
     policies: Arc<Policies>,
     events: Events,
-    watch: Mutex<care::Watch>,
+    watch: Mutex<extend::Watch>,
     told: udev::Told,
     /// Changes that were made through `lvm`.
     changes: Arc<AtomicU64>,

@@ -5,10 +5,13 @@ use bd_lvm::{Change, Health, LvState, LvType, LvmErrorKind, PoolReport, dm_pool_
 use bd_model::{Bytes, LvName};
 use bd_proto::{FaultKind, Space};
 
-use super::care::Fills;
 use super::{LvmEngine, VgGuard, fault};
-use crate::care::rules;
 use crate::engine::EngineError;
+use crate::thin_pool::rules::{self, Fill, Part};
+
+/// Bytes of a block of metadata (Linux, Documentation/admin-guide/device-mapper/
+/// thin-provisioning.rst).
+const METADATA_BLOCK: Bytes = Bytes(4096);
 
 /// Percentage of pool metadata in use from which on nothing is made or grown, whatever the policy
 /// says: a pool without free metadata turns read-only for everybody.
@@ -21,6 +24,29 @@ pub(super) struct Pool {
     /// The device-mapper UUID of the layer that serves thin LVs.
     pub(super) uuid: String,
     pub(super) chunk: Bytes,
+}
+
+/// Both parts of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fills {
+    pub(super) data: Fill,
+    pub(super) metadata: Fill,
+}
+
+impl Fills {
+    pub(super) fn new(status: &PoolStatus, pool: &Pool) -> Fills {
+        Fills {
+            data: Fill::new(status.data, pool.chunk),
+            metadata: Fill::new(status.metadata, METADATA_BLOCK),
+        }
+    }
+
+    pub(super) fn of(&self, part: Part) -> Fill {
+        match part {
+            Part::Data => self.data,
+            Part::Metadata => self.metadata,
+        }
+    }
 }
 
 impl LvmEngine {

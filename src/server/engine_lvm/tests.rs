@@ -8,8 +8,8 @@ use super::*;
 
 mod activate;
 mod bench;
-mod care;
 mod evacuate;
+mod extend;
 mod groups;
 mod idle;
 mod kernel;

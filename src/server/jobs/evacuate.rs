@@ -6,7 +6,7 @@ use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Extents};
 use bd_proto::{Fault, FaultKind, JobKind, JobState};
 
-use super::{About, Jobs, Place};
+use super::{About, JobTarget, Jobs};
 
 /// A job that cannot go on looks again after this.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ impl Evacuation {
 
 impl Jobs {
     /// A disk is to be emptied; the number of the job. One that does not fit elsewhere is refused.
-    pub(crate) fn evacuate(&self, place: &dyn Place, pv: &PvReport) -> Result<u64, Fault> {
+    pub(crate) fn evacuate(&self, target: &dyn JobTarget, pv: &PvReport) -> Result<u64, Fault> {
         let bytes = |extents: Extents| Bytes(extents.0.saturating_mul(pv.extent_size.0));
         if pv.used > pv.free_elsewhere {
             return Err(Fault::new(
@@ -66,8 +66,8 @@ impl Jobs {
         }
         let about = About {
             kind: JobKind::Evacuate,
-            brick: place.id(),
-            dir: place.dir(),
+            brick: target.id(),
+            dir: target.dir(),
             vg: pv.vg.clone(),
             gfid: None,
             name: pv.name.to_string(),

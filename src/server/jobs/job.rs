@@ -5,7 +5,7 @@ use bd_dm_thin::{Inherited, Spans};
 use bd_model::{BrickId, Bytes};
 use bd_proto::{JobInfo, JobKind, JobState};
 
-use super::meter::Meter;
+use super::rate::Rate;
 use super::record::Record;
 use crate::clock::now;
 
@@ -21,7 +21,7 @@ pub(super) struct Job {
     pub(super) not_before: Option<Instant>,
     /// What was left when it was read the last time, and how often it was no less than before.
     pub(super) left: Option<(u64, u32)>,
-    pub(super) meter: Meter,
+    pub(super) rate: Rate,
     /// How many calls wait for its end.
     pub(super) waiting: u32,
     /// When it had its last turn, as a number that counts up.
@@ -44,7 +44,7 @@ impl Job {
             given: None,
             not_before: None,
             left: None,
-            meter: Meter::default(),
+            rate: Rate::default(),
             waiting: 0,
             turn: 0,
         }
@@ -55,7 +55,7 @@ impl Job {
         self.plan = None;
         self.given = None;
         self.left = None;
-        self.meter = Meter::default();
+        self.rate = Rate::default();
     }
 
     /// It goes on after `pause` at the earliest.
@@ -93,7 +93,7 @@ impl Job {
         if let Some(total) = self.record.total {
             self.record.done = self.record.done.min(total);
         }
-        self.meter.add(Instant::now(), bytes);
+        self.rate.add(Instant::now(), bytes);
     }
 
     /// So many bytes are left to do; answers how many that is less than before, and whether the total
@@ -103,7 +103,7 @@ impl Job {
         let is_new = self.record.total != Some(total);
         let done = total - left;
         let piece = done.saturating_sub(self.record.done);
-        self.meter.add(Instant::now(), piece);
+        self.rate.add(Instant::now(), piece);
         self.record.total = Some(total);
         self.record.done = done;
         (piece, is_new)
@@ -131,7 +131,7 @@ impl Job {
             ));
         }
         let rate = match state {
-            JobState::Running => self.meter.rate(Instant::now()),
+            JobState::Running => self.rate.at(Instant::now()),
             _ => 0,
         };
         JobInfo {

@@ -9,17 +9,15 @@
 
 mod evacuate;
 mod job;
-mod meter;
-mod mover;
+mod job_target;
 mod order;
-mod place;
+mod rate;
 mod record;
 mod store;
 #[cfg(test)]
 mod tests;
 mod work;
 mod zero;
-mod zeroer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,16 +26,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobInfo, JobKind, JobState};
 
-use crate::care::Policies;
 use crate::clock::now;
 use crate::events::Events;
+use crate::thin_pool::Policies;
 use job::Job;
-pub(crate) use mover::Mover;
-pub(crate) use place::Place;
+pub(crate) use job_target::JobTarget;
 use record::Record;
 use store::Store;
 pub use store::StoreError;
-pub(crate) use zeroer::Zeroer;
 
 /// So many jobs that ended are remembered.
 const HISTORY: usize = 100;
@@ -107,18 +103,18 @@ impl Jobs {
     /// A clone was made: it is to become independent of its source, unless the policy says no.
     ///
     /// Asked twice for the same clone, it makes one job.
-    pub(crate) fn hydrate(&self, place: &dyn Place, gfid: Gfid) -> Result<(), StoreError> {
+    pub(crate) fn hydrate(&self, target: &dyn JobTarget, gfid: Gfid) -> Result<(), StoreError> {
         // The copies of the file engine are the file system's business.
-        let Some(vg) = place.vg().filter(|vg| self.policies.of(vg).0.hydrate) else {
+        let Some(vg) = target.vg().filter(|vg| self.policies.of(vg).0.hydrate) else {
             return Ok(());
         };
         let about = About {
             kind: JobKind::Hydrate,
-            brick: place.id(),
-            dir: place.dir(),
+            brick: target.id(),
+            dir: target.dir(),
             vg,
             gfid: Some(gfid),
-            name: place.name(gfid),
+            name: target.name(gfid),
             total: None,
         };
         self.add(about).map(drop)

@@ -8,7 +8,7 @@ use bd_model::Bytes;
 use bd_proto::{Fault, FaultKind, JobOrder, Work, WorkReport, WorkStop};
 
 use super::*;
-use crate::care::PolicyFile;
+use crate::thin_pool::PolicyFile;
 
 const CHUNK: u64 = 65536;
 
@@ -42,7 +42,7 @@ impl Fake {
     }
 }
 
-impl Place for Fake {
+impl JobTarget for Fake {
     fn id(&self) -> BrickId {
         self.id
     }

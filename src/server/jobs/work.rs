@@ -7,7 +7,7 @@ use bd_model::{BrickId, Bytes};
 use bd_proto::{Fault, FaultKind, JobKind, JobState, Work, WorkReport, WorkStop};
 
 use super::job::Plan;
-use super::{Jobs, List, Place};
+use super::{JobTarget, Jobs, List};
 use crate::clock::now;
 
 /// The most bytes of a piece: it is done in a moment where the disks are fast.
@@ -21,14 +21,14 @@ const STALLS: u32 = 3;
 
 impl Jobs {
     /// Takes what a brick tells of the piece it had, and gives it the next one.
-    pub(crate) fn work(&self, place: &dyn Place, report: Option<WorkReport>) -> Option<Work> {
-        self.list().take(place.id(), report);
-        let due = self.list().due(place.id());
-        due.into_iter().find_map(|id| self.piece(place, id))
+    pub(crate) fn work(&self, target: &dyn JobTarget, report: Option<WorkReport>) -> Option<Work> {
+        self.list().take(target.id(), report);
+        let due = self.list().due(target.id());
+        due.into_iter().find_map(|id| self.piece(target, id))
     }
 
     /// A piece of this job, if it can go on.
-    fn piece(&self, place: &dyn Place, id: u64) -> Option<Work> {
+    fn piece(&self, target: &dyn JobTarget, id: u64) -> Option<Work> {
         // The list is not held while others are asked, and so the job may have been paused or
         // cancelled each time it is looked at again.
         let (gfid, before, is_planned) = {
@@ -40,7 +40,7 @@ impl Jobs {
             (job.record.gfid?, job.record.before, job.plan.is_some())
         };
         if !is_planned {
-            let told = place.inherited(gfid, before);
+            let told = target.inherited(gfid, before);
             self.list().plan(id, told);
         }
         let (spans, chunk, rate, bytes, left) = {
@@ -54,7 +54,7 @@ impl Jobs {
             let bytes: u64 = spans.iter().map(|(start, end)| end.0 - start.0).sum();
             (spans, plan.chunk, rate, bytes, plan.bytes())
         };
-        let room = place.no_room(Bytes(bytes), Bytes(left));
+        let room = target.no_room(Bytes(bytes), Bytes(left));
         let mut list = self.list();
         let job = list
             .jobs

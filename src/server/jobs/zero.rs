@@ -7,7 +7,7 @@ use bd_model::{BrickId, Bytes, Gfid, Pace};
 use bd_proto::{Fault, FaultKind, JobKind, JobState};
 
 use super::job::Job;
-use super::{About, Jobs, Place};
+use super::{About, JobTarget, Jobs};
 
 /// Bytes zeroed at once: moments, even on a slow disk, for which a client's request has to wait.
 const PIECE: u64 = 8 << 20;
@@ -45,18 +45,23 @@ impl Zeroing {
 
 impl Jobs {
     /// So many bytes of an image are to be zeroed; the number of the job that does it.
-    pub(crate) fn zero(&self, place: &dyn Place, gfid: Gfid, left: Bytes) -> Result<u64, Fault> {
-        let Some(vg) = place.vg() else {
+    pub(crate) fn zero(
+        &self,
+        target: &dyn JobTarget,
+        gfid: Gfid,
+        left: Bytes,
+    ) -> Result<u64, Fault> {
+        let Some(vg) = target.vg() else {
             let message = format!("image {gfid} is no logical volume, and reads as zeros");
             return Err(Fault::new(FaultKind::Unsupported, message));
         };
         let about = About {
             kind: JobKind::Zero,
-            brick: place.id(),
-            dir: place.dir(),
+            brick: target.id(),
+            dir: target.dir(),
             vg,
             gfid: Some(gfid),
-            name: place.name(gfid),
+            name: target.name(gfid),
             total: Some(left.0),
         };
         let id = self

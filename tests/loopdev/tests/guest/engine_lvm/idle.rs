@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use bd_lvm::Door;
 use bd_model::{Gfid, ImageKind};
-use bd_server::care::{Policies, PolicyFile};
 use bd_server::engine::{Engine, Removed};
+use bd_server::thin_pool::{Policies, PolicyFile};
 use loopdev::{Vg, wait_for};
 
 use super::{all_of, create, done, name, open, put};

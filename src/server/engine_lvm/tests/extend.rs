@@ -1,10 +1,10 @@
-//! Care for the pool: what is extended, what is refused, and how many commands that costs.
+//! The pool: what is extended, what is refused, and how many commands that costs.
 
 use bd_proto::PoolHealth;
 
 use super::*;
-use crate::care::PolicyFile;
 use crate::events::{Events, Target};
+use crate::thin_pool::PolicyFile;
 
 /// Policies that hold for every group.
 fn policies(text: &str) -> Arc<Policies> {

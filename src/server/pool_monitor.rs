@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bd_dm_thin::{Events, Waker};
 
-use super::Attention;
 use crate::service::Service;
+use crate::thin_pool::Attention;
 
 /// How often pools are looked at without any event: the kernel tells only of marks that are set
 /// in its tables, and LVM sets them by its own policy.
@@ -19,15 +19,15 @@ const REST: Duration = Duration::from_millis(100);
 
 /// The thread that looks after pools. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Monitor {
+pub(crate) struct PoolMonitor {
     waker: Waker,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Monitor {
+impl PoolMonitor {
     /// Looks after the pools of all bricks that `service` serves.
-    pub fn start(service: Arc<Service>) -> io::Result<Monitor> {
+    pub(crate) fn start(service: Arc<Service>) -> io::Result<PoolMonitor> {
         let events = Events::new()?;
         let waker = events.waker();
         let stop = Arc::new(AtomicBool::new(false));
@@ -35,7 +35,7 @@ impl Monitor {
         let thread = std::thread::Builder::new()
             .name("pools".to_owned())
             .spawn(move || watch(events, &service, &stopped))?;
-        Ok(Monitor {
+        Ok(PoolMonitor {
             waker,
             stop,
             thread: Some(thread),
@@ -43,14 +43,14 @@ impl Monitor {
     }
 
     /// Looks at the pools now.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             tracing::warn!("cannot wake the thread that looks after pools: {error}");
         }
     }
 }
 
-impl Drop for Monitor {
+impl Drop for PoolMonitor {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         self.wake();

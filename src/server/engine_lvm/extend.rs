@@ -1,24 +1,20 @@
-//! Care for the thin pool: extending it in time, and telling how it is.
+//! The thin pool is extended in time, and told of.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use bd_dm_thin::{PoolMode, PoolState, PoolStatus};
+use bd_dm_thin::{PoolMode, PoolState};
 use bd_lvm::Change;
 use bd_model::{Bytes, Extents};
 use bd_proto::{PoolCare, PoolHealth};
 
-use super::pool::Pool;
+use super::pool::{Fills, Pool};
 use super::{LvmEngine, VgGuard, fault};
-use crate::care::rules::{self, Fill, Part, Room, Step};
-use crate::care::{Attention, Policy};
 use crate::engine::EngineError;
 use crate::events::Event;
-
-/// Bytes of a block of metadata (Linux, Documentation/admin-guide/device-mapper/
-/// thin-provisioning.rst).
-const METADATA_BLOCK: Bytes = Bytes(4096);
+use crate::thin_pool::rules::{self, Fill, Part, Room, Step};
+use crate::thin_pool::{Attention, Policy};
 
 /// After an extension that could not be done, it is tried again so much later, or when the group has changed,
 /// or the policies are read anew: each try costs a report of LVM.
@@ -30,7 +26,7 @@ const NEARLY_FULL: u64 = 95;
 /// So many points lower it must have been before it is told again.
 const AGAIN: u64 = 2;
 
-/// What the care remembers between two looks, so that it neither tells nor tries anything twice.
+/// What is remembered between two looks, so that it neither tells nor tries anything twice.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     policies: u64,
@@ -40,29 +36,6 @@ pub(super) struct Watch {
     nearly: HashSet<Part>,
     health: Option<PoolHealth>,
     error: Option<String>,
-}
-
-/// Both parts of a pool.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fills {
-    pub(super) data: Fill,
-    pub(super) metadata: Fill,
-}
-
-impl Fills {
-    pub(super) fn new(status: &PoolStatus, pool: &Pool) -> Fills {
-        Fills {
-            data: Fill::new(status.data, pool.chunk),
-            metadata: Fill::new(status.metadata, METADATA_BLOCK),
-        }
-    }
-
-    fn of(&self, part: Part) -> Fill {
-        match part {
-            Part::Data => self.data,
-            Part::Metadata => self.metadata,
-        }
-    }
 }
 
 impl LvmEngine {

@@ -6,12 +6,12 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// How fast something goes.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(super) struct Rate {
     /// When how many bytes were done.
     steps: VecDeque<(Instant, u64)>,
 }
 
-impl Meter {
+impl Rate {
     /// Some bytes were done.
     pub(super) fn add(&mut self, at: Instant, bytes: u64) {
         while self
@@ -25,7 +25,7 @@ impl Meter {
     }
 
     /// Bytes a second lately; zero while too little is known.
-    pub(super) fn rate(&self, at: Instant) -> u64 {
+    pub(super) fn at(&self, at: Instant) -> u64 {
         let mut lately = self
             .steps
             .iter()
@@ -46,17 +46,17 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
-        let mut meter = Meter::default();
+        let mut rate = Rate::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(meter.rate(at(0)), 0);
-        meter.add(at(0), 1_000_000);
-        assert_eq!(meter.rate(at(1)), 0);
+        assert_eq!(rate.at(at(0)), 0);
+        rate.add(at(0), 1_000_000);
+        assert_eq!(rate.at(at(1)), 0);
         for second in 1..=20 {
-            meter.add(at(second), 100);
+            rate.add(at(second), 100);
         }
-        assert_eq!(meter.rate(at(20)), 100);
-        assert_eq!(meter.rate(at(22)), 80, "it stands still");
-        assert_eq!(meter.rate(at(31)), 0);
+        assert_eq!(rate.at(at(20)), 100);
+        assert_eq!(rate.at(at(22)), 80, "it stands still");
+        assert_eq!(rate.at(at(31)), 0);
     }
 }

@@ -11,17 +11,17 @@ const IDLE: Duration = Duration::from_secs(2);
 
 /// The thread that empties disks. It ends when this is dropped, after the piece it is at.
 #[derive(Debug)]
-pub(crate) struct Mover {
+pub(crate) struct Evacuator {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Mover {
-    pub(crate) fn start(service: Arc<Service>) -> io::Result<Mover> {
+impl Evacuator {
+    pub(crate) fn start(service: Arc<Service>) -> io::Result<Evacuator> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
-            .name("mover".to_owned())
+            .name("evacuator".to_owned())
             .spawn(move || {
                 while !stopped.load(Ordering::SeqCst) {
                     let rest = service.move_piece().unwrap_or(IDLE);
@@ -35,14 +35,14 @@ impl Mover {
                     }
                 }
             })?;
-        Ok(Mover {
+        Ok(Evacuator {
             stop,
             thread: Some(thread),
         })
     }
 }
 
-impl Drop for Mover {
+impl Drop for Evacuator {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {

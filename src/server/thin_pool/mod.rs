@@ -1,21 +1,19 @@
-//! Care for thin pools: when they are extended, and when nothing new is made in them.
+//! Thin pools: when they are extended, and when nothing new is made in them.
 //!
 //! A [`Policy`] says so for each VG; [`Policies`] are those of the file, read again on SIGHUP.
 //! `rules` are the decisions, without I/O. `Histories` are what pools held in the last hours, and
-//! `forecast` is what follows from them. The engine carries them out, and the [`Monitor`]
-//! calls it when device-mapper tells of an event and from time to time.
+//! `forecast` is what follows from them. The engine carries them out, and the server's
+//! monitor calls it when device-mapper tells of an event and from time to time.
 
 mod by;
 pub(crate) mod forecast;
 mod histories;
-mod monitor;
 mod policies;
 mod policy;
 pub(crate) mod rules;
 
 pub use by::By;
 pub(crate) use histories::{Histories, Sample};
-pub use monitor::Monitor;
 pub use policies::{DEFAULT_PATH, Policies};
 pub use policy::{Policy, PolicyError, PolicyFile};
 
