@@ -698,3 +698,5 @@ fn opened(gfid: bd_model::Gfid, open: OpenVolume) -> Answer {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zero_calls;

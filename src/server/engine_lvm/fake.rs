@@ -1,22 +1,28 @@
-//! A kernel in memory.
+//! A kernel in memory, for fast tests of the engine and of what stands above it.
+#![allow(clippy::unwrap_used, reason = "it is for tests alone")]
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, ThinStatus};
-use bd_lvm::{LvmUuid, ThinLv, VgLock, VgLocks};
-use bd_model::{Sectors, VgName};
+use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, Spans, ThinState, ThinStatus};
+use bd_lvm::fake::FakeLvm;
+use bd_lvm::{LvReport, LvmUuid, ThinLv, VgLock, VgLocks, dm_name, dm_pool_uuid, dm_uuid};
+use bd_model::{Bytes, LvName, Sectors, VgName};
 use tempfile::TempDir;
 
-use super::super::disks::Settled;
-use super::super::kernel::Node;
-use super::*;
+use super::LvmEngine;
+use super::disks::Settled;
+use super::kernel::{Kernel, Node};
+use super::model::visible_size;
+use super::udev::Told;
+use crate::engine::EngineError;
 
 /// A kernel whose devices are files, for the active LVs of the fake.
 #[derive(Debug)]
-pub(super) struct FakeKernel {
+pub struct FakeKernel {
     pub(super) lvm: Arc<FakeLvm>,
     pub(super) folder: TempDir,
     pub(super) pool: Mutex<String>,
@@ -36,6 +42,40 @@ pub(super) struct FakeKernel {
 pub(super) const POOL: &str = "1 10/1024 100/8192 - rw discard_passdown error_if_no_space - 256";
 
 impl FakeKernel {
+    /// A kernel that has active what `lvm` has active.
+    pub fn new(lvm: &Arc<FakeLvm>) -> FakeKernel {
+        FakeKernel {
+            lvm: Arc::clone(lvm),
+            folder: tempfile::tempdir().unwrap(),
+            pool: Mutex::new(POOL.to_owned()),
+            open: Mutex::new(0),
+            zeroed: Mutex::default(),
+            broken: Mutex::default(),
+            suspended: Mutex::default(),
+            deleted: Mutex::default(),
+            commits: Mutex::default(),
+            settled: Mutex::default(),
+            metadata: Mutex::default(),
+            io: Mutex::default(),
+        }
+    }
+
+    /// Opens the engine of the group that is there, with this kernel.
+    pub fn engine(self: &Arc<Self>, pool: Option<&LvName>) -> Result<LvmEngine, EngineError> {
+        let vg = self.lvm.state().vg.name.clone();
+        LvmEngine::open_with(self.lvm.clone(), self.clone(), &vg, pool, Told::nobody())
+    }
+
+    /// What was zeroed since the last call: from where on, and how many bytes.
+    pub fn take_zeroed(&self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut *self.zeroed.lock().unwrap())
+    }
+
+    /// From now on its disks fail.
+    pub fn break_disks(&self) {
+        *self.broken.lock().unwrap() = true;
+    }
+
     fn device(&self, matches: impl Fn(&str, &str) -> bool) -> Option<DmDevice> {
         self.devices(matches).into_iter().next()
     }

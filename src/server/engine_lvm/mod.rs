@@ -16,6 +16,8 @@ mod disks;
 mod durable;
 mod evacuate;
 mod extend;
+#[cfg(test)]
+pub mod fake;
 mod fault;
 mod foreign;
 mod idle;

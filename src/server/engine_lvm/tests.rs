@@ -1,9 +1,10 @@
 //! The engine on LVM and a kernel in memory: names, locks, errors and the number of commands.
 //! That bytes are right is shown on real volume groups by the guest's tests.
 
+use bd_lvm::LvmErrorKind;
 use bd_lvm::fake::FakeLvm;
-use bd_lvm::{LvmErrorKind, dm_pool_uuid};
 
+use super::fake::*;
 use super::*;
 
 mod activate;
@@ -12,14 +13,11 @@ mod evacuate;
 mod extend;
 mod groups;
 mod idle;
-mod kernel;
 mod pools;
 mod removal;
 mod zero;
-mod zero_calls;
 
 use bench::*;
-use kernel::*;
 
 const MIB: u64 = 1 << 20;
 

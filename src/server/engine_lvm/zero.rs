@@ -51,6 +51,16 @@ struct Begun {
     written: u64,
 }
 
+#[cfg(test)]
+impl LvmEngine {
+    /// Lets calls zero so much themselves.
+    #[must_use]
+    pub(crate) fn zeroing_at_once(mut self, at_once: Bytes) -> LvmEngine {
+        self.zeroing.at_once = at_once;
+        self
+    }
+}
+
 impl Default for Zeroing {
     fn default() -> Zeroing {
         Zeroing {

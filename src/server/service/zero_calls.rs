@@ -1,18 +1,30 @@
 //! Calls that wait until images are zeroed, and what is done meanwhile. Pieces are zeroed by hand.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bd_proto::{Fault, JobInfo, JobOrder, JobState, Reply, Request};
+use bd_lvm::Tag;
+use bd_lvm::fake::FakeLvm;
+use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName};
+use bd_proto::{EngineSpec, Fault, FaultKind, JobInfo, JobOrder, JobState, Reply, Request};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::*;
+use super::{Caller, Service};
 use crate::brick::{BrickConfig, FOLDER};
+use crate::engine::{Engine, EngineError};
+use crate::engine_lvm::LvmEngine;
+use crate::engine_lvm::fake::FakeKernel;
 use crate::engines::Engines;
-use crate::service::{Caller, Service};
+
+const MIB: u64 = 1 << 20;
+
+fn name(text: &str) -> LvName {
+    text.parse().unwrap()
+}
 
 /// The one engine that there is.
 #[derive(Debug)]
@@ -39,7 +51,8 @@ struct Answered(Receiver<Reply>);
 
 impl Server {
     fn new() -> Server {
-        let bench = bench(None);
+        let lvm = Arc::new(FakeLvm::new(&"vg0".parse().unwrap(), Extents(100), None));
+        let kernel = Arc::new(FakeKernel::new(&lvm));
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let id = BrickId::random();
         let dir = folder.path().join("brick");
@@ -51,11 +64,11 @@ impl Server {
             adopt: true,
             volume: None,
             vg_uuid: None,
-            engine: bench.engine.spec(),
+            engine: kernel.engine(None).unwrap().spec(),
         };
         config.prepare(&dir).unwrap();
         BrickConfig::place(&dir).unwrap();
-        Server::start(folder, bench.lvm.clone(), bench.kernel.clone(), id)
+        Server::start(folder, lvm, kernel, id)
     }
 
     fn start(
@@ -64,8 +77,7 @@ impl Server {
         kernel: Arc<FakeKernel>,
         id: BrickId,
     ) -> Server {
-        let mut engine = open(&lvm, &kernel, None).unwrap();
-        engine.zeroing.at_once = Bytes(8 * MIB);
+        let engine = kernel.engine(None).unwrap().zeroing_at_once(Bytes(8 * MIB));
         let service = Service::new(Box::new(Only(Arc::new(engine))));
         service.keep_jobs_in(&folder.path().join("jobs")).unwrap();
         let server = Server {
@@ -189,7 +201,7 @@ impl Server {
     }
 
     fn zeroed(&self) -> Vec<(u64, u64)> {
-        let zeroed = std::mem::take(&mut *self.kernel.zeroed.lock().unwrap());
+        let zeroed = self.kernel.take_zeroed();
         let mib = |(from, len): (u64, u64)| (from / MIB, len / MIB);
         zeroed.into_iter().map(mib).collect()
     }
@@ -316,7 +328,7 @@ fn what_is_cancelled_is_undone() {
     is_done(grown.reply());
     assert_eq!(server.zeroed(), [(8, 8), (16, 8), (24, 8)]);
 
-    *server.kernel.broken.lock().unwrap() = true;
+    server.kernel.break_disks();
     let grown = server.call(server.resize(gfid, 64));
     server.waited_for(4, 1);
     server.pieces(1);

@@ -1,6 +1,5 @@
 //! An engine on a volume group in memory.
 
-use super::super::udev::Told;
 use super::*;
 
 pub(super) struct Bench {
@@ -13,41 +12,16 @@ pub(super) fn name(text: &str) -> LvName {
     text.parse().unwrap()
 }
 
-pub(super) fn open(
-    lvm: &Arc<FakeLvm>,
-    kernel: &Arc<FakeKernel>,
-    pool: Option<&str>,
-) -> Result<LvmEngine, EngineError> {
-    let pool = pool.map(name);
-    let vg = "vg0".parse().unwrap();
-    LvmEngine::open_with(
-        lvm.clone(),
-        kernel.clone(),
-        &vg,
-        pool.as_ref(),
-        Told::nobody(),
-    )
+pub(super) fn open(kernel: &Arc<FakeKernel>, pool: Option<&str>) -> Result<LvmEngine, EngineError> {
+    kernel.engine(pool.map(name).as_ref())
 }
 
 /// A VG of a hundred extents; a quarter of them is the pool's, where there is one.
 pub(super) fn bench(pool: Option<&str>) -> Bench {
     let vg = "vg0".parse().unwrap();
     let lvm = Arc::new(FakeLvm::new(&vg, Extents(100), pool.map(name).as_ref()));
-    let kernel = Arc::new(FakeKernel {
-        lvm: lvm.clone(),
-        folder: tempfile::tempdir().unwrap(),
-        pool: Mutex::new(POOL.to_owned()),
-        open: Mutex::new(0),
-        zeroed: Mutex::default(),
-        broken: Mutex::default(),
-        suspended: Mutex::default(),
-        deleted: Mutex::default(),
-        commits: Mutex::default(),
-        settled: Mutex::default(),
-        metadata: Mutex::default(),
-        io: Mutex::default(),
-    });
-    let engine = open(&lvm, &kernel, pool).unwrap();
+    let kernel = Arc::new(FakeKernel::new(&lvm));
+    let engine = open(&kernel, pool).unwrap();
     lvm.state().log.clear();
     Bench {
         lvm,

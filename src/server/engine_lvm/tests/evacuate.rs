@@ -59,7 +59,7 @@ fn a_piece_that_was_cut_short_is_taken_back() {
     let (ours, an_admins) = (moved("/dev/sdb", 64), moved("/dev/sdc", 68));
     bench.lvm.state().moves = vec![ours, an_admins.clone()];
     let start = || {
-        open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+        open(&bench.kernel, Some("pool")).unwrap();
         let aborts = |c: &String| c.starts_with("pvmove --abort");
         bench.commands().into_iter().filter(aborts).count()
     };

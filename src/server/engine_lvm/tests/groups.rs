@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn groups_of_others_are_refused() {
     let bench = bench(None);
-    let again = |word, kind| refused(open(&bench.lvm, &bench.kernel, None), kind, word);
+    let again = |word, kind| refused(open(&bench.kernel, None), kind, word);
     bench.lvm.state().vg.exported = true;
     again("vgimport vg0", FaultKind::InUse);
     bench.lvm.state().vg.exported = false;

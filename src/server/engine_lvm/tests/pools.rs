@@ -90,7 +90,7 @@ fn zeroing_is_resumed_before_anybody_looks() {
 #[test]
 fn pools_that_leak_or_are_broken_are_refused() {
     let bench = bench(Some("pool"));
-    let again = |word, kind| refused(open(&bench.lvm, &bench.kernel, Some("pool")), kind, word);
+    let again = |word, kind| refused(open(&bench.kernel, Some("pool")), kind, word);
     let set = |attr: &str| {
         bench.lvm.state().pool.as_mut().unwrap().attr = attr.parse().unwrap();
     };
@@ -107,7 +107,7 @@ fn pools_that_leak_or_are_broken_are_refused() {
     says("1 10/1024 100/8192 - ro discard_passdown error_if_no_space needs_check 256");
     again("lvconvert --repair", FaultKind::Failed);
     refused(
-        open(&bench.lvm, &bench.kernel, Some("none")),
+        open(&bench.kernel, Some("none")),
         FaultKind::NotFound,
         "lvcreate",
     );

@@ -49,7 +49,7 @@ fn what_a_kill_leaves_is_cleared_at_the_start() {
         .into();
     *bench.kernel.suspended.lock().unwrap() = true;
     let start = || {
-        open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+        open(&bench.kernel, Some("pool")).unwrap();
         bench.commands()
     };
     // Nothing at all is changed before a brick has taken the group.
@@ -109,7 +109,7 @@ fn a_merge_is_whole_whatever_fails() {
         bench.lvm.state().failures = failures.collect();
         let merged = bench.engine.merge(snapshot, a);
         bench.lvm.state().failures.clear();
-        let engine = open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+        let engine = open(&bench.kernel, Some("pool")).unwrap();
         for engine in [&bench.engine, &engine] {
             let is = |gfid| {
                 let lv = engine.model().image(gfid).map(|lv| lv.uuid.clone());
@@ -131,7 +131,7 @@ fn a_merge_is_whole_whatever_fails() {
         let marked = |lv: &LvReport| lv.tags.iter().any(|t| matches!(t, Tag::Merged(_)));
         assert!(!tags.iter().any(marked), "{failing}: {tags:?}");
         bench.commands();
-        open(&bench.lvm, &bench.kernel, Some("pool")).unwrap();
+        open(&bench.kernel, Some("pool")).unwrap();
         let commands = bench.commands();
         assert!(
             commands.iter().all(|c| c.starts_with("lvs ")),

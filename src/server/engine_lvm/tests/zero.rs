@@ -100,7 +100,7 @@ fn a_crash_costs_what_was_not_written_down() {
     bench.engine.keep_zeroed(image).unwrap();
     bench.piece(image, 8);
     let restart = |bench: &mut Bench| {
-        bench.engine = open(&bench.lvm, &bench.kernel, None).unwrap();
+        bench.engine = open(&bench.kernel, None).unwrap();
         bench.engine.zeroing.at_once = Bytes(8 * MIB);
         bench.zeroed();
     };
@@ -174,7 +174,7 @@ fn a_growth_is_taken_back() {
     bench.piece(image, 16);
     bench.engine.keep_zeroed(image).unwrap();
     // Where it began is not known after a restart: what is zeroed stays.
-    let later = open(&bench.lvm, &bench.kernel, None).unwrap();
+    let later = open(&bench.kernel, None).unwrap();
     later.take_back_growth(image).unwrap();
     assert_eq!((size(&bench), bench.dirty_from("image")), (24, None));
     bench.engine.volumes().unwrap();
