@@ -4,8 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::durable;
-
 /// How many are kept at most.
 const MOST: usize = 50;
 /// Bytes that they may have together: the names' file system is small. The newest two are kept whatever
@@ -26,7 +24,7 @@ impl Backups {
     pub(crate) fn open(folder: &Path) -> io::Result<Backups> {
         if !folder.exists() {
             fs::create_dir(folder)?;
-            durable::sync_parent(folder)?;
+            bd_durable::sync_parent(folder)?;
         }
         let newest = numbers(folder)?.last().copied();
         let last = newest.and_then(|number| fs::read_to_string(file(folder, number)).ok());
@@ -76,10 +74,10 @@ impl Backups {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let written = durable::prepare(path, text.as_bytes()).and_then(|()| durable::place(path));
+    let written = bd_durable::prepare(path, text.as_bytes()).and_then(|()| bd_durable::place(path));
     if written.is_err() {
         // What there is of it takes room.
-        let _ = durable::remove(&durable::new_name(path));
+        let _ = bd_durable::remove(&bd_durable::new_name(path));
     }
     written
 }

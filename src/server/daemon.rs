@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bd_durable::{LockError, LockFile};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,7 +14,6 @@ use tokio::task::JoinSet;
 
 use crate::connection::Connection;
 use crate::evacuator::Evacuator;
-use crate::lock_file::{LockError, LockFile};
 use crate::log_file::LogFile;
 use crate::metrics::{Certificate, Commands, Listener, ListenerError, Served};
 use crate::pool_monitor::PoolMonitor;
@@ -258,7 +258,7 @@ async fn listen(socket: &Path) -> Result<UnixListener, DaemonError> {
     let mut new = socket.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    crate::durable::remove(&new).map_err(failed)?;
+    bd_durable::remove(&new).map_err(failed)?;
     let listener = UnixListener::bind(&new).map_err(failed)?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))
         .and_then(|()| std::fs::rename(&new, socket))

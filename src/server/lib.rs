@@ -13,17 +13,14 @@ mod connection;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod daemon;
-mod durable;
 pub mod engine;
 pub mod engine_file;
 pub mod engine_lvm;
 pub mod engines;
 mod evacuator;
 pub mod events;
-pub mod failpoint;
 mod image_locks;
 mod jobs;
-mod lock_file;
 mod log_file;
 pub mod metrics;
 mod pool_monitor;
@@ -33,7 +30,5 @@ mod target;
 pub mod thin_pool;
 mod wire;
 mod zeroer;
-
-pub use lock_file::LockError;
 
 pub use log_file::LogFile;

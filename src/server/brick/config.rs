@@ -7,7 +7,6 @@ use bd_proto::{EngineSpec, Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::durable;
 use crate::engine::{Engine, EngineError};
 use crate::engines::{Engines, place};
 
@@ -92,19 +91,20 @@ impl BrickConfig {
 
     /// What an earlier, unfinished init prepared in `dir`.
     pub(crate) fn load_prepared(dir: &Path) -> Result<Option<BrickConfig>, Fault> {
-        read(&durable::new_name(&BrickConfig::path(dir)))
+        read(&bd_durable::new_name(&BrickConfig::path(dir)))
     }
 
     /// Writes the configuration beside its place.
     pub(crate) fn prepare(&self, dir: &Path) -> Result<(), Fault> {
         let text = toml::to_string(self).map_err(|e| unwritable(dir, &e))?;
         let text = format!("# The brick's configuration, written by gluster-bdd.\n{text}");
-        durable::prepare(&BrickConfig::path(dir), text.as_bytes()).map_err(|e| unwritable(dir, &e))
+        bd_durable::prepare(&BrickConfig::path(dir), text.as_bytes())
+            .map_err(|e| unwritable(dir, &e))
     }
 
     /// Puts a prepared configuration into its place.
     pub(crate) fn place(dir: &Path) -> Result<(), Fault> {
-        durable::place(&BrickConfig::path(dir)).map_err(|e| unwritable(dir, &e))
+        bd_durable::place(&BrickConfig::path(dir)).map_err(|e| unwritable(dir, &e))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Clones and snapshots.
 
+use bd_durable::failpoint;
 use bd_model::{Bytes, Gfid};
 use bd_proto::{CopyHow, Fault, FaultKind, ImageInfo};
 
 use super::images::under_way;
 use super::intent::Intent;
 use super::{Brick, image};
-use crate::failpoint;
 
 impl Brick {
     /// Makes a volume as clone or snapshot of an image, under an intent.

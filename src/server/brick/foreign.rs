@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bd_durable::failpoint;
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
@@ -9,7 +10,6 @@ use super::images::under_way;
 use super::namespace::{Mark, Stub};
 use super::{Brick, image};
 use crate::engine::Volume;
-use crate::failpoint;
 
 impl Brick {
     /// Volumes without a gfid (unless the brick takes none), and those with one but no stub.

@@ -1,5 +1,6 @@
 //! Making, opening, sizing and naming images.
 
+use bd_durable::failpoint;
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind, ImageInfo};
 
@@ -7,7 +8,6 @@ use super::intent::Intent;
 use super::namespace::Mark;
 use super::{Brick, image};
 use crate::engine::{EngineError, OpenVolume, Removed, Volume};
-use crate::failpoint;
 
 impl Brick {
     /// Makes the volume of a new image under an intent.

@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bd_durable::failpoint;
 use bd_model::BrickId;
 use bd_proto::{BrickInfo, BrickSpec, EngineSpec, Fault, FaultKind};
 use rustix::fs::{XattrFlags, removexattr, setxattr};
@@ -13,7 +14,6 @@ use super::intent::Intents;
 use super::{canonical, info, old};
 use crate::engine::Engine;
 use crate::engines::{Engines, place};
-use crate::failpoint;
 
 /// Makes a directory a brick: checks, prepared configuration, claim, configuration.
 ///
@@ -315,12 +315,12 @@ impl Made {
     }
 
     fn undo(&self, dir: &Path) -> Result<(), Fault> {
-        let prepared = crate::durable::new_name(&BrickConfig::path(dir));
+        let prepared = bd_durable::new_name(&BrickConfig::path(dir));
         let remove = |done: bool, path: &Path| match done {
             true => fs::remove_dir(path),
             false => Ok(()),
         };
-        crate::durable::remove(&prepared)
+        bd_durable::remove(&prepared)
             .and_then(|()| remove(self.intents, &Intents::folder(dir)))
             .and_then(|()| remove(self.own, &dir.join(FOLDER)))
             .and_then(|()| remove(self.hidden, &dir.join(".glusterfs")))

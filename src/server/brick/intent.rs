@@ -3,12 +3,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bd_durable::failpoint;
 use bd_model::{Bytes, Gfid};
 use bd_proto::{CopyHow, Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 
 use super::reserve::Reserve;
-use crate::{durable, failpoint};
 
 /// An operation that touches both the namespace and an engine, and is not known to be finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,19 +100,19 @@ impl Intents {
         }
         let path = self.path(gfid);
         let text = serde_json::to_vec(&intent).map_err(|e| failed("write", &path, &e))?;
-        let mut prepared = durable::prepare(&path, &text);
+        let mut prepared = bd_durable::prepare(&path, &text);
         if prepared.as_ref().is_err_and(is_full) && intent.removes() {
             prepared = self
                 .reserve
                 .spend()
-                .and_then(|()| durable::prepare(&path, &text));
+                .and_then(|()| bd_durable::prepare(&path, &text));
         }
         prepared.map_err(|error| match is_full(&error) {
             true => self.no_room(&path),
             false => failed("write", &path, &error),
         })?;
         failpoint::reach("intent.written");
-        durable::place(&path).map_err(|e| failed("write", &path, &e))?;
+        bd_durable::place(&path).map_err(|e| failed("write", &path, &e))?;
         self.known().insert(gfid, intent);
         failpoint::reach("intent.placed");
         Ok(())
@@ -126,7 +126,7 @@ impl Intents {
             return Ok(());
         }
         failpoint::reach("intent.dropping");
-        durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
+        bd_durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
         self.known().remove(&gfid);
         failpoint::reach("intent.dropped");
         self.reserve.fill();
@@ -134,7 +134,7 @@ impl Intents {
     }
 
     fn no_room(&self, path: &Path) -> Fault {
-        let left = durable::remove(&durable::new_name(path));
+        let left = bd_durable::remove(&bd_durable::new_name(path));
         if let Err(error) = left {
             tracing::warn!(
                 "cannot remove the unfinished intent of {}: {error}",
@@ -176,9 +176,9 @@ fn read_all(folder: &Path, tidy: bool) -> Result<HashMap<Gfid, Intent>, Fault> {
     for entry in std::fs::read_dir(folder).map_err(|e| failed("read", folder, &e))? {
         let path = entry.map_err(|e| failed("read", folder, &e))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.ends_with(durable::NEW)) {
+        if name.is_some_and(|name| name.ends_with(bd_durable::NEW)) {
             if tidy {
-                durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
+                bd_durable::remove(&path).map_err(|e| failed("remove", &path, &e))?;
             }
             continue;
         }

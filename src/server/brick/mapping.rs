@@ -9,7 +9,6 @@ use bd_model::{Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind};
 
 use super::{Brick, FOLDER};
-use crate::durable;
 use crate::engine::{Engine, EngineError};
 
 impl Brick {
@@ -43,8 +42,8 @@ impl Brick {
     ) -> Result<T, Fault> {
         let _alone = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let note = self.mapping_note();
-        durable::prepare(&note, b"")
-            .and_then(|()| durable::place(&note))
+        bd_durable::prepare(&note, b"")
+            .and_then(|()| bd_durable::place(&note))
             .map_err(|error| unwritten(&note, &error))?;
         if let Err(error) = self.engine.reserve_mappings() {
             // Whatever snapshot there is, it is not ours.
@@ -74,7 +73,7 @@ impl Brick {
 
     fn remove_note(&self) -> Result<(), Fault> {
         let note = self.mapping_note();
-        durable::remove(&note).map_err(|error| unwritten(&note, &error))
+        bd_durable::remove(&note).map_err(|error| unwritten(&note, &error))
     }
 
     fn mapping_note(&self) -> PathBuf {

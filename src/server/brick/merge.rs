@@ -1,5 +1,6 @@
 //! Merges: a snapshot gives its content to its origin and goes.
 
+use bd_durable::failpoint;
 use bd_model::{Bytes, Gfid};
 use bd_proto::{Fault, FaultKind, ImageInfo};
 
@@ -7,7 +8,6 @@ use super::images::under_way;
 use super::intent::Intent;
 use super::namespace::{Mark, Stub};
 use super::{Brick, image};
-use crate::failpoint;
 
 impl Brick {
     /// Lets the volumes of a snapshot and its origin change places, under an intent. The brick

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use bd_durable::{LockError, LockFile};
 use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
 use uuid::Uuid;
@@ -34,7 +35,6 @@ use crate::backups::Backups;
 use crate::engine::{Engine, Volume};
 use crate::engines::{Engines, place};
 use crate::image_locks::ImageLocks;
-use crate::lock_file::{LockError, LockFile};
 use intent::{Intent, Intents};
 use namespace::Namespace;
 pub(crate) use room::Room;

@@ -1,11 +1,11 @@
 //! The names that volumes bear: those of their files in the top image directory.
 
+use bd_durable::failpoint;
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, ImageInfo};
 
 use super::namespace::Namespace;
 use super::{Brick, image, lv_name};
-use crate::failpoint;
 
 impl Brick {
     /// Lets the name of an image's volume follow the file's names; `new` is the one that the file

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bd_durable::SharedSync;
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, SECTOR, xattr};
 use bd_proto::places::{paths_of, places_of};
 use bd_proto::{Fault, FaultKind};
@@ -11,7 +12,6 @@ use rustix::fs::{FallocateFlags, XattrFlags, fallocate, lgetxattr, lsetxattr};
 use rustix::io::Errno;
 
 use super::config::BrickConfig;
-use crate::durable::SharedSync;
 
 /// The posix translator's own folder in a brick directory.
 const HIDDEN: &str = ".glusterfs";

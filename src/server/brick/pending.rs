@@ -13,7 +13,6 @@ use bd_proto::{Fault, pending_folder};
 
 use super::Brick;
 use super::namespace::{Mark, failed};
-use crate::durable;
 
 /// Makes the folder in which the brick leaves word.
 pub(super) fn prepare(dir: &Path) -> Result<(), Fault> {
@@ -45,7 +44,7 @@ impl Brick {
                     continue;
                 }
             }
-            durable::remove(&path).map_err(|error| failed("remove", &path, &error))?;
+            bd_durable::remove(&path).map_err(|error| failed("remove", &path, &error))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
+use bd_durable::failpoint;
 use bd_model::LvName;
 use bd_proto::{Fault, FaultKind, Released, seal};
 
@@ -13,7 +14,6 @@ use super::intent::Intents;
 use super::{Attach, Brick, canonical, info, lock, open_engine};
 use crate::engine::Engine;
 use crate::engines::{Engines, place};
-use crate::{durable, failpoint};
 
 /// Releases a brick that is not attached.
 ///
@@ -104,7 +104,7 @@ fn forget(dir: &Path) -> io::Result<()> {
     let folder = dir.join(FOLDER);
     let configuration = BrickConfig::path(dir);
     seal::unseal(dir)?;
-    durable::remove(&configuration)?;
+    bd_durable::remove(&configuration)?;
     fs::remove_dir_all(&folder)?;
-    durable::sync_parent(&folder)
+    bd_durable::sync_parent(&folder)
 }

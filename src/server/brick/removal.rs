@@ -1,6 +1,7 @@
 //! Removal: the name first, then the volume, and an intent from before the first to after the
 //! second.
 
+use bd_durable::failpoint;
 use bd_model::Gfid;
 use bd_proto::{Fault, FaultKind};
 
@@ -9,7 +10,6 @@ use super::images::under_way;
 use super::intent::Intent;
 use super::namespace::{Mark, Stub};
 use crate::engine::Removed;
-use crate::failpoint;
 
 impl Brick {
     /// The last name of an image is about to go.

@@ -4,6 +4,7 @@
 //! that was the origin's before is the snapshot's, whatever the two say otherwise. The rest is
 //! tidied up after that, or when the store is opened the next time.
 
+use bd_durable::failpoint;
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 use rustix::fs::fsync;
@@ -13,7 +14,6 @@ use super::FileEngine;
 use super::attributes::{Attributes, set_merged};
 use super::error::failed;
 use crate::engine::{Engine, EngineError, Volume};
-use crate::failpoint;
 
 impl FileEngine {
     /// The caller holds `naming`.

@@ -5,6 +5,7 @@
 //! says from then on does not count (`model::read_merges`). The rest is tidied up after that, or
 //! when the VG is opened the next time.
 
+use bd_durable::failpoint;
 use bd_lvm::{Change, Done, LvReport, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
@@ -12,7 +13,6 @@ use bd_proto::FaultKind;
 use super::create::complete;
 use super::{LvmEngine, VgGuard};
 use crate::engine::{EngineError, Volume};
-use crate::failpoint;
 
 impl LvmEngine {
     pub(super) fn merge_snapshot(

@@ -6,7 +6,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::record::Record;
-use crate::durable;
 
 /// Why jobs could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +44,8 @@ impl Store {
         for entry in fs::read_dir(folder).map_err(failed("read"))? {
             let path = entry.map_err(failed("read"))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
-            if name.is_some_and(|name| name.ends_with(durable::NEW)) {
-                durable::remove(&path).map_err(failed("remove a file of"))?;
+            if name.is_some_and(|name| name.ends_with(bd_durable::NEW)) {
+                bd_durable::remove(&path).map_err(failed("remove a file of"))?;
                 continue;
             }
             let id = name
@@ -77,8 +76,8 @@ impl Store {
         let path = self.path(record.id);
         serde_json::to_vec(record)
             .map_err(io::Error::from)
-            .and_then(|text| durable::prepare(&path, &text))
-            .and_then(|()| durable::place(&path))
+            .and_then(|text| bd_durable::prepare(&path, &text))
+            .and_then(|()| bd_durable::place(&path))
             .map_err(|source| StoreError {
                 verb: "write",
                 path,
@@ -89,7 +88,7 @@ impl Store {
     /// Forgets a job.
     pub(super) fn remove(&self, id: u64) -> Result<(), StoreError> {
         let path = self.path(id);
-        durable::remove(&path).map_err(|source| StoreError {
+        bd_durable::remove(&path).map_err(|source| StoreError {
             verb: "remove",
             path,
             source,

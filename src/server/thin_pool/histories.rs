@@ -10,7 +10,6 @@ use bd_proto::PoolCare;
 use serde::{Deserialize, Serialize};
 
 use super::forecast::{self, Point};
-use crate::durable;
 
 /// Seconds between two samples.
 const EVERY: u64 = 30;
@@ -118,8 +117,8 @@ impl Histories {
                 samples: history.samples.clone(),
             })
             .collect();
-        durable::prepare(path, &serde_json::to_vec(&kept)?)?;
-        durable::place(path)
+        bd_durable::prepare(path, &serde_json::to_vec(&kept)?)?;
+        bd_durable::place(path)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(VgName, LvName), History>> {

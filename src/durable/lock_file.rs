@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 ///
 /// The kernel ends the lock with the process, however that dies.
 #[derive(Debug)]
-pub(crate) struct LockFile {
+pub struct LockFile {
     /// Open for as long as the lock is held.
     _file: File,
 }
@@ -36,7 +36,7 @@ pub enum LockError {
 
 impl LockFile {
     /// Locks `path`, making it if need be, or says who has it.
-    pub(crate) fn acquire(path: &Path) -> Result<LockFile, LockError> {
+    pub fn acquire(path: &Path) -> Result<LockFile, LockError> {
         let system = |source| LockError::System {
             path: path.to_owned(),
             source,

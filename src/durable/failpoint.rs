@@ -73,7 +73,7 @@ impl Chosen {
 }
 
 /// Dies or stops here if the point `name` was chosen.
-pub(crate) fn reach(name: &str) {
+pub fn reach(name: &str) {
     static CHOSEN: OnceLock<Option<Chosen>> = OnceLock::new();
     debug_assert!(NAMES.contains(&name), "{name} is not listed");
     let chosen = CHOSEN.get_or_init(|| {

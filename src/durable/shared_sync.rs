@@ -1,59 +1,10 @@
-//! Files that are either wholly there after a crash or not at all.
-
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-/// Ending of the name under which a file is written before it gets its own.
-pub(crate) const NEW: &str = ".new";
-
-/// Writes and syncs `path` under its name with [`NEW`] added.
-pub(crate) fn prepare(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(new_name(path))?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Gives a prepared file its own name, replacing what has it.
-pub(crate) fn place(path: &Path) -> io::Result<()> {
-    fs::rename(new_name(path), path)?;
-    sync_parent(path)
-}
-
-/// Removes a file that may not exist.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.and_then(|()| sync_parent(path)),
-    }
-}
-
-/// The name with [`NEW`] added.
-pub(crate) fn new_name(path: &Path) -> std::path::PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(NEW);
-    name.into()
-}
-
-/// Makes the names in the folder of `path` durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
-}
 
 /// Brings all that was changed in a file system to its disk. Who comes while that is under way shares the
 /// next turn with all others who wait.
 #[derive(Debug, Default)]
-pub(crate) struct SharedSync {
+pub struct SharedSync {
     turns: Mutex<Turns>,
     ended: Condvar,
 }
@@ -71,7 +22,7 @@ impl SharedSync {
     ///
     /// # Errors
     /// That of `sync`, for who has called it; for who has waited for that, `EIO`.
-    pub(crate) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let turns = self.turns();
         // One that is under way may have passed over what this caller has changed.
         let wanted = turns.begun + 1;
