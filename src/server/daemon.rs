@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bd_durable::{LockError, LockFile};
+use bd_engine::thin_pool::Policies;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -18,7 +19,6 @@ use crate::log_file::LogFile;
 use crate::metrics::{Certificate, Commands, Listener, ListenerError, Served};
 use crate::pool_monitor::PoolMonitor;
 use crate::service::{Service, StoreError};
-use crate::thin_pool::Policies;
 use crate::zeroer::Zeroer;
 
 /// How often what had to wait is tried again.

@@ -1,32 +1,18 @@
-//! Which engine serves which specification.
+//! The engines of this program, and which of them serves which specification.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bd_engine::events::Events;
+use bd_engine::thin_pool::Policies;
+use bd_engine::{Engine, EngineError, Engines, place};
 use bd_lvm::{Door, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
-use crate::engine::{Engine, EngineError};
 use crate::engine_file::FileEngine;
 use crate::engine_lvm::LvmEngine;
-use crate::events::Events;
 use crate::metrics::{Commands, Measured};
-use crate::thin_pool::Policies;
-
-/// Opens engines.
-pub trait Engines: fmt::Debug + Send + Sync {
-    /// Opens the VG or store of a brick; takes nothing for the brick yet.
-    fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError>;
-
-    /// What a specification has to be by now, for the VG of that identity ([`Engine::identity`]); `None` if
-    /// there is no such VG here, or it is called as ever.
-    fn find(&self, spec: &EngineSpec, identity: &str) -> Result<Option<EngineSpec>, EngineError> {
-        let _ = (spec, identity);
-        Ok(None)
-    }
-}
 
 /// The engines of this program.
 ///
@@ -152,18 +138,6 @@ impl State {
         let lvm: Arc<dyn Lvm> = Arc::new(Measured::new(Arc::new(door), commands.clone()));
         self.lvm = Some(Arc::clone(&lvm));
         Ok(lvm)
-    }
-}
-
-/// The VG or store of a specification, for messages.
-pub(crate) fn place(spec: &EngineSpec) -> String {
-    match spec {
-        EngineSpec::Lvm { vg, pool: None } => format!("volume group {vg}"),
-        EngineSpec::Lvm {
-            vg,
-            pool: Some(pool),
-        } => format!("thin pool {vg}/{pool}"),
-        EngineSpec::File { store } => format!("store {}", store.display()),
     }
 }
 

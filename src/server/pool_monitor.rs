@@ -5,9 +5,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bd_dm_thin::{Events, Waker};
+use bd_engine::thin_pool::Attention;
 
 use crate::service::Service;
-use crate::thin_pool::Attention;
 
 /// How often pools are looked at without any event: the kernel tells only of marks that are set
 /// in its tables, and LVM sets them by its own policy.

@@ -9,6 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use bd_engine::Engines;
+use bd_engine::clock::now;
+use bd_engine::events::Events;
+use bd_engine::thin_pool::{Attention, Histories, Policies};
+use bd_engine::{OpenVolume, Volume};
 use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
 use bd_proto::{
@@ -18,14 +23,9 @@ use bd_proto::{
 use uuid::Uuid;
 
 use crate::brick::{self, Attach, Brick};
-use crate::clock::now;
-use crate::engine::{OpenVolume, Volume};
-use crate::engines::Engines;
-use crate::events::Events;
 use crate::jobs::Jobs;
 pub use crate::jobs::StoreError;
 use crate::target::Target;
-use crate::thin_pool::{Attention, Histories, Policies};
 
 /// How long a brick that is attached again waits for the last requests of what it was.
 const LEAVING: Duration = Duration::from_secs(5);

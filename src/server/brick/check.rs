@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use bd_engine::Engines;
+use bd_engine::{Engine, Volume};
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, LvName};
 use bd_proto::{Fault, Finding, FindingKind};
 
@@ -11,8 +13,6 @@ use super::config::BrickConfig;
 use super::intent::{Intent, Intents};
 use super::namespace::{Mark, Namespace, Stub, mark_of};
 use super::{Brick, Room, canonical, lock, lv_name, open_engine};
-use crate::engine::{Engine, Volume};
-use crate::engines::Engines;
 
 /// Checks a brick that is not attached; with `repair`, mends what can be mended without a loss.
 pub fn check(dir: &Path, engines: &dyn Engines, repair: bool) -> Result<Vec<Finding>, Fault> {

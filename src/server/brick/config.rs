@@ -7,8 +7,8 @@ use bd_proto::{EngineSpec, Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::engine::{Engine, EngineError};
-use crate::engines::{Engines, place};
+use bd_engine::{Engine, EngineError};
+use bd_engine::{Engines, place};
 
 pub use bd_proto::BRICK_FOLDER as FOLDER;
 

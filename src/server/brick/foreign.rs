@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use bd_durable::failpoint;
+use bd_engine::Volume;
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
 use super::images::under_way;
 use super::namespace::{Mark, Stub};
 use super::{Brick, image};
-use crate::engine::Volume;
 
 impl Brick {
     /// Volumes without a gfid (unless the brick takes none), and those with one but no stub.

@@ -1,13 +1,13 @@
 //! Making, opening, sizing and naming images.
 
 use bd_durable::failpoint;
+use bd_engine::{EngineError, OpenVolume, Removed, Volume};
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind, ImageInfo};
 
 use super::intent::Intent;
 use super::namespace::Mark;
 use super::{Brick, image};
-use crate::engine::{EngineError, OpenVolume, Removed, Volume};
 
 impl Brick {
     /// Makes the volume of a new image under an intent.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bd_durable::failpoint;
+use bd_engine::Engine;
+use bd_engine::{Engines, place};
 use bd_model::BrickId;
 use bd_proto::{BrickInfo, BrickSpec, EngineSpec, Fault, FaultKind};
 use rustix::fs::{XattrFlags, removexattr, setxattr};
@@ -12,8 +14,6 @@ use rustix::fs::{XattrFlags, removexattr, setxattr};
 use super::config::{BrickConfig, FOLDER};
 use super::intent::Intents;
 use super::{canonical, info, old};
-use crate::engine::Engine;
-use crate::engines::{Engines, place};
 
 /// Makes a directory a brick: checks, prepared configuration, claim, configuration.
 ///

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use bd_dm_thin::{Inherited, Spans};
+use bd_engine::{Engine, EngineError};
 use bd_model::{Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind};
 
 use super::{Brick, FOLDER};
-use crate::engine::{Engine, EngineError};
 
 impl Brick {
     /// The mapped spans of an image; `None` where they are not known.

@@ -31,10 +31,10 @@ use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
 use uuid::Uuid;
 
-use crate::backups::Backups;
-use crate::engine::{Engine, Volume};
-use crate::engines::{Engines, place};
-use crate::image_locks::ImageLocks;
+use bd_engine::Backups;
+use bd_engine::ImageLocks;
+use bd_engine::{Engine, Volume};
+use bd_engine::{Engines, place};
 use intent::{Intent, Intents};
 use namespace::Namespace;
 pub(crate) use room::Room;

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use bd_durable::failpoint;
+use bd_engine::Engine;
+use bd_engine::{Engines, place};
 use bd_model::LvName;
 use bd_proto::{Fault, FaultKind, Released, seal};
 
 use super::config::{BrickConfig, FOLDER};
 use super::intent::Intents;
 use super::{Attach, Brick, canonical, info, lock, open_engine};
-use crate::engine::Engine;
-use crate::engines::{Engines, place};
 
 /// Releases a brick that is not attached.
 ///

@@ -2,6 +2,7 @@
 //! second.
 
 use bd_durable::failpoint;
+use bd_engine::Removed;
 use bd_model::Gfid;
 use bd_proto::{Fault, FaultKind};
 
@@ -9,7 +10,6 @@ use super::Brick;
 use super::images::under_way;
 use super::intent::Intent;
 use super::namespace::{Mark, Stub};
-use crate::engine::Removed;
 
 impl Brick {
     /// The last name of an image is about to go.

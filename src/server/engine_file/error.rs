@@ -1,7 +1,7 @@
 use bd_proto::FaultKind;
 use rustix::io::Errno;
 
-use crate::engine::EngineError;
+use bd_engine::EngineError;
 
 /// An engine error for a failed system call: `what` names the operation and its object.
 pub(super) fn failed(what: impl Into<String>, errno: Errno) -> EngineError {

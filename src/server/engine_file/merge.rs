@@ -5,6 +5,7 @@
 //! tidied up after that, or when the store is opened the next time.
 
 use bd_durable::failpoint;
+use bd_engine::{Engine, EngineError, Volume};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 use rustix::fs::fsync;
@@ -13,7 +14,6 @@ use rustix::io::Errno;
 use super::FileEngine;
 use super::attributes::{Attributes, set_merged};
 use super::error::failed;
-use crate::engine::{Engine, EngineError, Volume};
 
 impl FileEngine {
     /// The caller holds `naming`.

@@ -19,8 +19,8 @@ use bd_proto::{EngineSpec, FaultKind, Space};
 use rustix::fs::{FallocateFlags, ftruncate};
 use rustix::io::Errno;
 
-use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use attributes::Attributes;
+use bd_engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use error::failed;
 use store::Store;
 

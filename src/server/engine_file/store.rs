@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bd_engine::{EngineError, OpenVolume, Volume};
 use bd_model::{BrickId, Bytes, Gfid, LvName};
 use bd_proto::{FaultKind, Space};
 use rustix::fs::{
@@ -15,7 +16,6 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Attributes};
 use super::error::failed;
-use crate::engine::{EngineError, OpenVolume, Volume};
 
 /// Asks statx(2) for the alignment of direct I/O (`STATX_DIOALIGN`, Linux 6.1).
 const STATX_DIOALIGN: u32 = 0x2000;

@@ -1,8 +1,9 @@
 use std::fs::File;
 use std::path::Path;
 
+use bd_engine::contract::{self, Subject};
+
 use super::*;
-use crate::contract::{self, Subject};
 
 fn make_foreign(folder: &Path, name: &LvName, size: Bytes) {
     File::create(folder.join(name.as_str()))

@@ -6,11 +6,11 @@
 //! metadata on the disks, not our memory of them. All else is LVM's.
 
 use bd_dm_thin::{PoolMode, PoolState};
+use bd_engine::EngineError;
 use bd_lvm::{Change, LvReport, dm_pool_uuid, plain_thin_lv};
 use bd_proto::Fault;
 
 use super::{LvmEngine, fault};
-use crate::engine::EngineError;
 
 impl LvmEngine {
     /// Makes an LV active that is not.

@@ -1,12 +1,12 @@
 //! Changes to one LV of the VG, against a model that may be out of step.
 
+use bd_engine::{EngineError, Volume};
 use bd_lvm::{Change, Done, LvReport, LvmErrorKind, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
 use super::model::{is_hidden, is_outgoing};
 use super::{LvmEngine, VgGuard, fault};
-use crate::engine::{EngineError, Volume};
 
 impl LvmEngine {
     /// The LV of an image, as it is in memory or else on the disks.

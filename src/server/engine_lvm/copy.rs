@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
+use bd_engine::{EngineError, Volume};
 use bd_lvm::{LvReport, Tag};
 use bd_model::{Bytes, Extents, Gfid, LvName};
 use bd_proto::FaultKind;
@@ -11,7 +12,6 @@ use super::create::{complete, cow_extents};
 use super::kernel::Node;
 use super::model::visible_size;
 use super::{LvmEngine, fault};
-use crate::engine::{EngineError, Volume};
 
 /// Bytes copied at once.
 const SLICE: usize = 4 << 20;

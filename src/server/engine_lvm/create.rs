@@ -1,12 +1,12 @@
 //! New LVs: empty ones and snapshots.
 
+use bd_engine::{EngineError, Volume};
 use bd_lvm::{Change, LvReport, LvmErrorKind, LvmUuid, Tag};
 use bd_model::{Bytes, Extents, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
 
 use super::model::{is_outgoing, visible_size};
 use super::{LvmEngine, VgGuard, fault};
-use crate::engine::{EngineError, Volume};
 
 /// Bytes of a chunk of copy-on-write snapshots, as `bd-lvm` makes them.
 const COW_CHUNK: u64 = 64 << 10;

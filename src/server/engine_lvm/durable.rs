@@ -8,12 +8,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bd_engine::Backups;
 use bd_lvm::LvmUuid;
 use bd_model::VgName;
 
 use super::disks::Settled;
 use super::kernel::Kernel;
-use crate::backups::Backups;
 
 /// What makes the changes of one VG last.
 #[derive(Debug)]

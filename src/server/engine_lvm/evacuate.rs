@@ -1,10 +1,10 @@
 //! Moving extents of a disk to other disks of the group.
 
+use bd_engine::EngineError;
 use bd_lvm::{Change, PvName, PvReport};
 use bd_model::{Bytes, Extents};
 
 use super::{LvmEngine, fault};
-use crate::engine::EngineError;
 
 /// Bytes moved by one command at most: LVM's one thread is taken for so long.
 const PIECE: Bytes = Bytes(64 << 20);

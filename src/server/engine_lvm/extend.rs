@@ -5,16 +5,16 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use bd_dm_thin::{PoolMode, PoolState};
+use bd_engine::EngineError;
+use bd_engine::events::Event;
+use bd_engine::thin_pool::rules::{self, Fill, Part, Room, Step};
+use bd_engine::thin_pool::{Attention, Policy};
 use bd_lvm::Change;
 use bd_model::{Bytes, Extents};
 use bd_proto::{PoolCare, PoolHealth};
 
 use super::pool::{Fills, Pool};
 use super::{LvmEngine, VgGuard, fault};
-use crate::engine::EngineError;
-use crate::events::Event;
-use crate::thin_pool::rules::{self, Fill, Part, Room, Step};
-use crate::thin_pool::{Attention, Policy};
 
 /// After an extension that could not be done, it is tried again so much later, or when the group has changed,
 /// or the policies are read anew: each try costs a report of LVM.

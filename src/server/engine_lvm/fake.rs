@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bd_dm_thin::{DmDevice, DmError, Inherited, PoolState, Spans, ThinState, ThinStatus};
+use bd_engine::EngineError;
 use bd_lvm::fake::FakeLvm;
 use bd_lvm::{LvReport, LvmUuid, ThinLv, VgLock, VgLocks, dm_name, dm_pool_uuid, dm_uuid};
 use bd_model::{Bytes, LvName, Sectors, VgName};
@@ -18,7 +19,6 @@ use super::disks::Settled;
 use super::kernel::{Kernel, Node};
 use super::model::visible_size;
 use super::udev::Told;
-use crate::engine::EngineError;
 
 /// A kernel whose devices are files, for the active LVs of the fake.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use bd_lvm::{LvmError, LvmErrorKind};
 use bd_proto::FaultKind;
 
-use crate::engine::EngineError;
+use bd_engine::EngineError;
 
 /// An error of LVM; `what` could not be done, as in `create vg0/vm1`.
 pub(super) fn lvm(what: &str, error: LvmError) -> EngineError {

@@ -4,10 +4,10 @@
 //! reads them there while the pool goes on.
 
 use bd_dm_thin::{Inherited, Spans};
+use bd_engine::EngineError;
 use bd_model::Gfid;
 
 use super::{LvmEngine, fault};
-use crate::engine::EngineError;
 
 impl LvmEngine {
     /// Makes the metadata snapshot.

@@ -6,13 +6,13 @@
 //! when the VG is opened the next time.
 
 use bd_durable::failpoint;
+use bd_engine::{EngineError, Volume};
 use bd_lvm::{Change, Done, LvReport, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
 use super::create::complete;
 use super::{LvmEngine, VgGuard};
-use crate::engine::{EngineError, Volume};
 
 impl LvmEngine {
     pub(super) fn merge_snapshot(

@@ -49,10 +49,10 @@ use bd_lvm::{
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
 
-use crate::engine::{Engine, EngineError, OpenVolume, Removed, Standing, Used, Volume};
-use crate::events::Events;
-use crate::image_locks::ImageLocks;
-use crate::thin_pool::{Attention, Policies};
+use bd_engine::ImageLocks;
+use bd_engine::events::Events;
+use bd_engine::thin_pool::{Attention, Policies};
+use bd_engine::{Engine, EngineError, OpenVolume, Removed, Standing, Used, Volume};
 use kernel::Kernel;
 use model::{Model, is_hidden, is_outgoing, visible_size};
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use bd_engine::{EngineError, OpenVolume};
 use bd_lvm::LvReport;
 use bd_model::Gfid;
 use bd_proto::FaultKind;
@@ -9,7 +10,6 @@ use bd_proto::FaultKind;
 use super::create::complete;
 use super::kernel::Node;
 use super::{LvmEngine, fault};
-use crate::engine::{EngineError, OpenVolume};
 
 impl LvmEngine {
     pub(super) fn open_volume(&self, gfid: Gfid) -> Result<OpenVolume, EngineError> {

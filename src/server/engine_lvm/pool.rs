@@ -1,13 +1,13 @@
 //! The thin pool of a VG.
 
 use bd_dm_thin::{PoolMode, PoolState, PoolStatus};
+use bd_engine::EngineError;
+use bd_engine::thin_pool::rules::{self, Fill, Part};
 use bd_lvm::{Change, Health, LvState, LvType, LvmErrorKind, PoolReport, dm_pool_uuid};
 use bd_model::{Bytes, LvName};
 use bd_proto::{FaultKind, Space};
 
 use super::{LvmEngine, VgGuard, fault};
-use crate::engine::EngineError;
-use crate::thin_pool::rules::{self, Fill, Part};
 
 /// Bytes of a block of metadata (Linux, Documentation/admin-guide/device-mapper/
 /// thin-provisioning.rst).

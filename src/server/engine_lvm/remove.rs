@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
+use bd_engine::{EngineError, Removed};
 use bd_lvm::{Change, Done, LvReport, LvmErrorKind, LvmUuid};
 use bd_model::Gfid;
 
 use super::{LvmEngine, fault};
-use crate::engine::{EngineError, Removed};
 
 /// How long to wait for the last user to go, each time twice as long as before: udev's probes
 /// have a new or changed device open for a moment.

@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::io;
 
+use bd_engine::{EngineError, Volume};
 use bd_lvm::{Change, LvReport, LvmError, LvmErrorKind, Tag};
 use bd_model::{Bytes, Gfid};
 use bd_proto::FaultKind;
 
 use super::model::visible_size;
 use super::{LvmEngine, VgGuard, fault};
-use crate::engine::{EngineError, Volume};
 
 impl LvmEngine {
     pub(super) fn change_size(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {

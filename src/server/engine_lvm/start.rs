@@ -3,6 +3,9 @@
 use std::sync::{Arc, Mutex, RwLock};
 
 use bd_dm_thin::{DmDevice, PoolState};
+use bd_engine::EngineError;
+use bd_engine::ImageLocks;
+use bd_engine::events::Events;
 use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, dm_uuid};
 use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
@@ -17,9 +20,6 @@ use super::traffic::Traffic;
 use super::udev::Told;
 use super::zero::Zeroing;
 use super::{LvmEngine, fault};
-use crate::engine::EngineError;
-use crate::events::Events;
-use crate::image_locks::ImageLocks;
 
 impl LvmEngine {
     /// Opens the VG, and the thin pool in it that images are to come from.

@@ -1,11 +1,11 @@
 //! Flushing a thin LV while its pool is full.
 
 use bd_dm_thin::{PoolMode, PoolState};
+use bd_engine::EngineError;
 use bd_model::Gfid;
 use bd_proto::FaultKind;
 
 use super::{LvmEngine, fault};
-use crate::engine::EngineError;
 
 impl LvmEngine {
     /// Brings what was written to a thin image to stable storage by its pool.

@@ -10,13 +10,13 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bd_engine::EngineError;
 use bd_lvm::{LvReport, LvmUuid, Tag};
 use bd_model::{Bytes, Gfid};
 use bd_proto::FaultKind;
 
 use super::model::{visible_size, zeroing};
 use super::{LvmEngine, fault};
-use crate::engine::EngineError;
 
 /// A call zeroes so much itself: seconds for most disks, which clients wait for anyway. It is more
 /// than any growth by a write (a quarter of a GiB at most).

@@ -2,12 +2,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bd_dm_thin::{Inherited, Spans};
+use bd_engine::clock::now;
 use bd_model::{BrickId, Bytes};
 use bd_proto::{JobInfo, JobKind, JobState};
 
 use super::rate::Rate;
 use super::record::Record;
-use crate::clock::now;
 
 /// A job, and what is known of it as long as the server runs.
 #[derive(Debug)]

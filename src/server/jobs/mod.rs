@@ -26,9 +26,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bd_model::{BrickId, Gfid, VgName};
 use bd_proto::{JobInfo, JobKind, JobState};
 
-use crate::clock::now;
-use crate::events::Events;
-use crate::thin_pool::Policies;
+use bd_engine::clock::now;
+use bd_engine::events::Events;
+use bd_engine::thin_pool::Policies;
 use job::Job;
 pub(crate) use job_target::JobTarget;
 use record::Record;

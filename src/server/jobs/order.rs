@@ -1,10 +1,10 @@
 //! Pause, resume and cancel.
 
+use bd_engine::clock::now;
 use bd_model::BrickId;
 use bd_proto::{Fault, FaultKind, JobInfo, JobKind, JobOrder, JobState};
 
 use super::Jobs;
-use crate::clock::now;
 
 impl Jobs {
     /// Does with a job what somebody wants; asking twice is no error.

@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bd_dm_thin::Inherited;
+use bd_engine::thin_pool::PolicyFile;
 use bd_model::Bytes;
 use bd_proto::{Fault, FaultKind, JobOrder, Work, WorkReport, WorkStop};
 
 use super::*;
-use crate::thin_pool::PolicyFile;
 
 const CHUNK: u64 = 65536;
 

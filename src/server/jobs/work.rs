@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use bd_dm_thin::Inherited;
+use bd_engine::clock::now;
 use bd_model::{BrickId, Bytes};
 use bd_proto::{Fault, FaultKind, JobKind, JobState, Work, WorkReport, WorkStop};
 
 use super::job::Plan;
 use super::{JobTarget, Jobs, List};
-use crate::clock::now;
 
 /// The most bytes of a piece: it is done in a moment where the disks are fast.
 const PIECE: u64 = 64 << 20;

@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bd_engine::Engines;
+use bd_engine::{Engine, EngineError};
 use bd_lvm::Tag;
 use bd_lvm::fake::FakeLvm;
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName};
@@ -15,10 +17,8 @@ use uuid::Uuid;
 
 use super::{Caller, Service};
 use crate::brick::{BrickConfig, FOLDER};
-use crate::engine::{Engine, EngineError};
 use crate::engine_lvm::LvmEngine;
 use crate::engine_lvm::fake::FakeKernel;
-use crate::engines::Engines;
 
 const MIB: u64 = 1 << 20;
 

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bd_durable::failpoint;
+use bd_engine::Engine;
 use bd_model::Bytes;
 use bd_proto::{Fault, OldStep};
 use rustix::fs::{Timespec, Timestamps, XattrFlags, fremovexattr, fsetxattr, futimens, lgetxattr};
@@ -11,7 +12,6 @@ use rustix::io::Errno;
 
 use super::super::namespace::{Namespace, failed};
 use super::judge::Found;
-use crate::engine::Engine;
 
 /// On a stub that is getting its size: the times that it has to have afterwards.
 const TIMES: &str = "trusted.gluster-bd.times";

@@ -3,12 +3,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use bd_engine::Standing;
 use bd_model::{Gfid, ImageKind, LvName};
 use bd_proto::{Fault, OldImage, OldStep};
 
 use super::super::namespace::Namespace;
 use super::file::{OldFile, OldMark};
-use crate::engine::Standing;
 
 /// An image of an old brick.
 #[derive(Debug)]

@@ -15,6 +15,8 @@ mod judge;
 use std::collections::HashSet;
 use std::path::Path;
 
+use bd_engine::Standing;
+use bd_engine::{Engines, place};
 use bd_model::LvName;
 use bd_proto::{Adoption, BrickSpec, Fault, FaultKind, OldVolume, seal};
 
@@ -25,8 +27,6 @@ use super::config::BrickConfig;
 use super::init::{Wanted, check_directory};
 use super::namespace::Namespace;
 use super::of_another_volume;
-use crate::engine::Standing;
-use crate::engines::{Engines, place};
 
 /// Looks what an old brick holds, and, with `really`, makes it ours, unless something in it does not fit:
 /// then nothing is changed.

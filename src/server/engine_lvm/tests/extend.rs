@@ -1,10 +1,10 @@
 //! The pool: what is extended, what is refused, and how many commands that costs.
 
+use bd_engine::events::{Events, Target};
+use bd_engine::thin_pool::PolicyFile;
 use bd_proto::PoolHealth;
 
 use super::*;
-use crate::events::{Events, Target};
-use crate::thin_pool::PolicyFile;
 
 /// Policies that hold for every group.
 fn policies(text: &str) -> Arc<Policies> {

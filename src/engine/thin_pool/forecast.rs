@@ -15,13 +15,13 @@ const POINTS: usize = 72;
 
 /// What was in use at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Point {
+pub(super) struct Point {
     /// Seconds since 1970.
-    pub(crate) at: u64,
+    pub(super) at: u64,
     /// Bytes in use.
-    pub(crate) used: Bytes,
+    pub(super) used: Bytes,
     /// All bytes.
-    pub(crate) size: Bytes,
+    pub(super) size: Bytes,
 }
 
 /// Bytes that are added in a second: the greater of the rates of the last hour and of all of
@@ -30,7 +30,7 @@ pub(crate) struct Point {
 /// A rate is about the median of the slopes between any two points (the estimator of Theil and
 /// Sen), on which one step has little influence. What a mass removal has freed is taken off
 /// everything before it, as if it had never been there.
-pub(crate) fn rate(points: &[Point]) -> Option<f64> {
+pub(super) fn rate(points: &[Point]) -> Option<f64> {
     let points = without_drops(points);
     let last = points.last()?.0;
     let recent = points.partition_point(|(at, _)| at + RECENT < last);
@@ -39,7 +39,7 @@ pub(crate) fn rate(points: &[Point]) -> Option<f64> {
 }
 
 /// Seconds until `capacity` is in use; zero if it is.
-pub(crate) fn full_in(points: &[Point], capacity: Bytes) -> Option<u64> {
+pub(super) fn full_in(points: &[Point], capacity: Bytes) -> Option<u64> {
     let free = capacity.0.saturating_sub(points.last()?.used.0);
     if free == 0 {
         return Some(0);

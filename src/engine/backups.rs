@@ -13,7 +13,7 @@ const ENDING: &str = "vg";
 
 /// Texts in files `NUMBER.vg`, of which the highest number is the newest.
 #[derive(Debug)]
-pub(crate) struct Backups {
+pub struct Backups {
     folder: PathBuf,
     next: u64,
     last: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Backups {
 
 impl Backups {
     /// Those in `folder`, which is made if it is missing.
-    pub(crate) fn open(folder: &Path) -> io::Result<Backups> {
+    pub fn open(folder: &Path) -> io::Result<Backups> {
         if !folder.exists() {
             fs::create_dir(folder)?;
             bd_durable::sync_parent(folder)?;
@@ -36,13 +36,13 @@ impl Backups {
     }
 
     /// The file of the newest in `folder`, if there is one.
-    pub(crate) fn newest(folder: &Path) -> Option<PathBuf> {
+    pub fn newest(folder: &Path) -> Option<PathBuf> {
         let number = *numbers(folder).ok()?.last()?;
         Some(file(folder, number))
     }
 
     /// Keeps a text unless it is that of the last time; durable when this returns. Old ones go.
-    pub(crate) fn keep(&mut self, text: &str) -> io::Result<()> {
+    pub fn keep(&mut self, text: &str) -> io::Result<()> {
         if self.last.as_deref() == Some(text) {
             return Ok(());
         }

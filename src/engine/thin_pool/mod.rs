@@ -6,14 +6,14 @@
 //! monitor calls it when device-mapper tells of an event and from time to time.
 
 mod by;
-pub(crate) mod forecast;
+mod forecast;
 mod histories;
 mod policies;
 mod policy;
-pub(crate) mod rules;
+pub mod rules;
 
 pub use by::By;
-pub(crate) use histories::{Histories, Sample};
+pub use histories::{Histories, Sample};
 pub use policies::{DEFAULT_PATH, Policies};
 pub use policy::{Policy, PolicyError, PolicyFile};
 

@@ -22,17 +22,17 @@ const FAR: u64 = 2 * SOON;
 
 /// A pool at a time. Fields are short because thousands of them are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// Seconds since 1970.
-    pub(crate) at: u64,
+    pub at: u64,
     /// Bytes of data in use.
-    pub(crate) used: Bytes,
+    pub used: Bytes,
     /// Bytes for data.
-    pub(crate) size: Bytes,
+    pub size: Bytes,
     /// Bytes of metadata in use.
-    pub(crate) metadata_used: Bytes,
+    pub metadata_used: Bytes,
     /// Bytes of metadata.
-    pub(crate) metadata_size: Bytes,
+    pub metadata_size: Bytes,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ struct History {
 
 /// What each pool held in the last hours; at most so much is kept, and none of pools that are gone.
 #[derive(Debug, Default)]
-pub(crate) struct Histories {
+pub struct Histories {
     pools: Mutex<BTreeMap<(VgName, LvName), History>>,
 }
 
@@ -58,7 +58,7 @@ struct Kept {
 
 impl Histories {
     /// Takes a sample of `pools`, which are all there are, if it is time for one.
-    pub(crate) fn record(&self, now: u64, pools: &[PoolCare]) {
+    pub fn record(&self, now: u64, pools: &[PoolCare]) {
         let mut histories = self.lock();
         histories.retain(|(vg, pool), _| {
             let mut there = pools.iter();
@@ -72,7 +72,7 @@ impl Histories {
     }
 
     /// Adds to pools when they are full.
-    pub(crate) fn forecast(&self, pools: &mut [PoolCare]) {
+    pub fn forecast(&self, pools: &mut [PoolCare]) {
         let histories = self.lock();
         for care in pools {
             if let Some(history) = histories.get(&(care.vg.clone(), care.pool.clone())) {
@@ -82,7 +82,7 @@ impl Histories {
     }
 
     /// The samples of a pool.
-    pub(crate) fn samples(&self, vg: &VgName, pool: &LvName) -> Vec<Sample> {
+    pub fn samples(&self, vg: &VgName, pool: &LvName) -> Vec<Sample> {
         let histories = self.lock();
         let history = histories.get(&(vg.clone(), pool.clone()));
         history.map_or_else(Vec::new, |history| {
@@ -91,7 +91,7 @@ impl Histories {
     }
 
     /// Reads what an earlier process has kept; a missing file is none.
-    pub(crate) fn load(&self, path: &Path) -> io::Result<()> {
+    pub fn load(&self, path: &Path) -> io::Result<()> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             read => read?,
@@ -107,7 +107,7 @@ impl Histories {
     }
 
     /// Keeps them for the next process.
-    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
+    pub fn save(&self, path: &Path) -> io::Result<()> {
         let kept: Vec<Kept> = self
             .lock()
             .iter()

@@ -24,7 +24,7 @@ impl By {
 }
 
 /// So many percent of `whole`.
-pub(crate) fn share(whole: Bytes, percent: u64) -> Bytes {
+pub(super) fn share(whole: Bytes, percent: u64) -> Bytes {
     let bytes = u128::from(whole.0) * u128::from(percent) / 100;
     Bytes(u64::try_from(bytes).unwrap_or(u64::MAX))
 }

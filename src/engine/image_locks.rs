@@ -7,7 +7,7 @@ use bd_model::Gfid;
 /// The images that a request works on: requests of one image come one after another, those of
 /// different images at the same time.
 #[derive(Debug, Default)]
-pub(crate) struct ImageLocks {
+pub struct ImageLocks {
     images: Mutex<Images>,
     freed: Condvar,
 }
@@ -21,14 +21,14 @@ struct Images {
 
 /// The right to work on some images, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ImageLock<'a> {
+pub struct ImageLock<'a> {
     locks: &'a ImageLocks,
     images: Vec<Gfid>,
 }
 
 impl ImageLocks {
     /// Waits until nobody works on any of the images, and takes them all at once.
-    pub(crate) fn lock(&self, images: &[Gfid]) -> ImageLock<'_> {
+    pub fn lock(&self, images: &[Gfid]) -> ImageLock<'_> {
         let mut images = images.to_vec();
         images.sort_unstable();
         images.dedup();
@@ -51,7 +51,7 @@ impl ImageLocks {
 
     /// As [`ImageLocks::lock`], after all who wait for the image: for work in the background, which takes
     /// it again and again and would leave them no moment.
-    pub(crate) fn lock_behind(&self, image: Gfid) -> ImageLock<'_> {
+    pub fn lock_behind(&self, image: Gfid) -> ImageLock<'_> {
         let mut all = self.all();
         while all.taken.contains(&image) || all.wanted.contains_key(&image) {
             all = self.wait(all);
@@ -64,7 +64,7 @@ impl ImageLocks {
     }
 
     /// Takes an image, unless somebody works on it.
-    pub(crate) fn try_lock(&self, image: Gfid) -> Option<ImageLock<'_>> {
+    pub fn try_lock(&self, image: Gfid) -> Option<ImageLock<'_>> {
         self.all().taken.insert(image).then(|| ImageLock {
             locks: self,
             images: vec![image],

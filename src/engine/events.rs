@@ -73,7 +73,7 @@ struct Line {
 
 /// Something that an admin would like to know at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event<'a> {
+pub enum Event<'a> {
     /// A part of a pool is nearly full, and nothing extends it.
     PoolNearlyFull(Part, Fill),
     /// A pool has no free data blocks: writes fail.
@@ -104,12 +104,12 @@ impl Events {
     }
 
     /// Tells of a pool.
-    pub(crate) fn pool(&self, vg: &VgName, pool: &LvName, event: Event<'_>) {
+    pub fn pool(&self, vg: &VgName, pool: &LvName, event: Event<'_>) {
         self.send(event, &[("vg", vg.to_string()), ("pool", pool.to_string())]);
     }
 
     /// Tells of a job that has failed.
-    pub(crate) fn job_failed(&self, job: &JobInfo) {
+    pub fn job_failed(&self, job: &JobInfo) {
         self.send(Event::JobFailed(job), &[("vg", job.vg.to_string())]);
     }
 

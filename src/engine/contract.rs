@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, FaultKind};
 
-use crate::engine::{Engine, EngineError, OpenVolume, Removed, Volume};
+use crate::{Engine, EngineError, OpenVolume, Removed, Volume};
 
 /// An engine to test, with nothing in it yet.
 pub struct Subject<'a> {

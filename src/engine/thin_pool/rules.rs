@@ -15,7 +15,7 @@ const NEAR: u64 = 10;
 
 /// A part of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part {
+pub enum Part {
     /// The chunks of images.
     Data,
     /// What maps images to chunks.
@@ -24,27 +24,27 @@ pub(crate) enum Part {
 
 /// How full a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fill {
+pub struct Fill {
     /// Bytes in use.
-    pub(crate) used: Bytes,
+    pub used: Bytes,
     /// All bytes.
-    pub(crate) total: Bytes,
+    pub total: Bytes,
 }
 
 /// What the VG has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub struct Room {
     /// Free extents.
-    pub(crate) free: Extents,
+    pub free: Extents,
     /// All extents.
-    pub(crate) all: Extents,
+    pub all: Extents,
     /// Bytes of one.
-    pub(crate) extent: Bytes,
+    pub extent: Bytes,
 }
 
 /// What is to be done about a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Nothing.
     Rest,
     /// Give it so many extents more.
@@ -55,7 +55,7 @@ pub(crate) enum Step {
 
 impl Fill {
     /// The bytes of blocks of `unit` bytes.
-    pub(crate) fn new(blocks: Use, unit: Bytes) -> Fill {
+    pub fn new(blocks: Use, unit: Bytes) -> Fill {
         let bytes = |blocks: u64| Bytes(blocks.saturating_mul(unit.0));
         Fill {
             used: bytes(blocks.used),
@@ -64,13 +64,13 @@ impl Fill {
     }
 
     /// Whether so many percent are in use, or more. A hundred is never reached.
-    pub(crate) fn reaches(self, percent: u64) -> bool {
+    pub fn reaches(self, percent: u64) -> bool {
         percent < 100
             && u128::from(self.used.0) * 100 >= u128::from(self.total.0) * u128::from(percent)
     }
 
     /// Percent in use, rounded down.
-    pub(crate) fn percent(self) -> u64 {
+    pub fn percent(self) -> u64 {
         Use {
             used: self.used.0,
             total: self.total.0,
@@ -81,7 +81,7 @@ impl Fill {
 
 impl Part {
     /// Its name, for messages.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Part::Data => "data",
             Part::Metadata => "metadata",
@@ -89,7 +89,7 @@ impl Part {
     }
 
     /// From which percentage on new images are refused.
-    pub(crate) fn refused_at(self, policy: &Policy) -> u64 {
+    pub fn refused_at(self, policy: &Policy) -> u64 {
         match self {
             Part::Data => policy.refuse_at,
             Part::Metadata => policy.metadata_refuse_at,
@@ -97,7 +97,7 @@ impl Part {
     }
 
     /// From which percentage on it is extended, and by how much.
-    pub(crate) fn extension(self, policy: &Policy) -> (u64, By) {
+    pub fn extension(self, policy: &Policy) -> (u64, By) {
         match self {
             Part::Data => (policy.extend_at, policy.extend_by),
             Part::Metadata => (policy.metadata_extend_at, policy.metadata_extend_by),
@@ -127,7 +127,7 @@ impl Room {
 /// Whether and by how much a part is extended.
 ///
 /// By its step, or by as much as takes it below its threshold; by less if there is not so much.
-pub(crate) fn step(part: Part, fill: Fill, room: Room, policy: &Policy) -> Step {
+pub fn step(part: Part, fill: Fill, room: Room, policy: &Policy) -> Step {
     let (at, by) = part.extension(policy);
     if !fill.reaches(at) {
         return Step::Rest;
@@ -152,7 +152,7 @@ pub(crate) fn step(part: Part, fill: Fill, room: Room, policy: &Policy) -> Step 
 }
 
 /// Bytes that a part may still get, whatever its use is.
-pub(crate) fn growable(part: Part, fill: Fill, room: Room, policy: &Policy) -> Bytes {
+pub fn growable(part: Part, fill: Fill, room: Room, policy: &Policy) -> Bytes {
     if part.extension(policy).0 >= 100 {
         return Bytes(0);
     }
@@ -164,7 +164,7 @@ pub(crate) fn growable(part: Part, fill: Fill, room: Room, policy: &Policy) -> B
 }
 
 /// How soon a pool must be looked at again.
-pub(crate) fn attention(data: Fill, metadata: Fill, policy: &Policy) -> Attention {
+pub fn attention(data: Fill, metadata: Fill, policy: &Policy) -> Attention {
     let near = |part: Part, fill: Fill| {
         let (at, _) = part.extension(policy);
         // What is never extended can become full all the same, which is to be told.
@@ -177,7 +177,7 @@ pub(crate) fn attention(data: Fill, metadata: Fill, policy: &Policy) -> Attentio
 }
 
 /// Why nothing new is made in a pool that is so full; `None` if it may be.
-pub(crate) fn refusal(data: Fill, metadata: Fill, policy: &Policy) -> Option<String> {
+pub fn refusal(data: Fill, metadata: Fill, policy: &Policy) -> Option<String> {
     let limits = [
         (Part::Data, data, policy.refuse_at),
         (Part::Metadata, metadata, policy.metadata_refuse_at),
@@ -194,7 +194,7 @@ pub(crate) fn refusal(data: Fill, metadata: Fill, policy: &Policy) -> Option<Str
 
 /// Why a job should not write `now` bytes to new chunks, of `all` that it is to write; `None` if it
 /// may. What the pool can still be extended by counts for the rest, not for what comes now.
-pub(crate) fn no_room(
+pub fn no_room(
     data: Fill,
     metadata: Fill,
     room: Room,
@@ -231,12 +231,7 @@ pub(crate) fn no_room(
 }
 
 /// Why images must not have `added` bytes more; `None` if they may.
-pub(crate) fn too_much(
-    provisioned: Bytes,
-    added: Bytes,
-    data: Bytes,
-    policy: &Policy,
-) -> Option<String> {
+pub fn too_much(provisioned: Bytes, added: Bytes, data: Bytes, policy: &Policy) -> Option<String> {
     let ratio = policy.overprovision?;
     let sum = Bytes(provisioned.0.saturating_add(added.0));
     // In hundredths, so that no size is too large for the product.
