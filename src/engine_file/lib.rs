@@ -4,9 +4,11 @@
 //! belongs to an image by the extended attributes it carries, so an admin's rename breaks
 //! nothing. Files are made without a name (`O_TMPFILE`) and linked in when they are complete:
 //! a crash leaves either the whole file or nothing.
+#![forbid(unsafe_code)]
 
 mod attributes;
 mod copy;
+mod engines;
 mod error;
 mod merge;
 mod store;
@@ -14,15 +16,17 @@ mod store;
 use std::sync::Mutex;
 
 use bd_dm_thin::Spans;
+use bd_engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, FaultKind, Space};
 use rustix::fs::{FallocateFlags, ftruncate};
 use rustix::io::Errno;
 
 use attributes::Attributes;
-use bd_engine::{Engine, EngineError, OpenVolume, Removed, Volume};
 use error::failed;
 use store::Store;
+
+pub use engines::FileEngines;
 
 /// The allocation unit, the same as LVM's default.
 const EXTENT: Bytes = Bytes(4 << 20);
