@@ -6,11 +6,11 @@ use bd_engine::events::Events;
 use bd_engine::thin_pool::Policies;
 use bd_engine::{Engine, EngineError, Engines, place};
 use bd_engine_file::FileEngines;
+use bd_engine_lvm::LvmEngine;
 use bd_lvm::{Door, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
-use crate::engine_lvm::LvmEngine;
 use crate::metrics::{Commands, Measured};
 
 /// The engines of this program.

@@ -7,7 +7,6 @@
 pub mod brick;
 mod connection;
 pub mod daemon;
-pub mod engine_lvm;
 pub mod engines;
 mod evacuator;
 mod jobs;

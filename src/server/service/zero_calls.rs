@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use bd_engine::Engines;
 use bd_engine::{Engine, EngineError};
+use bd_engine_lvm::LvmEngine;
+use bd_engine_lvm::fake::FakeKernel;
 use bd_lvm::Tag;
 use bd_lvm::fake::FakeLvm;
 use bd_model::{BrickId, Bytes, Extents, Gfid, ImageKind, LvName};
@@ -17,8 +19,6 @@ use uuid::Uuid;
 
 use super::{Caller, Service};
 use crate::brick::{BrickConfig, FOLDER};
-use crate::engine_lvm::LvmEngine;
-use crate::engine_lvm::fake::FakeKernel;
 
 const MIB: u64 = 1 << 20;
 

@@ -7,6 +7,7 @@
 //!
 //! Two kinds of lock: `vg_lock` goes around an LVM command and the change in memory that follows
 //! from it; `image_locks` hold an image during long work (zeroing, copying), when others take turns.
+#![forbid(unsafe_code)]
 
 mod activate;
 mod change;
@@ -16,7 +17,7 @@ mod disks;
 mod durable;
 mod evacuate;
 mod extend;
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod fault;
 mod foreign;

@@ -39,7 +39,7 @@ impl Told {
     }
 
     /// Tells nobody.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fake"))]
     pub(super) fn nobody() -> Told {
         Told {
             groups: None,

@@ -51,11 +51,11 @@ struct Begun {
     written: u64,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
 impl LvmEngine {
     /// Lets calls zero so much themselves.
     #[must_use]
-    pub(crate) fn zeroing_at_once(mut self, at_once: Bytes) -> LvmEngine {
+    pub fn zeroing_at_once(mut self, at_once: Bytes) -> LvmEngine {
         self.zeroing.at_once = at_once;
         self
     }
