@@ -1,10 +1,8 @@
 //! gluster-bdd: the one owner of LVM and dm-thin on a storage host.
 //!
-//! A [`brick`] joins a directory of stubs to an engine and keeps the two in step. The [`service`]
-//! answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
+//! The [`service`] answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
 #![forbid(unsafe_code)]
 
-pub mod brick;
 mod connection;
 pub mod daemon;
 pub mod engines;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use bd_bricks::{Attach, Brick};
 use bd_engine::Engines;
 use bd_engine::clock::now;
 use bd_engine::events::Events;
@@ -22,7 +23,6 @@ use bd_proto::{
 };
 use uuid::Uuid;
 
-use crate::brick::{self, Attach, Brick};
 use crate::jobs::Jobs;
 pub use crate::jobs::StoreError;
 use crate::target::Target;
@@ -74,7 +74,7 @@ pub(crate) struct BrickFigures {
     /// Total and free bytes, if they can be told.
     pub(crate) space: Option<Space>,
     /// Room on the file system of its names, if that can be told.
-    pub(crate) names: Option<brick::Room>,
+    pub(crate) names: Option<bd_bricks::Room>,
     /// How many images it has, if that is known.
     pub(crate) images: Option<u64>,
 }
@@ -302,7 +302,7 @@ impl Service {
             dir: brick.dir().to_owned(),
             volume: brick.info().volume,
             space: brick.space().ok(),
-            names: brick::Room::of(brick.dir()),
+            names: bd_bricks::Room::of(brick.dir()),
             images: brick.engine().count(),
         });
         figures.collect()
@@ -343,13 +343,15 @@ impl Service {
             }
             Request::InitBrick(spec) => {
                 let _alone = self.lock_attach();
-                Reply::Brick(brick::init(&spec, &*self.engines)?)
+                Reply::Brick(bd_bricks::init(&spec, &*self.engines)?)
             }
             Request::AdoptBrick { spec, really } => {
                 let _alone = self.lock_attach();
-                Reply::Adoption(brick::take_over(&spec, really, &*self.engines)?)
+                Reply::Adoption(bd_bricks::take_over(&spec, really, &*self.engines)?)
             }
-            Request::DescribeBrick { dir } => Reply::Brick(brick::describe(&dir, &*self.engines)?),
+            Request::DescribeBrick { dir } => {
+                Reply::Brick(bd_bricks::describe(&dir, &*self.engines)?)
+            }
             Request::ReleaseBrick { dir, keep } => Reply::Released(self.release(&dir, keep)?),
             Request::Check { dir, repair } => Reply::Findings(self.check(&dir, repair)?),
             Request::AttachBrick {
@@ -473,11 +475,11 @@ impl Service {
     }
 
     fn attach(&self, dir: &Path, how: Attach) -> Result<Arc<Brick>, Fault> {
-        let dir = brick::canonical(dir)?;
+        let dir = bd_bricks::canonical(dir)?;
         self.await_leaving();
         if let Some(brick) = self.attached_in(&dir) {
             // A directory that was emptied and made a brick again is another brick.
-            if brick::BrickConfig::load_known(&dir)?.id == brick.id() {
+            if bd_bricks::BrickConfig::load_known(&dir)?.id == brick.id() {
                 let again = brick.attach_again(how, &|brick, gfid| self.hydrate(brick, gfid));
                 match again {
                     Err(fault) if fault.kind == FaultKind::NotAttached => {
@@ -497,7 +499,7 @@ impl Service {
             drop(brick);
             self.await_leaving();
         }
-        let config = brick::BrickConfig::load_known(&dir)?;
+        let config = bd_bricks::BrickConfig::load_known(&dir)?;
         let namesake = self.bricks().get(&config.id).cloned();
         if let Some(namesake) = namesake {
             if namesake.is_in_its_place() {
@@ -509,7 +511,7 @@ impl Service {
                         dir.display(),
                         namesake.dir().display(),
                         dir.display(),
-                        brick::FOLDER
+                        bd_bricks::FOLDER
                     ),
                 ));
             }
@@ -526,7 +528,7 @@ impl Service {
     }
 
     fn check(&self, dir: &Path, repair: bool) -> Result<Vec<bd_proto::Finding>, Fault> {
-        let dir = brick::canonical(dir)?;
+        let dir = bd_bricks::canonical(dir)?;
         let _alone = self.lock_attach();
         match self.attached_in(&dir) {
             Some(brick) => {
@@ -535,15 +537,15 @@ impl Service {
                 self.take_on(&brick);
                 findings
             }
-            None => brick::check(&dir, &*self.engines, repair),
+            None => bd_bricks::check(&dir, &*self.engines, repair),
         }
     }
 
     fn release(&self, dir: &Path, keep: bool) -> Result<Released, Fault> {
-        let dir = brick::canonical(dir)?;
+        let dir = bd_bricks::canonical(dir)?;
         let _alone = self.lock_attach();
         let Some(brick) = self.attached_in(&dir) else {
-            let released = brick::release(&dir, keep, &*self.engines)?;
+            let released = bd_bricks::release(&dir, keep, &*self.engines)?;
             self.jobs.brick_is_gone(released.brick.id);
             return Ok(released);
         };
@@ -688,7 +690,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn opened(gfid: bd_model::Gfid, open: OpenVolume) -> Answer {
     Answer {
         reply: Reply::Opened(Opened {
-            image: brick::image(gfid, open.volume),
+            image: bd_bricks::image(gfid, open.volume),
             block_size: open.block_size,
             discard_granularity: open.discard_granularity,
         }),

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
+use bd_bricks::Brick;
 use bd_dm_thin::Inherited;
 use bd_model::{BrickId, Bytes, Gfid, VgName};
 use bd_proto::{EngineSpec, Fault};
 
-use crate::brick::Brick;
 use crate::jobs::JobTarget;
 
 /// A brick as what jobs are about: neither of the two knows of the other.

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bd_bricks::{BrickConfig, FOLDER};
 use bd_engine::Engines;
 use bd_engine::{Engine, EngineError};
 use bd_engine_lvm::LvmEngine;
@@ -18,7 +19,6 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{Caller, Service};
-use crate::brick::{BrickConfig, FOLDER};
 
 const MIB: u64 = 1 << 20;
 

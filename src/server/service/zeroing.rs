@@ -7,11 +7,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bd_bricks::Brick;
 use bd_model::{BrickId, Bytes, Gfid};
 use bd_proto::{Fault, FaultKind, ImageInfo, JobInfo, JobOrder};
 
 use super::{Caller, Service};
-use crate::brick::Brick;
 use crate::target::Target;
 
 impl Service {

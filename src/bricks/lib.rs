@@ -2,6 +2,7 @@
 //!
 //! An operation on both is recorded as an intent first, durable before anything is changed.
 //! `reconcile` knows for each intent what the next start makes of it.
+#![forbid(unsafe_code)]
 
 mod check;
 mod config;
@@ -37,13 +38,13 @@ use bd_engine::{Engine, Volume};
 use bd_engine::{Engines, place};
 use intent::{Intent, Intents};
 use namespace::Namespace;
-pub(crate) use room::Room;
 
 pub use check::check;
 pub use config::{BrickConfig, FOLDER};
 pub use init::init;
 pub use old::take_over;
 pub use release::release;
+pub use room::Room;
 
 /// The folder in a brick's own where the last metadata of its VG are kept.
 const METADATA: &str = "metadata";
@@ -91,7 +92,7 @@ impl Brick {
 
     /// As [`Brick::attach`]; `cloned` is called with each clone that turns out to be finished, before
     /// its intent ends.
-    pub(crate) fn attach_and(
+    pub fn attach_and(
         dir: &Path,
         how: Attach,
         engines: &dyn Engines,
@@ -132,11 +133,7 @@ impl Brick {
 
     /// The brick's process attaches a brick that is served already; `cloned` is as for
     /// [`Brick::attach_and`].
-    pub(crate) fn attach_again(
-        &self,
-        how: Attach,
-        cloned: &dyn Fn(&Brick, Gfid),
-    ) -> Result<(), Fault> {
+    pub fn attach_again(&self, how: Attach, cloned: &dyn Fn(&Brick, Gfid)) -> Result<(), Fault> {
         if self.config.volume != Some(how.volume) {
             return Err(of_another_volume(&self.dir, self.config.volume));
         }
@@ -178,12 +175,12 @@ impl Brick {
     }
 
     /// The path in its volume of an image that has a name.
-    pub(crate) fn path_of(&self, gfid: Gfid) -> Option<PathBuf> {
+    pub fn path_of(&self, gfid: Gfid) -> Option<PathBuf> {
         self.namespace.path_of(gfid)
     }
 
     /// Whether this is a clone on thin chunks that is not committed yet.
-    pub(crate) fn is_new_clone(&self, gfid: Gfid) -> bool {
+    pub fn is_new_clone(&self, gfid: Gfid) -> bool {
         let intent = self.intents.get(gfid);
         let volume = self.engine.find(gfid).ok().flatten();
         matches!(
@@ -282,7 +279,7 @@ fn info(config: &BrickConfig, engine: &dyn Engine) -> BrickInfo {
 }
 
 /// What a client learns of an image.
-pub(crate) fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
+pub fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
     ImageInfo {
         gfid,
         lv: volume.name,
@@ -303,7 +300,7 @@ pub fn describe(dir: &Path, engines: &dyn Engines) -> Result<BrickInfo, Fault> {
 }
 
 /// The directory by its one true name.
-pub(crate) fn canonical(dir: &Path) -> Result<PathBuf, Fault> {
+pub fn canonical(dir: &Path) -> Result<PathBuf, Fault> {
     if !dir.is_absolute() {
         return Err(Fault::new(
             FaultKind::Invalid,

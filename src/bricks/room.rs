@@ -12,14 +12,16 @@ const ENOUGH: Bytes = Bytes(256 << 20);
 
 /// How much there is, and how much of that is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) total: Bytes,
-    pub(crate) free: Bytes,
+pub struct Room {
+    /// All of it.
+    pub total: Bytes,
+    /// What nobody has taken.
+    pub free: Bytes,
 }
 
 impl Room {
     /// The room of the file system that `dir` is on; `None` if it cannot be told.
-    pub(crate) fn of(dir: &Path) -> Option<Room> {
+    pub fn of(dir: &Path) -> Option<Room> {
         let system = rustix::fs::statvfs(dir).ok()?;
         let bytes = |blocks: u64| Bytes(blocks.saturating_mul(system.f_frsize));
         Some(Room {

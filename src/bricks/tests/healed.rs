@@ -10,7 +10,7 @@ fn attach(bed: &Bed) -> Brick {
         heals: true,
         epoch: 1,
     };
-    Brick::attach(&bed.dir(), how, &Installed::default()).unwrap()
+    Brick::attach(&bed.dir(), how, &FileEngines::default()).unwrap()
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
+use bd_engine_file::FileEngines;
 use bd_model::{Bytes, ImageKind, ImageMark, xattr};
 use bd_proto::{CopyHow, FindingKind};
 use rustix::fs::{XattrFlags, lsetxattr};
@@ -10,7 +11,6 @@ use tempfile::TempDir;
 use super::intent::Intent;
 use super::namespace::{Mark, mark_of};
 use super::*;
-use crate::engines::Installed;
 
 mod healed;
 
@@ -58,7 +58,7 @@ impl Bed {
             heals: false,
             epoch: 1,
         };
-        Brick::attach(&self.dir(), how, &Installed::default()).unwrap()
+        Brick::attach(&self.dir(), how, &FileEngines::default()).unwrap()
     }
 
     /// Makes a file with its handle, as the posix translator does.
@@ -83,7 +83,7 @@ impl Bed {
     }
 
     fn check(&self) -> Vec<(FindingKind, Gfid)> {
-        check(&self.dir(), &Installed::default(), false)
+        check(&self.dir(), &FileEngines::default(), false)
             .unwrap()
             .into_iter()
             .map(|finding| (finding.kind, finding.gfid.unwrap()))
@@ -514,17 +514,19 @@ fn a_brick_belongs_to_one_volume_and_one_server() {
         heals: false,
         epoch: 1,
     };
-    let second = Brick::attach(&bed.dir(), how, &Installed::default());
+    let second = Brick::attach(&bed.dir(), how, &FileEngines::default());
     assert_eq!(kind_of(second), FaultKind::InUse);
     drop(brick);
     let other = Attach {
         volume: Uuid::from_u128(9),
         ..how
     };
-    let second = Brick::attach(&bed.dir(), other, &Installed::default());
+    let second = Brick::attach(&bed.dir(), other, &FileEngines::default());
     assert_eq!(kind_of(second), FaultKind::InUse);
     assert_eq!(
-        describe(&bed.dir(), &Installed::default()).unwrap().volume,
+        describe(&bed.dir(), &FileEngines::default())
+            .unwrap()
+            .volume,
         Some(VOLUME)
     );
 }
@@ -569,7 +571,7 @@ fn a_brick_that_never_starts_again_ends_what_it_was_at() {
             brick.release(false)
         } else {
             drop(brick);
-            release(&bed.dir(), false, &Installed::default())
+            release(&bed.dir(), false, &FileEngines::default())
         };
         assert_eq!(released.unwrap().kept, []);
         assert!(!bed.store().join("gone").exists());

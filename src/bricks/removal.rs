@@ -66,7 +66,7 @@ impl Brick {
     }
 
     /// Whether the last name of an image is gone, and its volume will be.
-    pub(crate) fn has_lost_its_name(&self, gfid: Gfid) -> bool {
+    pub fn has_lost_its_name(&self, gfid: Gfid) -> bool {
         let is_condemned = matches!(
             self.intents.get(gfid),
             Some(Intent::Condemn | Intent::Remove)

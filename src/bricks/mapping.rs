@@ -21,11 +21,7 @@ impl Brick {
     }
 
     /// The chunks that an image has from the one it was copied of; `None` if it has none, ever.
-    pub(crate) fn inherited(
-        &self,
-        gfid: Gfid,
-        before: Option<u64>,
-    ) -> Result<Option<Inherited>, Fault> {
+    pub fn inherited(&self, gfid: Gfid, before: Option<u64>) -> Result<Option<Inherited>, Fault> {
         if self.volume(gfid)?.kind != ImageKind::Thin {
             return Ok(None);
         }

@@ -95,7 +95,7 @@ impl BrickConfig {
     }
 
     /// Writes the configuration beside its place.
-    pub(crate) fn prepare(&self, dir: &Path) -> Result<(), Fault> {
+    pub fn prepare(&self, dir: &Path) -> Result<(), Fault> {
         let text = toml::to_string(self).map_err(|e| unwritable(dir, &e))?;
         let text = format!("# The brick's configuration, written by gluster-bdd.\n{text}");
         bd_durable::prepare(&BrickConfig::path(dir), text.as_bytes())
@@ -103,7 +103,7 @@ impl BrickConfig {
     }
 
     /// Puts a prepared configuration into its place.
-    pub(crate) fn place(dir: &Path) -> Result<(), Fault> {
+    pub fn place(dir: &Path) -> Result<(), Fault> {
         bd_durable::place(&BrickConfig::path(dir)).map_err(|e| unwritable(dir, &e))
     }
 }
