@@ -7,7 +7,6 @@ mod connection;
 pub mod daemon;
 pub mod engines;
 mod evacuator;
-mod jobs;
 mod log_file;
 pub mod metrics;
 mod pool_monitor;

@@ -15,6 +15,7 @@ use bd_engine::clock::now;
 use bd_engine::events::Events;
 use bd_engine::thin_pool::{Attention, Histories, Policies};
 use bd_engine::{OpenVolume, Volume};
+use bd_jobs::Jobs;
 use bd_lvm::PvName;
 use bd_model::{BrickId, Gfid};
 use bd_proto::{
@@ -23,9 +24,8 @@ use bd_proto::{
 };
 use uuid::Uuid;
 
-use crate::jobs::Jobs;
-pub use crate::jobs::StoreError;
 use crate::target::Target;
+pub use bd_jobs::StoreError;
 
 /// How long a brick that is attached again waits for the last requests of what it was.
 const LEAVING: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use bd_dm_thin::Inherited;
 use bd_model::{BrickId, Bytes, Gfid, VgName};
 use bd_proto::{EngineSpec, Fault};
 
-use crate::jobs::JobTarget;
+use bd_jobs::JobTarget;
 
 /// A brick as what jobs are about: neither of the two knows of the other.
 #[derive(Debug)]

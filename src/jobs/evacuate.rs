@@ -16,29 +16,29 @@ const AT_ONCE: u64 = 4;
 
 /// A disk that is to be emptied.
 #[derive(Debug)]
-pub(crate) struct Evacuation {
+pub struct Evacuation {
     /// The job.
-    pub(crate) id: u64,
+    pub id: u64,
     /// The brick that uses the disk's group.
-    pub(crate) brick: BrickId,
+    pub brick: BrickId,
     /// The disk.
-    pub(crate) pv: PvName,
+    pub pv: PvName,
     /// Nothing was done yet.
-    pub(crate) is_new: bool,
+    pub is_new: bool,
     /// Bytes a second that may be moved; none is any number.
     rate: Option<Bytes>,
 }
 
 impl Evacuation {
     /// How much may be moved at once.
-    pub(crate) fn most(&self) -> Bytes {
+    pub fn most(&self) -> Bytes {
         let rate = self.rate.map(|rate| rate.0.saturating_mul(AT_ONCE));
         Bytes(rate.unwrap_or(u64::MAX))
     }
 
     /// How long to rest after a piece of so many bytes, which took so long: as long as that, so
     /// that LVM is for others half the time, and until no more was moved than the rate allows.
-    pub(crate) fn rest(&self, moved: u64, took: Duration) -> Duration {
+    pub fn rest(&self, moved: u64, took: Duration) -> Duration {
         let allowed = self.rate.map_or(Duration::ZERO, |rate| {
             let millis = u128::from(moved) * 1000 / u128::from(rate.0.max(1));
             Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
@@ -49,7 +49,7 @@ impl Evacuation {
 
 impl Jobs {
     /// A disk is to be emptied; the number of the job. One that does not fit elsewhere is refused.
-    pub(crate) fn evacuate(&self, target: &dyn JobTarget, pv: &PvReport) -> Result<u64, Fault> {
+    pub fn evacuate(&self, target: &dyn JobTarget, pv: &PvReport) -> Result<u64, Fault> {
         let bytes = |extents: Extents| Bytes(extents.0.saturating_mul(pv.extent_size.0));
         if pv.used > pv.free_elsewhere {
             return Err(Fault::new(
@@ -79,7 +79,7 @@ impl Jobs {
 
     /// The disk that a job empties, and the brick that uses its group; `None` for other jobs, and
     /// for those that have ended otherwise than by an order.
-    pub(crate) fn disk(&self, id: u64) -> Option<(BrickId, PvName)> {
+    pub fn disk(&self, id: u64) -> Option<(BrickId, PvName)> {
         let list = self.list();
         let record = &list.jobs.get(&id)?.record;
         let is_one = record.kind == JobKind::Evacuate
@@ -89,7 +89,7 @@ impl Jobs {
     }
 
     /// The disk whose next piece is to be moved, if there is one. One disk at a time.
-    pub(crate) fn next_evacuation(
+    pub fn next_evacuation(
         &self,
         is_ready: impl Fn(JobKind, BrickId) -> bool,
     ) -> Option<Evacuation> {
@@ -113,7 +113,7 @@ impl Jobs {
     }
 
     /// A piece of an evacuation was moved: what is left, in bytes. Answers how many bytes it had.
-    pub(crate) fn moved(&self, id: u64, left: Result<u64, Fault>) -> u64 {
+    pub fn moved(&self, id: u64, left: Result<u64, Fault>) -> u64 {
         let mut list = self.list();
         let Some(job) = list.jobs.get_mut(&id).filter(|j| !j.record.state.is_over()) else {
             return 0;

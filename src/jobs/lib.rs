@@ -6,6 +6,7 @@
 //! disks, and zeroes blocks that no client can see yet. How far a job has come need not be remembered:
 //! which chunks are left is read from the pool, what lies on a disk from LVM, and what is to be zeroed
 //! from a tag.
+#![forbid(unsafe_code)]
 
 mod evacuate;
 mod job;
@@ -30,17 +31,20 @@ use bd_engine::clock::now;
 use bd_engine::events::Events;
 use bd_engine::thin_pool::Policies;
 use job::Job;
-pub(crate) use job_target::JobTarget;
 use record::Record;
 use store::Store;
+
+pub use evacuate::Evacuation;
+pub use job_target::JobTarget;
 pub use store::StoreError;
+pub use zero::Zeroing;
 
 /// So many jobs that ended are remembered.
 const HISTORY: usize = 100;
 
 /// All jobs of the server.
 #[derive(Debug, Default)]
-pub(crate) struct Jobs {
+pub struct Jobs {
     policies: Arc<Policies>,
     list: Mutex<List>,
 }
@@ -73,7 +77,7 @@ struct List {
 
 impl Jobs {
     /// No jobs yet; `policies` say which clones are hydrated, and how fast.
-    pub(crate) fn new(policies: Arc<Policies>) -> Jobs {
+    pub fn new(policies: Arc<Policies>) -> Jobs {
         Jobs {
             policies,
             list: Mutex::default(),
@@ -81,12 +85,12 @@ impl Jobs {
     }
 
     /// Tells of those that fail by `events`.
-    pub(crate) fn tell(&self, events: Events) {
+    pub fn tell(&self, events: Events) {
         self.list().events = events;
     }
 
     /// Keeps jobs in `folder`, and goes on with those that are there.
-    pub(crate) fn keep_in(&self, folder: &Path) -> Result<(), StoreError> {
+    pub fn keep_in(&self, folder: &Path) -> Result<(), StoreError> {
         let (store, last, records) = Store::open(folder)?;
         let mut list = self.list();
         list.last = last;
@@ -103,7 +107,7 @@ impl Jobs {
     /// A clone was made: it is to become independent of its source, unless the policy says no.
     ///
     /// Asked twice for the same clone, it makes one job.
-    pub(crate) fn hydrate(&self, target: &dyn JobTarget, gfid: Gfid) -> Result<(), StoreError> {
+    pub fn hydrate(&self, target: &dyn JobTarget, gfid: Gfid) -> Result<(), StoreError> {
         // The copies of the file engine are the file system's business.
         let Some(vg) = target.vg().filter(|vg| self.policies.of(vg).0.hydrate) else {
             return Ok(());
@@ -164,14 +168,14 @@ impl Jobs {
     }
 
     /// An image is gone, and with it what was to be done about it.
-    pub(crate) fn image_is_gone(&self, brick: BrickId, gfid: Gfid) {
+    pub fn image_is_gone(&self, brick: BrickId, gfid: Gfid) {
         self.end_where("the image was removed", |record| {
             record.brick == brick && record.gfid == Some(gfid)
         });
     }
 
     /// A brick is one no more.
-    pub(crate) fn brick_is_gone(&self, brick: BrickId) {
+    pub fn brick_is_gone(&self, brick: BrickId) {
         self.end_where("the brick was removed", |record| record.brick == brick);
     }
 
@@ -189,14 +193,14 @@ impl Jobs {
     }
 
     /// All jobs, the oldest first. `is_ready` says whether who is to do a job is there.
-    pub(crate) fn all(&self, is_ready: impl Fn(JobKind, BrickId) -> bool) -> Vec<JobInfo> {
+    pub fn all(&self, is_ready: impl Fn(JobKind, BrickId) -> bool) -> Vec<JobInfo> {
         let list = self.list();
         let told = list.jobs.values().map(|job| job.info(&is_ready));
         told.collect()
     }
 
     /// Whether a job has ended.
-    pub(crate) fn is_over(&self, id: u64) -> bool {
+    pub fn is_over(&self, id: u64) -> bool {
         let list = self.list();
         list.jobs
             .get(&id)

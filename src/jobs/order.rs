@@ -10,7 +10,7 @@ impl Jobs {
     /// Does with a job what somebody wants; asking twice is no error.
     ///
     /// Durable when this returns: a job that was paused stays so after a crash.
-    pub(crate) fn order(
+    pub fn order(
         &self,
         id: u64,
         order: JobOrder,

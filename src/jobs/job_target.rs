@@ -6,7 +6,7 @@ use bd_model::{BrickId, Bytes, Gfid, VgName};
 use bd_proto::Fault;
 
 /// What a job needs to know of the brick whose image it works on.
-pub(crate) trait JobTarget: fmt::Debug {
+pub trait JobTarget: fmt::Debug {
     /// Its identity.
     fn id(&self) -> BrickId;
 

@@ -18,24 +18,24 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// An image that is to be zeroed.
 #[derive(Debug)]
-pub(crate) struct Zeroing {
+pub struct Zeroing {
     /// The job.
-    pub(crate) id: u64,
+    pub id: u64,
     /// The image.
-    pub(crate) gfid: Gfid,
+    pub gfid: Gfid,
     /// Bytes a second that may be zeroed; none is any number.
     rate: Option<Bytes>,
 }
 
 impl Zeroing {
     /// How much may be zeroed at once: a second's worth at most.
-    pub(crate) fn most(&self) -> Bytes {
+    pub fn most(&self) -> Bytes {
         let rate = self.rate.map_or(PIECE, |rate| rate.0.min(PIECE));
         Bytes((rate / ALIGN * ALIGN).max(ALIGN))
     }
 
     /// How long to rest after a piece of so many bytes, which was begun at `begun`.
-    pub(crate) fn rest(&self, bytes: u64, begun: Instant, clients_at_work: bool) -> Duration {
+    pub fn rest(&self, bytes: u64, begun: Instant, clients_at_work: bool) -> Duration {
         let now = Instant::now();
         let mut pace = Pace::new(self.rate.map(|rate| rate.0), 0, begun);
         let took = now.saturating_duration_since(begun);
@@ -45,12 +45,7 @@ impl Zeroing {
 
 impl Jobs {
     /// So many bytes of an image are to be zeroed; the number of the job that does it.
-    pub(crate) fn zero(
-        &self,
-        target: &dyn JobTarget,
-        gfid: Gfid,
-        left: Bytes,
-    ) -> Result<u64, Fault> {
+    pub fn zero(&self, target: &dyn JobTarget, gfid: Gfid, left: Bytes) -> Result<u64, Fault> {
         let Some(vg) = target.vg() else {
             let message = format!("image {gfid} is no logical volume, and reads as zeros");
             return Err(Fault::new(FaultKind::Unsupported, message));
@@ -76,7 +71,7 @@ impl Jobs {
     }
 
     /// The brick and image that a job zeroes; `None` for other jobs.
-    pub(crate) fn zeroes(&self, id: u64) -> Option<(BrickId, Gfid)> {
+    pub fn zeroes(&self, id: u64) -> Option<(BrickId, Gfid)> {
         let list = self.list();
         let record = &list.jobs.get(&id)?.record;
         let gfid = record.gfid.filter(|_| record.kind == JobKind::Zero)?;
@@ -84,7 +79,7 @@ impl Jobs {
     }
 
     /// The images of a brick that are to be zeroed, now or later.
-    pub(crate) fn images_to_zero(&self, brick: BrickId) -> Vec<Gfid> {
+    pub fn images_to_zero(&self, brick: BrickId) -> Vec<Gfid> {
         let list = self.list();
         let records = list.jobs.values().map(|job| &job.record);
         let of_brick = records.filter(|record| {
@@ -94,10 +89,7 @@ impl Jobs {
     }
 
     /// The bricks that have something to zero now.
-    pub(crate) fn bricks_to_zero(
-        &self,
-        is_ready: impl Fn(JobKind, BrickId) -> bool,
-    ) -> Vec<BrickId> {
+    pub fn bricks_to_zero(&self, is_ready: impl Fn(JobKind, BrickId) -> bool) -> Vec<BrickId> {
         let (list, now) = (self.list(), Instant::now());
         let due = list.jobs.values().filter(|job| {
             let record = &job.record;
@@ -110,7 +102,7 @@ impl Jobs {
     }
 
     /// The image of a brick that is next. Those that somebody waits for come first; each has its turn.
-    pub(crate) fn next_to_zero(&self, brick: BrickId) -> Option<Zeroing> {
+    pub fn next_to_zero(&self, brick: BrickId) -> Option<Zeroing> {
         let mut list = self.list();
         let (turn, now) = (list.turns + 1, Instant::now());
         let due = list.jobs.values_mut().filter(|job| {
@@ -125,7 +117,7 @@ impl Jobs {
     }
 
     /// A piece of an image was zeroed: what is left. Answers how many bytes it had.
-    pub(crate) fn zeroed(&self, id: u64, left: Result<Bytes, Fault>) -> u64 {
+    pub fn zeroed(&self, id: u64, left: Result<Bytes, Fault>) -> u64 {
         let mut list = self.list();
         let Some(job) = list.jobs.get_mut(&id).filter(|j| !j.record.state.is_over()) else {
             return 0;
@@ -156,11 +148,7 @@ impl Jobs {
 
     /// Waits a while for the end of a job; says whether it is over, and fails unless it has done all, or
     /// when `give_up` says why not to wait any longer.
-    pub(crate) fn wait_for(
-        &self,
-        id: u64,
-        give_up: impl Fn() -> Option<Fault>,
-    ) -> Result<bool, Fault> {
+    pub fn wait_for(&self, id: u64, give_up: impl Fn() -> Option<Fault>) -> Result<bool, Fault> {
         let mut list = self.list();
         let until = Instant::now() + LOOK;
         loop {
@@ -189,13 +177,12 @@ impl Jobs {
     }
 
     /// How many calls wait for a job.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self, id: u64) -> u32 {
+    pub fn waiting(&self, id: u64) -> u32 {
         self.list().jobs.get(&id).map_or(0, |job| job.waiting)
     }
 
     /// Waits a while for a job that is new or over, or may go on.
-    pub(crate) fn wait_for_change(&self, most: Duration, is_over: impl Fn() -> bool) {
+    pub fn wait_for_change(&self, most: Duration, is_over: impl Fn() -> bool) {
         let list = self.list();
         let changed = Arc::clone(&list.changed);
         if !is_over() {
@@ -204,7 +191,7 @@ impl Jobs {
     }
 
     /// Lets all who wait look again whether to go on waiting.
-    pub(crate) fn wake(&self) {
+    pub fn wake(&self) {
         // With the list held: between looking and waiting nobody can miss it.
         let list = self.list();
         list.changed.notify_all();

@@ -21,7 +21,7 @@ const STALLS: u32 = 3;
 
 impl Jobs {
     /// Takes what a brick tells of the piece it had, and gives it the next one.
-    pub(crate) fn work(&self, target: &dyn JobTarget, report: Option<WorkReport>) -> Option<Work> {
+    pub fn work(&self, target: &dyn JobTarget, report: Option<WorkReport>) -> Option<Work> {
         self.list().take(target.id(), report);
         let due = self.list().due(target.id());
         due.into_iter().find_map(|id| self.piece(target, id))
