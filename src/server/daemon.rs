@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bd_durable::{LockError, LockFile};
+use bd_engine::thin_pool::Policies;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::care::{Monitor, Policies};
 use crate::connection::Connection;
-use crate::jobs::{Mover, Zeroer};
-use crate::lock_file::{LockError, LockFile};
+use crate::evacuator::Evacuator;
 use crate::log_file::LogFile;
 use crate::metrics::{Certificate, Commands, Listener, ListenerError, Served};
+use crate::pool_monitor::PoolMonitor;
 use crate::service::{Service, StoreError};
+use crate::zeroer::Zeroer;
 
 /// How often what had to wait is tried again.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
@@ -83,7 +85,7 @@ pub enum DaemonError {
     Monitor(io::Error),
     /// The thread that empties disks could not be started.
     #[error("cannot start to work on jobs: {0}")]
-    Mover(io::Error),
+    Evacuator(io::Error),
     /// The thread that zeroes new blocks could not be started.
     #[error("cannot start to zero new blocks: {0}")]
     Zeroer(io::Error),
@@ -123,8 +125,8 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
             history.display()
         );
     }
-    let monitor = Monitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
-    let mover = Mover::start(Arc::clone(&service)).map_err(DaemonError::Mover)?;
+    let monitor = PoolMonitor::start(Arc::clone(&service)).map_err(DaemonError::Monitor)?;
+    let evacuator = Evacuator::start(Arc::clone(&service)).map_err(DaemonError::Evacuator)?;
     let zeroer = Zeroer::start(Arc::clone(&service)).map_err(DaemonError::Zeroer)?;
     let mut certificate = None;
     let metrics = match options.metrics {
@@ -196,7 +198,7 @@ pub async fn run(options: Options, parts: Parts) -> Result<(), DaemonError> {
     while tasks.join_next().await.is_some() {}
     drop(monitor);
     // Before another server can have the state folder.
-    drop(mover);
+    drop(evacuator);
     drop(zeroer);
     keep_history(&service, &history);
     drop(lock);
@@ -256,7 +258,7 @@ async fn listen(socket: &Path) -> Result<UnixListener, DaemonError> {
     let mut new = socket.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    crate::durable::remove(&new).map_err(failed)?;
+    bd_durable::remove(&new).map_err(failed)?;
     let listener = UnixListener::bind(&new).map_err(failed)?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))
         .and_then(|()| std::fs::rename(&new, socket))

@@ -1,36 +1,21 @@
-//! Which engine serves which specification.
+//! The engines of this program, and which of them serves which specification.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bd_engine::events::Events;
+use bd_engine::thin_pool::Policies;
+use bd_engine::{Engine, EngineError, Engines, place};
+use bd_engine_file::FileEngines;
+use bd_engine_lvm::LvmEngine;
 use bd_lvm::{Door, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
-use crate::care::Policies;
-use crate::engine::{Engine, EngineError};
-use crate::engine_file::FileEngine;
-use crate::engine_lvm::LvmEngine;
-use crate::events::Events;
 use crate::metrics::{Commands, Measured};
-
-/// Opens engines.
-pub trait Engines: fmt::Debug + Send + Sync {
-    /// Opens the VG or store of a brick; takes nothing for the brick yet.
-    fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError>;
-
-    /// What a specification has to be by now, for the VG of that identity ([`Engine::identity`]); `None` if
-    /// there is no such VG here, or it is called as ever.
-    fn find(&self, spec: &EngineSpec, identity: &str) -> Result<Option<EngineSpec>, EngineError> {
-        let _ = (spec, identity);
-        Ok(None)
-    }
-}
 
 /// The engines of this program.
 ///
-/// A VG or store has one engine at a time: who asks while it is open gets the same, because an
+/// A VG has one engine at a time, as a store has: who asks while it is open gets the same, because an
 /// engine that is opened cleans up after crashes and remembers what it alone has changed.
 #[derive(Debug, Default)]
 pub struct Installed {
@@ -42,8 +27,9 @@ pub struct Installed {
 
 #[derive(Debug, Default)]
 struct State {
+    files: FileEngines,
     lvm: Option<Arc<dyn Lvm>>,
-    open: Vec<Weak<dyn Engine>>,
+    groups: Vec<Weak<LvmEngine>>,
 }
 
 impl Installed {
@@ -68,13 +54,10 @@ impl Installed {
 impl Engines for Installed {
     fn open(&self, spec: &EngineSpec) -> Result<Arc<dyn Engine>, EngineError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.open.retain(|engine| engine.strong_count() > 0);
-        let engine = match spec {
-            EngineSpec::File { store } => state.file(store)?,
-            EngineSpec::Lvm { vg, pool } => state.lvm(vg, pool.as_ref(), self)?,
-        };
-        state.open.push(Arc::downgrade(&engine));
-        Ok(engine)
+        match spec {
+            EngineSpec::File { .. } => state.files.open(spec),
+            EngineSpec::Lvm { vg, pool } => Ok(state.group(vg, pool.as_ref(), self)?),
+        }
     }
 
     fn find(&self, spec: &EngineSpec, identity: &str) -> Result<Option<EngineSpec>, EngineError> {
@@ -96,26 +79,15 @@ impl Engines for Installed {
 }
 
 impl State {
-    fn opened(&self, fits: impl Fn(&EngineSpec) -> bool) -> Option<Arc<dyn Engine>> {
-        let mut open = self.open.iter().filter_map(Weak::upgrade);
-        open.find(|engine| fits(&engine.spec()))
-    }
-
-    fn file(&self, folder: &Path) -> Result<Arc<dyn Engine>, EngineError> {
-        let engine = Arc::new(FileEngine::open(folder)?);
-        let spec = engine.spec();
-        Ok(self.opened(|other| *other == spec).unwrap_or(engine))
-    }
-
-    fn lvm(
+    fn group(
         &mut self,
         vg: &VgName,
         pool: Option<&LvName>,
         settings: &Installed,
-    ) -> Result<Arc<dyn Engine>, EngineError> {
-        let same_vg =
-            |spec: &EngineSpec| matches!(spec, EngineSpec::Lvm { vg: other, .. } if other == vg);
-        if let Some(engine) = self.opened(same_vg) {
+    ) -> Result<Arc<LvmEngine>, EngineError> {
+        self.groups.retain(|engine| engine.strong_count() > 0);
+        let same_vg = |engine: &Arc<LvmEngine>| matches!(engine.spec(), EngineSpec::Lvm { vg: other, .. } if other == *vg);
+        if let Some(engine) = self.groups.iter().filter_map(Weak::upgrade).find(same_vg) {
             let wanted = EngineSpec::Lvm {
                 vg: vg.clone(),
                 pool: pool.cloned(),
@@ -136,7 +108,9 @@ impl State {
         let lvm = self.door(&settings.commands)?;
         let engine = LvmEngine::open(lvm, vg, pool)?;
         let engine = engine.with_policies(Arc::clone(&settings.policies));
-        Ok(Arc::new(engine.with_events(settings.events.clone())))
+        let engine = Arc::new(engine.with_events(settings.events.clone()));
+        self.groups.push(Arc::downgrade(&engine));
+        Ok(engine)
     }
 
     /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.
@@ -152,34 +126,5 @@ impl State {
         let lvm: Arc<dyn Lvm> = Arc::new(Measured::new(Arc::new(door), commands.clone()));
         self.lvm = Some(Arc::clone(&lvm));
         Ok(lvm)
-    }
-}
-
-/// The VG or store of a specification, for messages.
-pub(crate) fn place(spec: &EngineSpec) -> String {
-    match spec {
-        EngineSpec::Lvm { vg, pool: None } => format!("volume group {vg}"),
-        EngineSpec::Lvm {
-            vg,
-            pool: Some(pool),
-        } => format!("thin pool {vg}/{pool}"),
-        EngineSpec::File { store } => format!("store {}", store.display()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_has_one_engine_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let spec = EngineSpec::File {
-            store: folder.path().join("."),
-        };
-        let engines = Installed::default();
-        let first = engines.open(&spec).unwrap();
-        let second = engines.open(&spec).unwrap();
-        assert!(Arc::ptr_eq(&first, &second));
     }
 }

@@ -1,33 +1,19 @@
 //! gluster-bdd: the one owner of LVM and dm-thin on a storage host.
 //!
-//! [`engine`] says what is needed of a place where images live; [`engine_file`] is one. A
-//! [`brick`] joins a directory of stubs to an engine and keeps the two in step; [`care`] keeps thin
-//! pools from being full. The [`service`]
-//! answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
+//! The [`service`] answers requests of all bricks, and the [`daemon`] brings them over a Unix socket.
 #![forbid(unsafe_code)]
 
-mod backups;
-pub mod brick;
-pub mod care;
 mod connection;
-#[cfg(any(test, feature = "contract"))]
-pub mod contract;
 pub mod daemon;
-mod durable;
-pub mod engine;
-pub mod engine_file;
-pub mod engine_lvm;
 pub mod engines;
-pub mod events;
-pub mod failpoint;
-mod jobs;
-mod lock_file;
+mod evacuator;
 mod log_file;
 pub mod metrics;
+mod pool_monitor;
 pub mod service;
 mod status;
+mod target;
 mod wire;
-
-pub use lock_file::LockError;
+mod zeroer;
 
 pub use log_file::LogFile;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bd_engine::events::{Events, Target};
+use bd_engine::thin_pool::Policies;
 use bd_server::LogFile;
-use bd_server::care::Policies;
 use bd_server::daemon::{self, Options, Parts};
 use bd_server::engines::Installed;
-use bd_server::events::{Events, Target};
 use bd_server::metrics::{Certificate, Commands, Served, Token};
 use bd_server::service::Service;
 use clap::Parser;

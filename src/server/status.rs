@@ -2,13 +2,13 @@
 //!
 //! Sections are lists of their own, so that others can be added. Nothing here asks LVM.
 
+use bd_engine::Volume;
+use bd_engine::thin_pool::Sample;
 use bd_model::{Bytes, ImageKind, LvName};
 use bd_proto::{JobInfo, PoolCare, Space};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::care::Sample;
-use crate::engine::Volume;
 use crate::service::Service;
 
 /// As many points of a curve as a screen can show.
@@ -96,7 +96,7 @@ pub(crate) fn json(service: &Service) -> serde_json::Result<String> {
             .nodename()
             .to_string_lossy()
             .into_owned(),
-        now: crate::service::now(),
+        now: bd_engine::clock::now(),
         pools_unreadable,
         pools: pools.collect(),
         bricks: bricks.collect(),

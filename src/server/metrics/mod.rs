@@ -276,7 +276,7 @@ mod tests {
                 free: Bytes(1),
                 unclaimed: Bytes(0),
             }),
-            names: crate::brick::Room::of(std::path::Path::new("/")),
+            names: bd_bricks::Room::of(std::path::Path::new("/")),
             images: Some(1),
         };
         show_bricks(&mut registry, &[brick]);

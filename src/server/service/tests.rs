@@ -1,13 +1,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use bd_bricks::{BrickConfig, FOLDER};
 use bd_model::Gfid;
 use bd_proto::EngineSpec;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::brick::{BrickConfig, FOLDER};
 use crate::engines::Installed;
 
 /// Folders with a brick as `gluster-bd brick init` leaves it; the init itself needs root.

@@ -7,11 +7,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bd_bricks::Brick;
 use bd_model::{BrickId, Bytes, Gfid};
 use bd_proto::{Fault, FaultKind, ImageInfo, JobInfo, JobOrder};
 
 use super::{Caller, Service};
-use crate::brick::Brick;
+use crate::target::Target;
 
 impl Service {
     /// Zeroes a piece of an image of a brick; answers how long to rest then. `None` if there is nothing
@@ -68,7 +69,7 @@ impl Service {
         let engine = brick.engine();
         for gfid in engine.all_unzeroed() {
             if let Some(left) = engine.unzeroed(gfid)
-                && let Err(error) = self.jobs.zero(brick, gfid, left)
+                && let Err(error) = self.jobs.zero(&Target(brick), gfid, left)
             {
                 // Whoever opens it tries again.
                 tracing::error!("image {gfid} is not zeroed: {error}");
@@ -174,7 +175,7 @@ impl Service {
         loop {
             let job = self.with(caller, id, |brick| {
                 let left = brick.engine().unzeroed(gfid);
-                left.map(|left| self.jobs.zero(brick, gfid, left))
+                left.map(|left| self.jobs.zero(&Target(brick), gfid, left))
                     .transpose()
             })?;
             let Some(job) = job else { return Ok(()) };

@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bd_bricks::{Attach, Brick, check, init, take_over};
 use bd_model::{Bytes, Gfid, ImageKind, xattr};
 use bd_proto::{Adoption, FaultKind, OldImage, OldStep};
-use bd_server::brick::{Attach, Brick, check, init, take_over};
 use bd_server::engines::Installed;
 use rustix::fs::{XattrFlags, lgetxattr, listxattr, lsetxattr};
 use uuid::Uuid;

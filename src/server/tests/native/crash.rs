@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 
-use super::support::{Bed, Server, brick, findings};
 use bd_model::{BrickId, Bytes, Gfid};
 use bd_proto::{CallError, CopyHow, Reply, Request};
+
+use super::support::{Bed, Server, brick, findings};
 
 /// What bricks are made on.
 pub(crate) struct Ground<'a> {

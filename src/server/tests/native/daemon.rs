@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 
-use super::bed;
-use super::support::{brick, findings};
 use bd_model::{Bytes, Gfid};
 use bd_proto::{CallError, Client, ConnectError, CopyHow, Fault, FaultKind, Reply, Request, frame};
+
+use super::bed;
+use super::support::{brick, findings};
 use rustix::process::Signal;
 
 /// Sends raw bytes as a whole frame.

@@ -1,7 +1,7 @@
 //! All fail points, and what a brick does that lives on when the server dies.
 
+use bd_durable::failpoint;
 use bd_proto::{FindingKind, Request};
-use bd_server::failpoint;
 
 use super::crash::{Before, Ground, survive};
 use super::support::findings;

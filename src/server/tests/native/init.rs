@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use bd_bricks::{BrickConfig, init};
 use bd_proto::{BrickSpec, EngineSpec, FaultKind};
-use bd_server::brick::{BrickConfig, init};
 use bd_server::engines::Installed;
 use tempfile::TempDir;
 

@@ -1,8 +1,9 @@
 //! The policy file of a running server.
 
+use bd_proto::{Reply, Request};
+
 use super::bed;
 use super::logged::Logged;
-use bd_proto::{Reply, Request};
 use rustix::process::Signal;
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 
-use super::bed;
-use super::support::{Bed, brick, findings};
 use bd_model::{Gfid, ImageKind};
 use bd_proto::{Client, Finding, FindingKind, Reply, Request};
+
+use super::bed;
+use super::support::{Bed, brick, findings};
 
 fn check(bed: &Bed, client: &mut Client, repair: bool) -> Vec<Finding> {
     let dir = bed.path("brick");

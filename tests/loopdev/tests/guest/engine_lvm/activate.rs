@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
+use bd_engine::{Engine, Removed};
+use bd_engine_lvm::LvmEngine;
 use bd_lvm::{
     Change, Done, Door, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport,
     ThinDevice, VgReport,
 };
 use bd_model::{Gfid, ImageKind, LvName, VgName};
 use bd_proto::FaultKind;
-use bd_server::engine::{Engine, Removed};
-use bd_server::engine_lvm::LvmEngine;
 use loopdev::{Vg, cmd};
 use nix::fcntl::{Flock, FlockArg};
 

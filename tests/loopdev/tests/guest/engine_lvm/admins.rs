@@ -1,10 +1,10 @@
 //! Changes that an admin makes with LVM behind the engine.
 
 use anyhow::{Context, Result};
+use bd_engine::{Engine, Removed};
 use bd_lvm::{Change, Lvm, Tag};
 use bd_model::{Bytes, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
-use bd_server::engine::{Engine, Removed};
 use loopdev::{Place, run};
 
 use super::{

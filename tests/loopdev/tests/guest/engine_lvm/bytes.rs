@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, anyhow};
+use bd_engine::{Engine, Removed};
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::FaultKind;
-use bd_server::engine::{Engine, Removed};
 use loopdev::{Place, run};
 
 use super::{

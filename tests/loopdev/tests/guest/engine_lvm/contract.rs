@@ -1,9 +1,9 @@
 //! What every engine promises, on real volume groups.
 
 use anyhow::{Result, anyhow};
+use bd_engine::Engine;
+use bd_engine::contract::{self, Subject};
 use bd_model::{Gfid, ImageKind};
-use bd_server::contract::{self, Subject};
-use bd_server::engine::Engine;
 use loopdev::{Place, run, sh};
 
 use super::{all_of, create, done, door, name, open, put, used_vg};

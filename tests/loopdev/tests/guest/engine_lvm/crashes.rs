@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use bd_engine::{Engine, Removed};
 use bd_lvm::Tag;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind};
-use bd_server::engine::{Engine, Removed};
 use loopdev::{Place, Rig, Vg, run, sh};
 
 use super::{MIB, OLD, all_of, create, done, door, name, only_zeros, open, path, put, used_vg};

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use bd_engine::thin_pool::{Policies, PolicyFile};
+use bd_engine::{Engine, Removed};
 use bd_lvm::Door;
 use bd_model::{Gfid, ImageKind};
-use bd_server::care::{Policies, PolicyFile};
-use bd_server::engine::{Engine, Removed};
 use loopdev::{Vg, wait_for};
 
 use super::{all_of, create, done, name, open, put};

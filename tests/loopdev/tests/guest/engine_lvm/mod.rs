@@ -14,11 +14,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
+use bd_engine::{Engine, EngineError, Volume};
+use bd_engine_lvm::LvmEngine;
 use bd_lvm::{Door, LvmConfig};
 use bd_model::{Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{Fault, FaultKind};
-use bd_server::engine::{Engine, EngineError, Volume};
-use bd_server::engine_lvm::LvmEngine;
 use loopdev::{Rig, Vg};
 
 const MIB: u64 = 1 << 20;

@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::Context;
+use bd_engine::{Engine, Removed};
+use bd_engine_lvm::LvmEngine;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind};
 use bd_proto::FaultKind;
-use bd_server::engine::{Engine, Removed};
-use bd_server::engine_lvm::LvmEngine;
 use loopdev::{Place, cmd, run};
 
 use super::{MIB, create, done, door, name, open, path, put, refused};
