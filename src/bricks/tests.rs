@@ -335,6 +335,26 @@ fn merges_are_checked_and_settled() {
     assert_eq!(brick.intents.all(), []);
     assert!(!bed.dir().join("snapshot").exists() && !bed.handle(snapshot).exists());
     assert_eq!(bed.dir().join("origin").metadata().unwrap().len(), size.0);
+
+    // A merge that was told done, up to the removal of the volume: what was written since stays.
+    let late = Gfid::random();
+    let how = CopyHow::Snapshot;
+    brick.copy(origin, late, Some("late"), how, None).unwrap();
+    bed.stub("late", late, Some("thin"));
+    brick.commit(late).unwrap();
+    brick.merge(late, origin, size).unwrap();
+    fs::remove_file(bed.handle(late)).unwrap();
+    fs::remove_file(bed.dir().join("late")).unwrap();
+    let written = fs::File::options()
+        .write(true)
+        .open(bed.dir().join("origin"));
+    written.unwrap().set_len(size.0 + 1).unwrap();
+    drop(brick);
+    let brick = bed.attach(true);
+    assert_eq!(brick.intents.all(), []);
+    let len = bed.dir().join("origin").metadata().unwrap().len();
+    assert_eq!(len, size.0 + 1);
+
     let left: Vec<_> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
     let mut expected = vec![origin, other, second];
     expected.sort_by_key(|gfid| brick.image(*gfid).unwrap().lv.to_string());

@@ -195,13 +195,18 @@ pub(crate) fn unlink(
         merge.leave_open(brick, &held);
         return call.fail(in_doubt(errno));
     }
+    let loc = call.args.loc.duplicate();
     let (frame, answer) = call.ask();
-    let reply = match answer {
+    let answer = answer.map_err(|failure| failure.errno);
+    // While the name lasts, gluster-bdd gives the origin its size anew after a crash: no client may write
+    // more to the origin before.
+    let lasting = answer.and_then(|reply| brick.make_name_last(&loc).map(|()| reply));
+    let reply = match lasting {
         Ok(reply) => reply,
-        Err(failure) => {
-            merge.failed("remove the snapshot's name", failure.errno);
+        Err(errno) => {
+            merge.failed("remove the snapshot's name", errno);
             merge.leave_open(brick, &held);
-            return frame.fail(in_doubt(failure.errno));
+            return frame.fail(in_doubt(errno));
         }
     };
     merge.reopen(brick, was_ready);

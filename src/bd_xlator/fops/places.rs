@@ -46,7 +46,7 @@ pub(super) fn paths(brick: &Brick, call: Call<'_, Getxattr>) {
     }
 }
 
-/// Removes the name of a file that has one name; done if it has none.
+/// Removes the name of a file that has one name, so that it lasts; done if it has none.
 pub(super) fn remove_name(
     brick: &Brick,
     stack: &Stack,
@@ -69,7 +69,7 @@ pub(super) fn remove_name(
         xdata: None,
     })?;
     inode.unlink(&parent, &name);
-    Ok(())
+    brick.make_last(Gfid::from_bytes(parent.gfid()))
 }
 
 /// The directory and the name of a file that has one name.

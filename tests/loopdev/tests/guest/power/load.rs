@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) files: Files,
     /// What was asked for and not answered.
     pub(super) doubt: Option<Work>,
+    /// The operations before that, the last few of them.
+    pub(super) last: Vec<Work>,
 }
 
 impl Worker {
@@ -98,16 +100,22 @@ impl Worker {
     /// What is known of its files when so many records last.
     pub(super) fn known(&self, marks: &Marks, at: usize) -> Known {
         let mut files = Files::default();
+        let last = |end: usize| self.done[end.saturating_sub(8)..end].to_vec();
         for (count, work) in self.done.iter().enumerate() {
             let of = |what: &str| marks.is_before(&format!("{what}.{}.{count}", self.number), at);
             if of("done") {
                 files.apply(work);
             } else if of("begun") && !of("refused") {
                 let doubt = Some(work.clone());
-                return Known { files, doubt };
+                let last = last(count);
+                return Known { files, doubt, last };
             }
         }
-        Known { files, doubt: None }
+        Known {
+            files,
+            doubt: None,
+            last: last(self.done.len()),
+        }
     }
 }
 

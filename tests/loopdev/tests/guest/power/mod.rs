@@ -288,7 +288,8 @@ impl Site<'_, '_> {
         for worker in self.workers {
             let known = worker.known(self.marks, before);
             self.tally.doubts += usize::from(known.doubt.is_some());
-            files += judge::judge(&self.bed.images().join(&worker.place), &known)?;
+            files += judge::judge(&self.bed.images().join(&worker.place), &known)
+                .with_context(|| format!("after {:?}", known.last))?;
         }
         Ok(files)
     }
