@@ -9,6 +9,7 @@ use bd_proto::{CopyHow, Fault, FaultKind};
 use serde::{Deserialize, Serialize};
 
 use super::reserve::Reserve;
+use super::room::Room;
 
 /// An operation that touches both the namespace and an engine, and is not known to be finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,10 +103,7 @@ impl Intents {
         let text = serde_json::to_vec(&intent).map_err(|e| failed("write", &path, &e))?;
         let mut prepared = bd_durable::prepare(&path, &text);
         if prepared.as_ref().is_err_and(is_full) && intent.removes() {
-            prepared = self
-                .reserve
-                .spend()
-                .and_then(|()| bd_durable::prepare(&path, &text));
+            prepared = self.reserve.lend(|| bd_durable::prepare(&path, &text));
         }
         prepared.map_err(|error| match is_full(&error) {
             true => self.no_room(&path),
@@ -141,10 +139,16 @@ impl Intents {
                 path.display()
             );
         }
+        let is_out = Room::of(&self.folder).is_some_and(Room::has_no_inodes);
+        let what = if is_out {
+            "has no inodes left"
+        } else {
+            "is full"
+        };
         Fault::new(
             FaultKind::NoSpace,
             format!(
-                "the file system of the names is full, where {} is; move plain files away from the brick, or \
+                "the file system of the names {what}, where {} is; move plain files away from the brick, or \
                  make it larger",
                 self.folder.display()
             ),

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Rig, gluster_bd, sh, wait_for};
+use loopdev::{Backing, Place, Rig, cmd, gluster_bd, run, sh, wait_for};
 use nix::libc;
 
 use super::bricks::{TOP, ended, on_disks};
@@ -168,5 +168,47 @@ fn is_kept_for_removals() {
         wait_for("room", || Ok(fs::write(top.join("new"), "new").is_ok()))?;
         sh_in(&top, "test $(cat i7) = 6; rm new")?;
         Ok(())
+    });
+}
+
+/// As above where what is left are blocks, and no inodes.
+#[test]
+fn of_inodes_is_kept_for_removals() {
+    let name = "native::room::of_inodes_is_kept_for_removals";
+    run(name, Place::Native, |rig| {
+        let device = rig.loop_device("names", 256)?;
+        let names = rig.folder("names-at")?;
+        sh(&format!(
+            "mkfs.ext4 -q -F -N 2000 {0} && mount {0} {1}",
+            device.display(),
+            names.display()
+        ))?;
+        let at = names.clone();
+        rig.on_teardown("the names", move || cmd("umount", &[at])?.ok().map(drop));
+        let store = rig.store("images", Backing::File, 512)?;
+        let bed = rig.bed_at(store, &names)?;
+        let brick = bed.brick().display().to_string();
+        let images = bed.images();
+        sh_in(&images, "for n in $(seq 40); do echo $n >i$n; done")?;
+        bed.check()?;
+        sh_in(
+            &names,
+            "n=0; while touch full$n 2>/dev/null; do n=$((n + 1)); done",
+        )?;
+        let refused = fs::write(bed.at("new"), "bytes").expect_err("an image was made");
+        ensure!(refused.raw_os_error() == Some(libc::ENOSPC), "{refused}");
+        let told = gluster_bd(&["check", &brick])?;
+        ensure!(
+            told.code == 1 && told.stdout.contains(" inodes left"),
+            "{told}"
+        );
+        let said = bed.server().said();
+        ensure!(said.contains("has no inodes left, where"), "{said}");
+        sh_in(&images, "seq 30 | xargs -P 8 -I {} rm i{}; mv i31 i32")?;
+        wait_for("the volumes to go", || Ok(bed.store.names()?.len() == 9))?;
+        sh_in(&names, "rm full*")?;
+        wait_for("room", || Ok(fs::write(bed.at("new"), "new").is_ok()))?;
+        sh_in(&images, "test $(cat i32) = 31")?;
+        bed.check()
     });
 }
