@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Bed, POOL, Place, Rig, Store, Vg, cmd, gluster_bd, run, sh};
+use loopdev::{Bed, POOL, Place, Rig, Store, Vg, cmd, gluster_bd, run, sh, wait_for};
 
 use crate::images::SIZE;
 use crate::images::tools::pattern;
@@ -58,7 +58,9 @@ fn bring_back(rig: &mut Rig) -> Result<()> {
 /// kept are older. LVM would give the next image the device of the one that it does not know.
 fn is_ahead(bed: &mut Bed<'_>, vg: &Vg) -> Result<()> {
     let older = newest(bed.brick())?;
-    fs::write(bed.at("late"), pattern(3, 300_000))?;
+    for (name, seed) in [("late", 3), ("later", 4)] {
+        fs::write(bed.at(name), pattern(seed, 300_000))?;
+    }
     bed.rig.unmount(bed.root())?;
     bed.volume.stop()?;
     bed.server().stop()?;
@@ -77,16 +79,30 @@ fn is_ahead(bed: &mut Bed<'_>, vg: &Vg) -> Result<()> {
         fs::write(bed.at("other"), "").is_err(),
         "an image was made with the bytes of another"
     );
+    // What is wanted of it becomes an LV, and so a file.
+    let pool = format!("{}/{POOL}", vg.name());
+    let words = ["-q", "-V", "4M", "-T", &pool, "-n", "found"];
+    vg.lvm("lvcreate", &words)?.ok()?;
+    wait_for("the file", || Ok(bed.at("found").exists()))?;
+    let found = fs::read(bed.at("found"))?;
+    ensure!(
+        found.starts_with(&pattern(3, 300_000)),
+        "it has other bytes"
+    );
+    bed.server().stop()?;
+    bed.start_server()?;
     ensure!(remove_strays(bed.brick())?, "the check says nothing of it");
     bed.server().stop()?;
     bed.start_server()?;
-    fs::remove_file(bed.at("late"))?;
+    for name in ["late", "later"] {
+        fs::remove_file(bed.at(name))?;
+    }
     fs::File::create(bed.at("other"))?.set_len(300_000)?;
     ensure!(
         fs::read(bed.at("other"))? == vec![0; 300_000],
         "it has bytes that nobody wrote"
     );
-    bed.expect_names(&["a", "c", "new", "other"])?;
+    bed.expect_names(&["a", "c", "found", "new", "other"])?;
     bed.check()
 }
 
