@@ -9,9 +9,10 @@ use bd_engine::{Engine, Volume};
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, LvName};
 use bd_proto::{Fault, Finding, FindingKind};
 
+use super::attributes::{Mark, mark_of};
 use super::config::BrickConfig;
 use super::intent::{Intent, Intents};
-use super::namespace::{Mark, Namespace, Stub, mark_of};
+use super::namespace::{Namespace, Stub};
 use super::{Brick, Room, canonical, lock, lv_name, open_engine};
 
 /// Checks a brick that is not attached; with `repair`, mends what can be mended without a loss.

@@ -7,8 +7,9 @@ use bd_engine::Volume;
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
+use super::attributes::Mark;
 use super::images::under_way;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 use super::{Brick, image};
 
 impl Brick {

@@ -5,8 +5,8 @@ use bd_engine::{EngineError, OpenVolume, Removed, Volume};
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind, ImageInfo};
 
+use super::attributes::Mark;
 use super::intent::Intent;
-use super::namespace::Mark;
 use super::{Brick, image};
 
 impl Brick {

@@ -4,6 +4,7 @@
 //! `reconcile` knows for each intent what the next start makes of it.
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod check;
 mod config;
 mod copies;
@@ -22,20 +23,21 @@ mod release;
 mod removal;
 mod reserve;
 mod room;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bd_durable::{LockError, LockFile};
-use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
-use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
-use uuid::Uuid;
-
 use bd_engine::Backups;
 use bd_engine::ImageLocks;
 use bd_engine::{Engine, Volume};
 use bd_engine::{Engines, place};
+use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
+use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
+use uuid::Uuid;
+
 use intent::{Intent, Intents};
 use namespace::Namespace;
 

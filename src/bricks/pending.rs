@@ -12,7 +12,7 @@ use bd_model::Gfid;
 use bd_proto::{Fault, pending_folder};
 
 use super::Brick;
-use super::namespace::{Mark, failed};
+use super::attributes::{Mark, failed};
 
 /// Makes the folder in which the brick leaves word.
 pub(super) fn prepare(dir: &Path) -> Result<(), Fault> {

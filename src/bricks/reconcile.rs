@@ -24,8 +24,9 @@ use bd_model::Gfid;
 use bd_proto::Fault;
 
 use super::Brick;
+use super::attributes::Mark;
 use super::intent::Intent;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 
 impl Brick {
     /// Settles all intents. Nothing else works on the brick meanwhile. `cloned` is called with each

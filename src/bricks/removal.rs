@@ -7,9 +7,10 @@ use bd_model::Gfid;
 use bd_proto::{Fault, FaultKind};
 
 use super::Brick;
+use super::attributes::Mark;
 use super::images::under_way;
 use super::intent::Intent;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 
 impl Brick {
     /// The last name of an image is about to go.

@@ -1,7 +1,7 @@
 //! The pool: what is extended, what is refused, and how many commands that costs.
 
 use bd_engine::events::{Events, Target};
-use bd_engine::thin_pool::PolicyFile;
+use bd_engine::thin_pool::{Attention, PolicyFile};
 use bd_proto::PoolHealth;
 
 use super::*;
