@@ -126,13 +126,13 @@ fn an_image_lives_and_goes() {
 
     assert_eq!(kind_of(brick.remove(gfid)), FaultKind::Invalid);
     assert_eq!(kind_of(brick.abort(gfid)), FaultKind::Invalid);
-    brick.condemn(gfid).unwrap();
-    brick.condemn(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
     // Its name is still there.
     assert_eq!(kind_of(brick.remove(gfid)), FaultKind::Invalid);
-    brick.spare(gfid).unwrap();
-    brick.spare(gfid).unwrap();
-    brick.condemn(gfid).unwrap();
+    brick.cancel_removal(gfid).unwrap();
+    brick.cancel_removal(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
     fs::remove_file(bed.handle(gfid)).unwrap();
     fs::remove_file(bed.dir().join("vm1")).unwrap();
     brick.remove(gfid).unwrap();
@@ -149,15 +149,15 @@ fn two_clients_remove_one_name() {
     for (round, is_late) in [false, true].into_iter().enumerate() {
         let name = format!("vm{round}");
         let gfid = settled(&bed, &brick, &name);
-        brick.condemn(gfid).unwrap();
-        brick.condemn(gfid).unwrap();
+        brick.mark_for_removal(gfid).unwrap();
+        brick.mark_for_removal(gfid).unwrap();
         if is_late {
-            brick.spare(gfid).unwrap();
+            brick.cancel_removal(gfid).unwrap();
         }
         fs::remove_file(bed.handle(gfid)).unwrap();
         fs::remove_file(bed.dir().join(&name)).unwrap();
-        // Who came too late to remove it spares it, and the other has it removed.
-        brick.spare(gfid).unwrap();
+        // Who came too late to remove it cancels that, and the other has it removed.
+        brick.cancel_removal(gfid).unwrap();
         brick.remove(gfid).unwrap();
         assert!(!bed.store().join(&name).exists());
         assert_eq!(brick.intents.all(), []);
@@ -174,7 +174,7 @@ fn asking_again_after_a_lost_answer_is_no_error() {
     assert_eq!(again.unwrap().lv_size, Bytes(8 << 20));
     let other = brick.create(gfid, Some("vm"), ImageKind::Thick, Bytes(1), false);
     assert_eq!(kind_of(other), FaultKind::Exists);
-    assert_eq!(kind_of(brick.condemn(gfid)), FaultKind::Busy);
+    assert_eq!(kind_of(brick.mark_for_removal(gfid)), FaultKind::Busy);
     brick.commit(gfid).unwrap();
     brick.commit(gfid).unwrap();
     let late = brick.create(gfid, Some("vm"), ImageKind::Thin, Bytes(1), false);
@@ -202,7 +202,7 @@ fn what_fails_leaves_no_intent() {
     assert_eq!(kind_of(huge), FaultKind::TooLarge);
     let none = brick.copy(Gfid::random(), gfid, None, CopyHow::Clone, None);
     assert_eq!(kind_of(none), FaultKind::NotFound);
-    assert_eq!(kind_of(brick.condemn(gfid)), FaultKind::NotFound);
+    assert_eq!(kind_of(brick.mark_for_removal(gfid)), FaultKind::NotFound);
     assert_eq!(kind_of(brick.commit(gfid)), FaultKind::NotFound);
     assert_eq!(brick.intents.all(), []);
     assert_eq!(Intents::load(&bed.dir()).unwrap().all(), []);
@@ -376,7 +376,7 @@ fn a_brick_that_never_starts_again_ends_what_it_was_at() {
         let brick = bed.attach(true);
         let gone = settled(&bed, &brick, "gone");
         // Its last name went while it was open, and then its volume has lost the brick.
-        brick.condemn(gone).unwrap();
+        brick.mark_for_removal(gone).unwrap();
         fs::remove_file(bed.dir().join("gone")).unwrap();
         fs::remove_file(bed.handle(gone)).unwrap();
         let released = if is_attached {

@@ -22,4 +22,4 @@ pub use engine::Engine;
 pub use engines::{Engines, place};
 pub use error::EngineError;
 pub use image_locks::{ImageLock, ImageLocks};
-pub use volume::{OpenVolume, Removed, Standing, Used, Volume};
+pub use volume::{BackingVolume, OpenVolume, Removed, Standing, Used};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bd_dm_thin::{Inherited, Spans};
 use bd_engine::thin_pool::Attention;
-use bd_engine::{Engine, EngineError, OpenVolume, Removed, Standing, Used, Volume};
+use bd_engine::{BackingVolume, Engine, EngineError, OpenVolume, Removed, Standing, Used};
 use bd_lvm::{LvReport, PvName, PvReport, Tag};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
@@ -80,7 +80,7 @@ impl Engine for LvmEngine {
         self.durable.keep_in(folder);
     }
 
-    fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+    fn volumes(&self) -> Result<Vec<BackingVolume>, EngineError> {
         let vg_lock = self.vg_lock();
         if !self.in_step() {
             self.refresh(&vg_lock)?;
@@ -89,7 +89,7 @@ impl Engine for LvmEngine {
         self.shown()
     }
 
-    fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
+    fn volumes_lately(&self) -> Result<Vec<BackingVolume>, EngineError> {
         if self.lately_in_step() {
             return self.shown();
         }
@@ -109,7 +109,7 @@ impl Engine for LvmEngine {
         standing.collect()
     }
 
-    fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
+    fn find(&self, gfid: Gfid) -> Result<Option<BackingVolume>, EngineError> {
         Ok(self.known(gfid))
     }
 
@@ -119,7 +119,7 @@ impl Engine for LvmEngine {
         name: &LvName,
         kind: ImageKind,
         size: Bytes,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         self.make_volume(gfid, name, kind, size)
     }
 
@@ -129,23 +129,28 @@ impl Engine for LvmEngine {
         dest: Gfid,
         name: &LvName,
         cow_size: Option<Bytes>,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         self.make_snapshot(source, dest, name, cow_size)
     }
 
-    fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
+    fn clone_image(
+        &self,
+        source: Gfid,
+        dest: Gfid,
+        name: &LvName,
+    ) -> Result<BackingVolume, EngineError> {
         self.make_clone(source, dest, name)
     }
 
-    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<Volume, EngineError> {
+    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<BackingVolume, EngineError> {
         self.merge_snapshot(snapshot, origin)
     }
 
-    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
+    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<BackingVolume, EngineError> {
         self.change_size(gfid, size)
     }
 
-    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<Volume, EngineError> {
+    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<BackingVolume, EngineError> {
         self.change_name(gfid, name)
     }
 
@@ -153,7 +158,7 @@ impl Engine for LvmEngine {
         self.remove_volume(gfid)
     }
 
-    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError> {
+    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<BackingVolume, EngineError> {
         self.adopt_volume(name, gfid)
     }
 
@@ -274,7 +279,7 @@ impl Engine for LvmEngine {
         used.collect()
     }
 
-    fn known(&self) -> Vec<Volume> {
+    fn known(&self) -> Vec<BackingVolume> {
         let model = self.model();
         let visible = model.visible().into_iter();
         let images = visible.filter(|lv| model.owner(lv).is_some());

@@ -9,7 +9,7 @@ use bd_engine::EngineError;
 use bd_engine::events::Event;
 use bd_engine::thin_pool::rules::{self, Fill, Part, Room, Step};
 use bd_engine::thin_pool::{Attention, Policy};
-use bd_lvm::Change;
+use bd_lvm::Command;
 use bd_model::{Bytes, Extents};
 use bd_proto::{PoolCare, PoolHealth};
 
@@ -158,8 +158,8 @@ impl LvmEngine {
     ) -> Result<(), EngineError> {
         let name = pool.name.clone();
         let change = match part {
-            Part::Data => Change::ExtendPool { pool: name, by },
-            Part::Metadata => Change::ExtendPoolMetadata {
+            Part::Data => Command::ExtendPool { pool: name, by },
+            Part::Metadata => Command::ExtendPoolMetadata {
                 pool: name,
                 by: self.bytes(by),
             },

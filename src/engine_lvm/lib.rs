@@ -21,13 +21,13 @@ mod extend;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod fault;
-mod foreign;
 mod idle;
 mod kernel;
 mod mapping;
 mod merge;
 mod model;
 mod open;
+mod outside_changes;
 mod pool;
 mod remove;
 mod resize;
@@ -46,7 +46,7 @@ use bd_dm_thin::ThinState;
 use bd_engine::ImageLocks;
 use bd_engine::events::Events;
 use bd_engine::thin_pool::Policies;
-use bd_engine::{EngineError, Volume};
+use bd_engine::{BackingVolume, EngineError};
 use bd_lvm::{LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, dm_name, dm_uuid};
 use bd_model::{Bytes, Extents, Gfid, ImageKind, LvName, VgName};
 use bd_proto::FaultKind;
@@ -73,7 +73,7 @@ pub struct LvmEngine {
     told: udev::Told,
     /// Changes that were made through `lvm`.
     changes: Arc<AtomicU64>,
-    seen: Mutex<Option<foreign::Seen>>,
+    seen: Mutex<Option<outside_changes::Seen>>,
     removals: remove::Removals,
     idle: idle::Idle,
     zeroing: zero::Zeroing,
@@ -190,10 +190,10 @@ impl LvmEngine {
         )
     }
 
-    fn volume(&self, model: &Model, lv: &LvReport) -> Volume {
+    fn volume(&self, model: &Model, lv: &LvReport) -> BackingVolume {
         let size = visible_size(lv);
         let thin = lv.is_thin();
-        Volume {
+        BackingVolume {
             name: lv.name.clone(),
             gfid: model.owner(lv),
             kind: if thin {
@@ -224,7 +224,7 @@ impl LvmEngine {
     }
 
     /// All volumes which may appear as files, as they are in memory.
-    fn shown(&self) -> Result<Vec<Volume>, EngineError> {
+    fn shown(&self) -> Result<Vec<BackingVolume>, EngineError> {
         let model = self.model();
         let mut volumes = Vec::new();
         for lv in model.visible() {
@@ -237,7 +237,7 @@ impl LvmEngine {
     }
 
     /// The volume of an image as it is in memory.
-    fn known(&self, gfid: Gfid) -> Option<Volume> {
+    fn known(&self, gfid: Gfid) -> Option<BackingVolume> {
         let model = self.model();
         model.image(gfid).map(|lv| self.volume(&model, lv))
     }

@@ -2,7 +2,7 @@
 //!
 //! Sections are lists of their own, so that others can be added. Nothing here asks LVM.
 
-use bd_engine::Volume;
+use bd_engine::BackingVolume;
 use bd_engine::thin_pool::Sample;
 use bd_model::{Bytes, ImageKind, LvName};
 use bd_proto::{JobInfo, PoolCare, Space};
@@ -55,7 +55,7 @@ struct Image {
 }
 
 impl Image {
-    fn new(volume: Volume) -> Option<Image> {
+    fn new(volume: BackingVolume) -> Option<Image> {
         volume.gfid.filter(|_| !volume.outgoing)?;
         Some(Image {
             name: volume.name,

@@ -105,12 +105,12 @@ fn merges_are_checked_and_settled() {
     ] {
         assert_eq!(kind_of(brick.merge(from, into, size)), kind);
     }
-    brick.condemn(origin).unwrap();
+    brick.mark_for_removal(origin).unwrap();
     assert_eq!(
         kind_of(brick.merge(snapshot, origin, size)),
         FaultKind::Busy
     );
-    brick.spare(origin).unwrap();
+    brick.cancel_removal(origin).unwrap();
     assert!(!brick.settle_merge(snapshot).unwrap());
     assert_eq!(brick.intents.all(), []);
 
@@ -120,7 +120,7 @@ fn merges_are_checked_and_settled() {
     assert!(brick.settle_merge(snapshot).unwrap());
     // Nobody can use what the origin was, or take the snapshot's name for one of an image.
     assert_eq!(kind_of(brick.open(snapshot)), FaultKind::NotFound);
-    assert_eq!(kind_of(brick.condemn(snapshot)), FaultKind::Busy);
+    assert_eq!(kind_of(brick.mark_for_removal(snapshot)), FaultKind::Busy);
     assert_eq!(kind_of(brick.remove(snapshot)), FaultKind::Invalid);
     let copied = brick.copy(snapshot, Gfid::random(), None, CopyHow::Clone, None);
     assert_eq!(kind_of(copied), FaultKind::NotFound);
@@ -146,7 +146,7 @@ fn a_fresh_start_settles_removals() {
     let [named, gone, only_handle, back] =
         ["named", "gone", "only_handle", "back"].map(|name| settled(&bed, &brick, name));
     for gfid in [named, gone, only_handle, back] {
-        brick.condemn(gfid).unwrap();
+        brick.mark_for_removal(gfid).unwrap();
     }
     // The volume went, and its name came back with a power cut.
     fs::remove_file(bed.store().join("back")).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bd_durable::failpoint;
-use bd_engine::Volume;
+use bd_engine::BackingVolume;
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
@@ -23,7 +23,7 @@ impl Brick {
             return Ok(foreign);
         }
         for volume in self.engine.volumes_lately()? {
-            let Volume {
+            let BackingVolume {
                 name: lv,
                 gfid,
                 kind,

@@ -12,7 +12,7 @@ pub(crate) const COW_CHUNK_KIB: u64 = 64;
 ///
 /// New LVs are active when the change is done, and are not activated when the host starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Command {
     /// Makes a thin LV.
     CreateThin {
         /// Its name.
@@ -198,14 +198,14 @@ const NEW: &str = "-ay -K -ky -Wn";
 /// watch it to its end.
 const NO_POLL: &str = "--poll n";
 
-impl Change {
+impl Command {
     /// The LVM command and its arguments, without settings.
     ///
     /// No part comes from free text: names, tags, numbers and identities are validated types
     /// without white space and quotes, and none starts with a hyphen.
     pub(crate) fn line(&self, vg: &VgName) -> String {
         match self {
-            Change::CreateThin {
+            Command::CreateThin {
                 name,
                 pool,
                 size,
@@ -216,7 +216,7 @@ impl Change {
                 let _ = write!(line, " --thinpool {pool} {vg}");
                 line
             }
-            Change::CreateThick {
+            Command::CreateThick {
                 name,
                 extents,
                 tags,
@@ -229,13 +229,13 @@ impl Change {
                 let _ = write!(line, " {vg}");
                 line
             }
-            Change::SnapshotThin { name, origin, tags } => {
+            Command::SnapshotThin { name, origin, tags } => {
                 let mut line = format!("lvcreate -ay -K -ky -s -n {name}");
                 add_tags(&mut line, "addtag", tags);
                 let _ = write!(line, " {vg}/{origin}");
                 line
             }
-            Change::SnapshotCow {
+            Command::SnapshotCow {
                 name,
                 origin,
                 extents,
@@ -249,23 +249,23 @@ impl Change {
                 let _ = write!(line, " {vg}/{origin}");
                 line
             }
-            Change::Extend { name, extents } => {
+            Command::Extend { name, extents } => {
                 format!("lvextend --nofsck -l {} {vg}/{name}", extents.0)
             }
-            Change::Reduce { name, extents } => {
+            Command::Reduce { name, extents } => {
                 format!("lvreduce -f -y --nofsck -l {} {vg}/{name}", extents.0)
             }
-            Change::Rename { from, to } => format!("lvrename {vg} {from} {to}"),
-            Change::Remove { uuids } => {
+            Command::Rename { from, to } => format!("lvrename {vg} {from} {to}"),
+            Command::Remove { uuids } => {
                 let any = any_of(uuids);
                 format!("lvremove -y -S \"({any}) && lv_role!={{thickorigin}}\" {vg}")
             }
             // LVM asks before it activates the origin of a copy-on-write snapshot along with it.
-            Change::Activate { name, uuid } => {
+            Command::Activate { name, uuid } => {
                 format!("lvchange -ay -y {NO_POLL} -K -S lv_uuid={uuid} {vg}/{name}")
             }
-            Change::Deactivate { uuids } => format!("lvchange -an -S \"{}\" {vg}", any_of(uuids)),
-            Change::Retag {
+            Command::Deactivate { uuids } => format!("lvchange -an -S \"{}\" {vg}", any_of(uuids)),
+            Command::Retag {
                 name,
                 uuid,
                 add,
@@ -277,40 +277,40 @@ impl Change {
                 let _ = write!(line, " -S lv_uuid={uuid} {vg}/{name}");
                 line
             }
-            Change::RetagVg { add, del } => {
+            Command::RetagVg { add, del } => {
                 let mut line = "vgchange".to_owned();
                 add_tags(&mut line, "deltag", del);
                 add_tags(&mut line, "addtag", add);
                 let _ = write!(line, " {vg}");
                 line
             }
-            Change::ActivatePool { pool } => format!("lvchange -ay {NO_POLL} -K {vg}/{pool}"),
-            Change::ExtendPool { pool, by } => format!("lvextend -l +{} {vg}/{pool}", by.0),
-            Change::ExtendPoolMetadata { pool, by } => {
+            Command::ActivatePool { pool } => format!("lvchange -ay {NO_POLL} -K {vg}/{pool}"),
+            Command::ExtendPool { pool, by } => format!("lvextend -l +{} {vg}/{pool}", by.0),
+            Command::ExtendPoolMetadata { pool, by } => {
                 format!("lvextend --poolmetadatasize +{}b {vg}/{pool}", by.0)
             }
-            Change::DeactivatePoolParts { pool } => {
+            Command::DeactivatePoolParts { pool } => {
                 format!("lvchange -an -y {vg}/{pool}_tmeta {vg}/{pool}_tdata")
             }
-            Change::RefreshVg => format!("vgchange --refresh {NO_POLL} {vg}"),
+            Command::RefreshVg => format!("vgchange --refresh {NO_POLL} {vg}"),
             // It looks for the end without a pause: the moves are small.
-            Change::Move { pv, first, last } => format!("pvmove -i 0 {pv}:{first}-{last}"),
-            Change::AbortMove { pv } => format!("pvmove -i 0 --abort {pv}"),
-            Change::Allocate { pv, allow: true } => format!("pvchange -x y {pv}"),
-            Change::Allocate { pv, allow: false } => format!("pvchange -x n {pv}"),
-            Change::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
+            Command::Move { pv, first, last } => format!("pvmove -i 0 {pv}:{first}-{last}"),
+            Command::AbortMove { pv } => format!("pvmove -i 0 --abort {pv}"),
+            Command::Allocate { pv, allow: true } => format!("pvchange -x y {pv}"),
+            Command::Allocate { pv, allow: false } => format!("pvchange -x n {pv}"),
+            Command::ErrorWhenFull { pool } => format!("lvchange --errorwhenfull y {vg}/{pool}"),
         }
     }
 
     /// The program that does it, as in `lvcreate`.
-    pub fn command(&self) -> &'static str {
+    pub fn program(&self) -> &'static str {
         self.words().0.split(' ').next().unwrap_or_default()
     }
 
     /// The command and its object, for messages.
     pub(crate) fn title(&self, vg: &VgName) -> String {
         match (self, self.words()) {
-            (Change::Remove { uuids } | Change::Deactivate { uuids }, (command, _)) => {
+            (Command::Remove { uuids } | Command::Deactivate { uuids }, (command, _)) => {
                 let of: Vec<String> = uuids.iter().map(LvmUuid::to_string).collect();
                 format!("{command} {vg} {}", of.join(" "))
             }
@@ -322,29 +322,29 @@ impl Change {
     /// The command and the LV that it is about.
     fn words(&self) -> (&'static str, Option<&LvName>) {
         match self {
-            Change::CreateThin { name, .. } | Change::CreateThick { name, .. } => {
+            Command::CreateThin { name, .. } | Command::CreateThick { name, .. } => {
                 ("lvcreate", Some(name))
             }
-            Change::SnapshotThin { name, .. } | Change::SnapshotCow { name, .. } => {
+            Command::SnapshotThin { name, .. } | Command::SnapshotCow { name, .. } => {
                 ("lvcreate -s", Some(name))
             }
-            Change::Extend { name, .. } => ("lvextend", Some(name)),
-            Change::Reduce { name, .. } => ("lvreduce", Some(name)),
-            Change::Rename { from, .. } => ("lvrename", Some(from)),
-            Change::Remove { .. } => ("lvremove", None),
-            Change::Activate { name, .. } => ("lvchange -ay", Some(name)),
-            Change::Deactivate { .. } => ("lvchange -an", None),
-            Change::Retag { name, .. } => ("lvchange --addtag", Some(name)),
-            Change::RetagVg { .. } => ("vgchange --addtag", None),
-            Change::RefreshVg => ("vgchange --refresh", None),
-            Change::ActivatePool { pool } => ("lvchange -ay", Some(pool)),
-            Change::ExtendPool { pool, .. } => ("lvextend", Some(pool)),
-            Change::ExtendPoolMetadata { pool, .. } => ("lvextend --poolmetadatasize", Some(pool)),
-            Change::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
-            Change::Move { .. } => ("pvmove", None),
-            Change::AbortMove { .. } => ("pvmove --abort", None),
-            Change::Allocate { .. } => ("pvchange -x", None),
-            Change::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
+            Command::Extend { name, .. } => ("lvextend", Some(name)),
+            Command::Reduce { name, .. } => ("lvreduce", Some(name)),
+            Command::Rename { from, .. } => ("lvrename", Some(from)),
+            Command::Remove { .. } => ("lvremove", None),
+            Command::Activate { name, .. } => ("lvchange -ay", Some(name)),
+            Command::Deactivate { .. } => ("lvchange -an", None),
+            Command::Retag { name, .. } => ("lvchange --addtag", Some(name)),
+            Command::RetagVg { .. } => ("vgchange --addtag", None),
+            Command::RefreshVg => ("vgchange --refresh", None),
+            Command::ActivatePool { pool } => ("lvchange -ay", Some(pool)),
+            Command::ExtendPool { pool, .. } => ("lvextend", Some(pool)),
+            Command::ExtendPoolMetadata { pool, .. } => ("lvextend --poolmetadatasize", Some(pool)),
+            Command::DeactivatePoolParts { pool } => ("lvchange -an", Some(pool)),
+            Command::Move { .. } => ("pvmove", None),
+            Command::AbortMove { .. } => ("pvmove --abort", None),
+            Command::Allocate { .. } => ("pvchange -x", None),
+            Command::ErrorWhenFull { pool } => ("lvchange --errorwhenfull y", Some(pool)),
         }
     }
 
@@ -352,11 +352,11 @@ impl Change {
     pub fn writes_metadata(&self) -> bool {
         !matches!(
             self,
-            Change::Activate { .. }
-                | Change::ActivatePool { .. }
-                | Change::Deactivate { .. }
-                | Change::DeactivatePoolParts { .. }
-                | Change::RefreshVg
+            Command::Activate { .. }
+                | Command::ActivatePool { .. }
+                | Command::Deactivate { .. }
+                | Command::DeactivatePoolParts { .. }
+                | Command::RefreshVg
         )
     }
 
@@ -364,7 +364,7 @@ impl Change {
     pub(crate) fn is_light(&self) -> bool {
         !matches!(
             self,
-            Change::Move { .. } | Change::AbortMove { .. } | Change::RefreshVg
+            Command::Move { .. } | Command::AbortMove { .. } | Command::RefreshVg
         )
     }
 
@@ -373,8 +373,8 @@ impl Change {
     /// silent, and is seen in the kernel instead.
     pub(crate) fn tells_by_messages(&self) -> Option<(&'static str, usize)> {
         match self {
-            Change::Remove { uuids } => Some(("successfully removed", uuids.len())),
-            Change::Retag { .. } => Some((" changed", 1)),
+            Command::Remove { uuids } => Some(("successfully removed", uuids.len())),
+            Command::Retag { .. } => Some((" changed", 1)),
             _ => None,
         }
     }
@@ -397,7 +397,7 @@ mod tests {
         let uuid: LvmUuid = "AEDpcB-oVT6-yxJT-L1Eu-tUnU-jEyk-oNpHta".parse().unwrap();
         for (change, line) in [
             (
-                Change::CreateThin {
+                Command::CreateThin {
                     name: name("vm1"),
                     pool: name("pool"),
                     size: Bytes(4 << 20),
@@ -408,7 +408,7 @@ mod tests {
                 ),
             ),
             (
-                Change::CreateThick {
+                Command::CreateThick {
                     name: name("vm1"),
                     extents: Extents(3),
                     tags: vec![gfid.clone(), Tag::Zeroing(Bytes(0))],
@@ -419,7 +419,7 @@ mod tests {
                 ),
             ),
             (
-                Change::SnapshotThin {
+                Command::SnapshotThin {
                     name: name("s"),
                     origin: name("vm1"),
                     tags: tags.clone(),
@@ -427,7 +427,7 @@ mod tests {
                 format!("lvcreate -ay -K -ky -s -n s --addtag {tag} vg0/vm1"),
             ),
             (
-                Change::SnapshotCow {
+                Command::SnapshotCow {
                     name: name("s"),
                     origin: name("vm1"),
                     extents: Extents(4),
@@ -436,28 +436,28 @@ mod tests {
                 format!("lvcreate -ay -K -ky -s --chunksize 64k -n s -l 4 --addtag {tag} vg0/vm1"),
             ),
             (
-                Change::Extend {
+                Command::Extend {
                     name: name("vm1"),
                     extents: Extents(4),
                 },
                 "lvextend --nofsck -l 4 vg0/vm1".to_owned(),
             ),
             (
-                Change::Reduce {
+                Command::Reduce {
                     name: name("vm1"),
                     extents: Extents(1),
                 },
                 "lvreduce -f -y --nofsck -l 1 vg0/vm1".to_owned(),
             ),
             (
-                Change::Rename {
+                Command::Rename {
                     from: name("a"),
                     to: name("b"),
                 },
                 "lvrename vg0 a b".to_owned(),
             ),
             (
-                Change::Remove {
+                Command::Remove {
                     uuids: vec![uuid.clone(); 2],
                 },
                 format!(
@@ -466,14 +466,14 @@ mod tests {
                 ),
             ),
             (
-                Change::Activate {
+                Command::Activate {
                     name: name("a"),
                     uuid: uuid.clone(),
                 },
                 format!("lvchange -ay -y --poll n -K -S lv_uuid={uuid} vg0/a"),
             ),
             (
-                Change::Retag {
+                Command::Retag {
                     name: name("a"),
                     uuid: uuid.clone(),
                     add: tags.clone(),
@@ -484,31 +484,31 @@ mod tests {
                 ),
             ),
             (
-                Change::Deactivate {
+                Command::Deactivate {
                     uuids: vec![uuid.clone(); 2],
                 },
                 format!("lvchange -an -S \"lv_uuid={uuid} || lv_uuid={uuid}\" vg0"),
             ),
             (
-                Change::DeactivatePoolParts { pool: name("pool") },
+                Command::DeactivatePoolParts { pool: name("pool") },
                 "lvchange -an -y vg0/pool_tmeta vg0/pool_tdata".to_owned(),
             ),
             (
-                Change::ExtendPool {
+                Command::ExtendPool {
                     pool: name("pool"),
                     by: Extents(7),
                 },
                 "lvextend -l +7 vg0/pool".to_owned(),
             ),
             (
-                Change::ExtendPoolMetadata {
+                Command::ExtendPoolMetadata {
                     pool: name("pool"),
                     by: Bytes(8 << 20),
                 },
                 "lvextend --poolmetadatasize +8388608b vg0/pool".to_owned(),
             ),
             (
-                Change::Move {
+                Command::Move {
                     pv: "/dev/sdb".parse().unwrap(),
                     first: 8,
                     last: 23,
@@ -516,20 +516,20 @@ mod tests {
                 "pvmove -i 0 /dev/sdb:8-23".to_owned(),
             ),
             (
-                Change::AbortMove {
+                Command::AbortMove {
                     pv: "/dev/sdb".parse().unwrap(),
                 },
                 "pvmove -i 0 --abort /dev/sdb".to_owned(),
             ),
             (
-                Change::Allocate {
+                Command::Allocate {
                     pv: "/dev/sdb".parse().unwrap(),
                     allow: false,
                 },
                 "pvchange -x n /dev/sdb".to_owned(),
             ),
             (
-                Change::ErrorWhenFull { pool: name("pool") },
+                Command::ErrorWhenFull { pool: name("pool") },
                 "lvchange --errorwhenfull y vg0/pool".to_owned(),
             ),
         ] {
