@@ -4,7 +4,7 @@ use std::path::Path;
 use bd_dm_thin::{Inherited, Spans};
 use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
+use bd_proto::{EngineSpec, FaultKind, PoolInfo, Space};
 
 use crate::thin_pool::Attention;
 use crate::{BackingVolume, EngineError, OpenVolume, Removed, Standing, Used};
@@ -169,7 +169,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     fn rest_idle(&self) {}
 
     /// How its thin pool is; `None` without one, or while it is not active.
-    fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
+    fn pool(&self) -> Result<Option<PoolInfo>, EngineError> {
         Ok(None)
     }
 

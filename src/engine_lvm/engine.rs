@@ -8,7 +8,7 @@ use bd_engine::thin_pool::Attention;
 use bd_engine::{BackingVolume, Engine, EngineError, OpenVolume, Removed, Standing, Used};
 use bd_lvm::{LvReport, PvName, PvReport, Tag};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, FaultKind, PoolCare, Space};
+use bd_proto::{EngineSpec, FaultKind, PoolInfo, Space};
 
 use super::LvmEngine;
 use super::model::{is_hidden, visible_size};
@@ -207,8 +207,8 @@ impl Engine for LvmEngine {
         self.rest_idle_at(Instant::now());
     }
 
-    fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
-        self.pool_care()
+    fn pool(&self) -> Result<Option<PoolInfo>, EngineError> {
+        self.pool_info()
     }
 
     fn no_room(&self, now: Bytes, all: Bytes) -> Result<Option<String>, EngineError> {

@@ -11,7 +11,7 @@ use bd_engine::thin_pool::rules::{self, Fill, Part, Room, Step};
 use bd_engine::thin_pool::{Attention, Policy};
 use bd_lvm::Command;
 use bd_model::{Bytes, Extents};
-use bd_proto::{PoolCare, PoolHealth};
+use bd_proto::{PoolHealth, PoolInfo};
 
 use super::pool::{Fills, Pool};
 use super::{LvmEngine, VgGuard, fault};
@@ -277,7 +277,7 @@ impl LvmEngine {
     }
 
     /// How the pool is, for whoever asks; `None` without a pool, or while it is not active.
-    pub(super) fn pool_care(&self) -> Result<Option<PoolCare>, EngineError> {
+    pub(super) fn pool_info(&self) -> Result<Option<PoolInfo>, EngineError> {
         let Some(pool) = &self.pool else {
             return Ok(None);
         };
@@ -305,7 +305,7 @@ impl LvmEngine {
         let (data_growable, metadata_growable) = (growable(Part::Data), growable(Part::Metadata));
         let model = self.model();
         let (images, provisioned) = model.provisioned(&pool.name);
-        Ok(Some(PoolCare {
+        Ok(Some(PoolInfo {
             vg: self.vg.clone(),
             pool: pool.name.clone(),
             health: health(&state),

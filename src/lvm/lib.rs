@@ -8,6 +8,7 @@
 mod attr;
 mod block;
 mod command;
+mod command_line;
 mod config;
 mod error;
 mod executor;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bd_bricks::{Brick, Room};
 use bd_engine::BackingVolume;
 use bd_engine::thin_pool::Histories;
-use bd_proto::{Fault, ImageUsage, PoolCare, Space};
+use bd_proto::{Fault, ImageUsage, PoolInfo, Space};
 use uuid::Uuid;
 
 use super::Service;
@@ -29,7 +29,7 @@ pub(crate) struct BrickFigures {
 
 impl Service {
     /// How the thin pools of all bricks are.
-    pub fn pools(&self) -> Result<Vec<PoolCare>, Fault> {
+    pub fn pools(&self) -> Result<Vec<PoolInfo>, Fault> {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         let mut pools = Vec::new();
         for brick in bricks {
