@@ -1,6 +1,6 @@
 //! What the storage server needs of a place where images live.
 //!
-//! An [`Engine`] keeps images: on the LVs of a volume group, or in the files of a store; [`contract`] is
+//! An [`Engine`] keeps images: on the LVs of a volume group, or in the files of a store; `contract` is
 //! what each must do. What engines share is here, too: [`ImageLocks`], the policies and forecasts of a
 //! [`thin_pool`], the [`events`] that an admin is told of, and the [`Backups`] of a group's metadata.
 #![forbid(unsafe_code)]
