@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bd_engine::Engines;
-use bd_engine::{Engine, Volume};
+use bd_engine::{BackingVolume, Engine};
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, LvName};
 use bd_proto::{Fault, Finding, FindingKind};
 
+use super::attributes::{Mark, mark_of};
 use super::config::BrickConfig;
 use super::intent::{Intent, Intents};
-use super::namespace::{Mark, Namespace, Stub, mark_of};
+use super::namespace::{Namespace, Stub};
 use super::{Brick, Room, canonical, lock, lv_name, open_engine};
 
 /// Checks a brick that is not attached; with `repair`, mends what can be mended without a loss.
@@ -117,7 +118,7 @@ impl<'a> Inspection<'a> {
         let room = Room::of(self.dir);
         self.found
             .extend(room.and_then(|room| room.finding(self.dir)));
-        let mut volumes: HashMap<Gfid, Volume> = volumes
+        let mut volumes: HashMap<Gfid, BackingVolume> = volumes
             .into_iter()
             .filter_map(|volume| volume.gfid.map(|gfid| (gfid, volume)))
             .collect();
@@ -212,7 +213,7 @@ impl<'a> Inspection<'a> {
     }
 
     /// Notes volumes that were made by other means, where they are not shown as files.
-    fn tell_of_foreign(&mut self, volumes: &[Volume]) {
+    fn tell_of_foreign(&mut self, volumes: &[BackingVolume]) {
         if self.heals != Some(true) || !self.config.adopt {
             return;
         }
@@ -233,7 +234,13 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    fn tell(&mut self, gfid: Gfid, stub: Option<&Stub>, volume: Option<&Volume>, fact: Fact) {
+    fn tell(
+        &mut self,
+        gfid: Gfid,
+        stub: Option<&Stub>,
+        volume: Option<&BackingVolume>,
+        fact: Fact,
+    ) {
         let mending = match (&fact.mend, stub, volume) {
             (Some(Mend::Grow(size)), _, _) => {
                 Some(self.try_it(|s| s.engine.resize(gfid, *size).map(drop).map_err(Fault::from)))
@@ -307,7 +314,7 @@ impl<'a> Inspection<'a> {
 }
 
 /// A volume that could bear its file's name and does not.
-fn out_of_step(volume: &Volume, wanted: &[LvName], taken: &[LvName]) -> Option<Fact> {
+fn out_of_step(volume: &BackingVolume, wanted: &[LvName], taken: &[LvName]) -> Option<Fact> {
     if wanted.contains(&volume.name) {
         return None;
     }
@@ -317,7 +324,7 @@ fn out_of_step(volume: &Volume, wanted: &[LvName], taken: &[LvName]) -> Option<F
 }
 
 /// The names of the copy-on-write snapshots of images that have any.
-fn snapshots_of(volumes: &[Volume]) -> HashMap<Gfid, Vec<String>> {
+fn snapshots_of(volumes: &[BackingVolume]) -> HashMap<Gfid, Vec<String>> {
     let mut snapshots: HashMap<Gfid, Vec<String>> = HashMap::new();
     for volume in volumes {
         if let (ImageKind::Thick, Some(origin)) = (volume.kind, volume.origin_image) {
@@ -328,7 +335,7 @@ fn snapshots_of(volumes: &[Volume]) -> HashMap<Gfid, Vec<String>> {
     snapshots
 }
 
-fn judge(gfid: Gfid, stub: &Stub, volume: Option<&Volume>) -> Vec<Fact> {
+fn judge(gfid: Gfid, stub: &Stub, volume: Option<&BackingVolume>) -> Vec<Fact> {
     let mut found = Vec::new();
     let path = stub.path.display();
     match (&stub.mark, volume) {

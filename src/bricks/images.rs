@@ -1,12 +1,12 @@
 //! Making, opening, sizing and naming images.
 
 use bd_durable::failpoint;
-use bd_engine::{EngineError, OpenVolume, Removed, Volume};
+use bd_engine::{BackingVolume, EngineError, OpenVolume, Removed};
 use bd_model::{Bytes, Gfid, ImageKind};
 use bd_proto::{Fault, FaultKind, ImageInfo};
 
+use super::attributes::Mark;
 use super::intent::Intent;
-use super::namespace::Mark;
 use super::{Brick, image};
 
 impl Brick {
@@ -45,7 +45,7 @@ impl Brick {
     fn created_before(
         &self,
         gfid: Gfid,
-        volume: Volume,
+        volume: BackingVolume,
         kind: ImageKind,
         size: Bytes,
     ) -> Result<ImageInfo, Fault> {
@@ -103,8 +103,8 @@ impl Brick {
     pub(super) fn made(
         &self,
         gfid: Gfid,
-        outcome: Result<Volume, EngineError>,
-    ) -> Result<Volume, Fault> {
+        outcome: Result<BackingVolume, EngineError>,
+    ) -> Result<BackingVolume, Fault> {
         outcome.map_err(|error| {
             let mut fault = Fault::from(error);
             let ended = match self.engine.find(gfid) {
@@ -164,7 +164,7 @@ impl Brick {
             ));
         }
         match self.engine.remove(gfid)? {
-            Removed::Gone | Removed::Identity => {
+            Removed::Gone | Removed::AlreadyGone => {
                 failpoint::reach("abort.removed");
                 self.intents.end(gfid)
             }
@@ -220,7 +220,7 @@ pub(super) fn under_way(gfid: Gfid, intent: Intent) -> Fault {
         Intent::Create { .. } => "is being made; commit or abort it first",
         Intent::Copy { .. } => "is being made as a copy; commit or abort it first",
         Intent::Merge { .. } => "is being merged into its origin",
-        Intent::Condemn => "is condemned; spare or remove it first",
+        Intent::MarkForRemoval => "is marked for removal; cancel or finish that first",
         Intent::Remove => "is being removed",
     };
     Fault::new(FaultKind::Busy, format!("image {gfid} {what}"))

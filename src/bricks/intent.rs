@@ -35,7 +35,8 @@ pub(crate) enum Intent {
         size: Bytes,
     },
     /// The last name of an image is about to go.
-    Condemn,
+    #[serde(rename = "condemn")]
+    MarkForRemoval,
     /// The last name of an image is gone and its volume shall go.
     Remove,
 }
@@ -51,7 +52,7 @@ pub(crate) struct Intents {
 impl Intent {
     /// Whether it leads to a removal, which must be possible where nothing else is.
     fn removes(&self) -> bool {
-        matches!(self, Intent::Condemn | Intent::Remove)
+        matches!(self, Intent::MarkForRemoval | Intent::Remove)
     }
 }
 
@@ -212,14 +213,14 @@ mod tests {
         };
         let intents = Intents::load(dir.path()).unwrap();
         intents.put(a, Intent::Create { import: true }).unwrap();
-        intents.put(a, Intent::Condemn).unwrap();
+        intents.put(a, Intent::MarkForRemoval).unwrap();
         intents.put(b, copy).unwrap();
         intents.put(b, copy).unwrap();
         let unfinished = Intents::folder(dir.path()).join("x.json.new");
         std::fs::write(&unfinished, "{").unwrap();
 
         let again = Intents::load(dir.path()).unwrap();
-        assert_eq!(again.get(a), Some(Intent::Condemn));
+        assert_eq!(again.get(a), Some(Intent::MarkForRemoval));
         assert_eq!(again.get(b), Some(copy));
         assert!(!unfinished.exists());
         again.end(a).unwrap();
@@ -236,8 +237,8 @@ mod tests {
         let path = bd_proto::intent_path(dir.path(), gfid);
         std::fs::write(&path, bd_proto::CONDEMNED).unwrap();
         let read = Intents::load(dir.path()).unwrap();
-        assert_eq!(read.get(gfid), Some(Intent::Condemn));
-        let text = serde_json::to_string(&Intent::Condemn).unwrap();
+        assert_eq!(read.get(gfid), Some(Intent::MarkForRemoval));
+        let text = serde_json::to_string(&Intent::MarkForRemoval).unwrap();
         assert_eq!(text, bd_proto::CONDEMNED);
         intents.end(gfid).unwrap();
         assert!(!path.exists());

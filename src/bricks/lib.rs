@@ -4,10 +4,10 @@
 //! `reconcile` knows for each intent what the next start makes of it.
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod check;
 mod config;
 mod copies;
-mod foreign;
 mod images;
 mod init;
 mod intent;
@@ -16,26 +16,28 @@ mod merge;
 mod names;
 mod namespace;
 mod old;
-mod pending;
 mod reconcile;
 mod release;
 mod removal;
 mod reserve;
 mod room;
+mod unadopted;
+mod unfinished_copies;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bd_durable::{LockError, LockFile};
+use bd_engine::Backups;
+use bd_engine::ImageLocks;
+use bd_engine::{BackingVolume, Engine};
+use bd_engine::{Engines, place};
 use bd_model::{BrickId, Gfid, ImageKind, LvName, VgName};
 use bd_proto::{BrickInfo, CopyHow, EngineSpec, Fault, FaultKind, ImageInfo, Space};
 use uuid::Uuid;
 
-use bd_engine::Backups;
-use bd_engine::ImageLocks;
-use bd_engine::{Engine, Volume};
-use bd_engine::{Engines, place};
 use intent::{Intent, Intents};
 use namespace::Namespace;
 
@@ -113,7 +115,7 @@ impl Brick {
         }
         engine.claim(config.id)?;
         config.note(&dir, &*engine)?;
-        pending::prepare(&dir)?;
+        unfinished_copies::prepare(&dir)?;
         let brick = Brick {
             namespace: Namespace::new(&dir),
             intents: Intents::load(&dir)?,
@@ -213,7 +215,7 @@ impl Brick {
     }
 
     /// The volume of an image that must have one.
-    fn volume(&self, gfid: Gfid) -> Result<Volume, Fault> {
+    fn volume(&self, gfid: Gfid) -> Result<BackingVolume, Fault> {
         let found = self.engine.find(gfid)?.filter(|volume| !volume.outgoing);
         found.ok_or_else(|| {
             Fault::new(
@@ -279,7 +281,7 @@ fn info(config: &BrickConfig, engine: &dyn Engine) -> BrickInfo {
 }
 
 /// What a client learns of an image.
-pub fn image(gfid: Gfid, volume: Volume) -> ImageInfo {
+pub fn image(gfid: Gfid, volume: BackingVolume) -> ImageInfo {
     ImageInfo {
         gfid,
         lv: volume.name,

@@ -4,9 +4,10 @@ use bd_durable::failpoint;
 use bd_model::{Bytes, Gfid};
 use bd_proto::{Fault, FaultKind, ImageInfo};
 
+use super::attributes::Mark;
 use super::images::under_way;
 use super::intent::Intent;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 use super::{Brick, image};
 
 impl Brick {

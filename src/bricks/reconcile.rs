@@ -24,8 +24,9 @@ use bd_model::Gfid;
 use bd_proto::Fault;
 
 use super::Brick;
+use super::attributes::Mark;
 use super::intent::Intent;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 
 impl Brick {
     /// Settles all intents. Nothing else works on the brick meanwhile. `cloned` is called with each
@@ -38,7 +39,7 @@ impl Brick {
         if !intents.is_empty() {
             self.settle_all(intents, cloned)?;
         }
-        self.settle_pending()?;
+        self.settle_unfinished_copies()?;
         self.settle_names()
     }
 
@@ -92,7 +93,7 @@ impl Brick {
                 self.intents.end(gfid)?;
                 Ok("was finished")
             }
-            (Intent::Condemn | Intent::Remove, Some(stub))
+            (Intent::MarkForRemoval | Intent::Remove, Some(stub))
                 if stub.names > 0
                     && matches!(stub.mark, Mark::Image(_))
                     && self.engine.find(gfid)?.is_none() =>
@@ -102,7 +103,7 @@ impl Brick {
                 self.finish_removal(gfid)?;
                 Ok("its name is removed, because its volume is gone")
             }
-            (Intent::Condemn, Some(stub)) if stub.names > 0 => {
+            (Intent::MarkForRemoval, Some(stub)) if stub.names > 0 => {
                 self.intents.end(gfid)?;
                 Ok("still has its name")
             }
@@ -112,12 +113,12 @@ impl Brick {
                 self.intents.end(gfid)?;
                 Ok("has a name again")
             }
-            (Intent::Condemn, Some(stub)) => {
+            (Intent::MarkForRemoval, Some(stub)) => {
                 self.namespace.remove_handle(&stub)?;
                 self.finish_removal(gfid)?;
                 Ok("removed, because its name is gone")
             }
-            (Intent::Condemn | Intent::Remove, _) => {
+            (Intent::MarkForRemoval | Intent::Remove, _) => {
                 self.finish_removal(gfid)?;
                 Ok("removed, because its name is gone")
             }
@@ -162,7 +163,7 @@ impl Brick {
     fn restore_handles(&self, intents: &[(Gfid, Intent)]) -> Result<(), Fault> {
         let mut missing = Vec::new();
         for (gfid, intent) in intents {
-            let may_lack_one = matches!(intent, Intent::Create { .. } | Intent::Condemn);
+            let may_lack_one = matches!(intent, Intent::Create { .. } | Intent::MarkForRemoval);
             if may_lack_one && self.namespace.stub(*gfid)?.is_none() {
                 missing.push(*gfid);
             }

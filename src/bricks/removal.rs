@@ -7,37 +7,38 @@ use bd_model::Gfid;
 use bd_proto::{Fault, FaultKind};
 
 use super::Brick;
+use super::attributes::Mark;
 use super::images::under_way;
 use super::intent::Intent;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 
 impl Brick {
     /// The last name of an image is about to go.
-    pub fn condemn(&self, gfid: Gfid) -> Result<(), Fault> {
+    pub fn mark_for_removal(&self, gfid: Gfid) -> Result<(), Fault> {
         let _image_lock = self.image_locks.lock(&[gfid]);
         match self.intents.get(gfid) {
-            Some(Intent::Condemn) => Ok(()),
+            Some(Intent::MarkForRemoval) => Ok(()),
             Some(other) => Err(under_way(gfid, other)),
             None => {
                 self.volume(gfid)?;
-                self.intents.put(gfid, Intent::Condemn)
+                self.intents.put(gfid, Intent::MarkForRemoval)
             }
         }
     }
 
-    /// The name stays after all. One that has lost its name meanwhile stays condemned: another
+    /// The name stays after all. One that has lost its name meanwhile stays marked: another
     /// request has removed it, and asks for the removal.
-    pub fn spare(&self, gfid: Gfid) -> Result<(), Fault> {
+    pub fn cancel_removal(&self, gfid: Gfid) -> Result<(), Fault> {
         let _image_lock = self.image_locks.lock(&[gfid]);
         match self.intents.get(gfid) {
             None => self.intents.end(gfid),
-            Some(Intent::Condemn) if self.has_lost_its_name(gfid) => Ok(()),
-            Some(Intent::Condemn) => self.intents.end(gfid),
+            Some(Intent::MarkForRemoval) if self.has_lost_its_name(gfid) => Ok(()),
+            Some(Intent::MarkForRemoval) => self.intents.end(gfid),
             Some(other) => Err(under_way(gfid, other)),
         }
     }
 
-    /// The name is gone and nobody has the image open: removes the volume of a condemned image.
+    /// The name is gone and nobody has the image open: removes the volume of an image that is marked for it.
     ///
     /// Done already if there is neither volume nor intent. If others depend on the volume, it
     /// goes when they are gone.
@@ -45,7 +46,7 @@ impl Brick {
         {
             let _image_lock = self.image_locks.lock(&[gfid]);
             match self.intents.get(gfid) {
-                Some(Intent::Condemn) => {}
+                Some(Intent::MarkForRemoval) => {}
                 Some(Intent::Merge { .. }) if self.is_merged(gfid)? => {}
                 Some(Intent::Remove) => return Ok(()),
                 Some(other) => return Err(under_way(gfid, other)),
@@ -54,8 +55,8 @@ impl Brick {
             }
             self.must_have_no_name(gfid)?;
             if self.intents.get(gfid).is_none() {
-                // It was spared before its name went.
-                self.intents.put(gfid, Intent::Condemn)?;
+                // The removal was cancelled before its name went.
+                self.intents.put(gfid, Intent::MarkForRemoval)?;
             }
             failpoint::reach("remove.begun");
             self.finish_removal(gfid)?;
@@ -69,7 +70,7 @@ impl Brick {
     pub fn has_lost_its_name(&self, gfid: Gfid) -> bool {
         let is_condemned = matches!(
             self.intents.get(gfid),
-            Some(Intent::Condemn | Intent::Remove)
+            Some(Intent::MarkForRemoval | Intent::Remove)
         );
         let has_none = |stub: Option<Stub>| stub.is_none_or(|stub| stub.names == 0);
         is_condemned && self.namespace.stub(gfid).is_ok_and(has_none)
@@ -81,7 +82,7 @@ impl Brick {
             Some(stub) if stub.names > 0 && matches!(stub.mark, Mark::Image(_)) => Err(Fault::new(
                 FaultKind::Invalid,
                 format!(
-                    "image {gfid} still has a name ({} has {} links); spare it",
+                    "image {gfid} still has a name ({} has {} links); cancel its removal",
                     stub.path.display(),
                     stub.names + 1
                 ),
@@ -105,7 +106,7 @@ impl Brick {
         self.namespace.sync()?;
         let name = self.engine.find(gfid)?.map(|volume| volume.name);
         match self.engine.remove(gfid)? {
-            Removed::Gone | Removed::Identity => {
+            Removed::Gone | Removed::AlreadyGone => {
                 failpoint::reach("remove.removed");
                 self.intents.end(gfid)?;
                 if let Some(name) = name {

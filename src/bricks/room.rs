@@ -5,7 +5,8 @@ use std::path::Path;
 use bd_model::Bytes;
 use bd_proto::{Finding, FindingKind};
 
-use super::namespace::{Mark, Stub};
+use super::attributes::Mark;
+use super::namespace::Stub;
 
 /// Free bytes that are enough, however large the file system is.
 const ENOUGH: Bytes = Bytes(256 << 20);

@@ -8,11 +8,12 @@ use bd_proto::{CopyHow, FindingKind};
 use rustix::fs::{XattrFlags, lsetxattr};
 use tempfile::TempDir;
 
+use super::attributes::{Mark, mark_of};
 use super::intent::Intent;
-use super::namespace::{Mark, mark_of};
 use super::*;
 
 mod healed;
+mod settled;
 
 const VOLUME: Uuid = Uuid::from_u128(0x1234);
 
@@ -125,13 +126,13 @@ fn an_image_lives_and_goes() {
 
     assert_eq!(kind_of(brick.remove(gfid)), FaultKind::Invalid);
     assert_eq!(kind_of(brick.abort(gfid)), FaultKind::Invalid);
-    brick.condemn(gfid).unwrap();
-    brick.condemn(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
     // Its name is still there.
     assert_eq!(kind_of(brick.remove(gfid)), FaultKind::Invalid);
-    brick.spare(gfid).unwrap();
-    brick.spare(gfid).unwrap();
-    brick.condemn(gfid).unwrap();
+    brick.cancel_removal(gfid).unwrap();
+    brick.cancel_removal(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
     fs::remove_file(bed.handle(gfid)).unwrap();
     fs::remove_file(bed.dir().join("vm1")).unwrap();
     brick.remove(gfid).unwrap();
@@ -148,15 +149,15 @@ fn two_clients_remove_one_name() {
     for (round, is_late) in [false, true].into_iter().enumerate() {
         let name = format!("vm{round}");
         let gfid = settled(&bed, &brick, &name);
-        brick.condemn(gfid).unwrap();
-        brick.condemn(gfid).unwrap();
+        brick.mark_for_removal(gfid).unwrap();
+        brick.mark_for_removal(gfid).unwrap();
         if is_late {
-            brick.spare(gfid).unwrap();
+            brick.cancel_removal(gfid).unwrap();
         }
         fs::remove_file(bed.handle(gfid)).unwrap();
         fs::remove_file(bed.dir().join(&name)).unwrap();
-        // Who came too late to remove it spares it, and the other has it removed.
-        brick.spare(gfid).unwrap();
+        // Who came too late to remove it cancels that, and the other has it removed.
+        brick.cancel_removal(gfid).unwrap();
         brick.remove(gfid).unwrap();
         assert!(!bed.store().join(&name).exists());
         assert_eq!(brick.intents.all(), []);
@@ -173,7 +174,7 @@ fn asking_again_after_a_lost_answer_is_no_error() {
     assert_eq!(again.unwrap().lv_size, Bytes(8 << 20));
     let other = brick.create(gfid, Some("vm"), ImageKind::Thick, Bytes(1), false);
     assert_eq!(kind_of(other), FaultKind::Exists);
-    assert_eq!(kind_of(brick.condemn(gfid)), FaultKind::Busy);
+    assert_eq!(kind_of(brick.mark_for_removal(gfid)), FaultKind::Busy);
     brick.commit(gfid).unwrap();
     brick.commit(gfid).unwrap();
     let late = brick.create(gfid, Some("vm"), ImageKind::Thin, Bytes(1), false);
@@ -201,219 +202,10 @@ fn what_fails_leaves_no_intent() {
     assert_eq!(kind_of(huge), FaultKind::TooLarge);
     let none = brick.copy(Gfid::random(), gfid, None, CopyHow::Clone, None);
     assert_eq!(kind_of(none), FaultKind::NotFound);
-    assert_eq!(kind_of(brick.condemn(gfid)), FaultKind::NotFound);
+    assert_eq!(kind_of(brick.mark_for_removal(gfid)), FaultKind::NotFound);
     assert_eq!(kind_of(brick.commit(gfid)), FaultKind::NotFound);
     assert_eq!(brick.intents.all(), []);
     assert_eq!(Intents::load(&bed.dir()).unwrap().all(), []);
-}
-
-#[test]
-fn a_fresh_start_settles_creates() {
-    let bed = Bed::new();
-    let brick = bed.attach(true);
-    let [finished, unmarked, with_data, without_stub] = [0; 4].map(|_| Gfid::random());
-    for gfid in [finished, unmarked, with_data, without_stub] {
-        create(&brick, gfid, false);
-    }
-    // Made, but the server died before the volume was.
-    let no_volume = Gfid::random();
-    let intent = Intent::Create { import: false };
-    brick.intents.put(no_volume, intent).unwrap();
-    bed.stub("finished", finished, Some("thin"));
-    let stub = bed.stub("unmarked", unmarked, None);
-    File::create(bed.stub("with_data", with_data, None))
-        .unwrap()
-        .write_all(&[1; 4096])
-        .unwrap();
-    bed.stub("no_volume", no_volume, None);
-    drop(brick);
-
-    let brick = bed.attach(true);
-    assert_eq!(brick.intents.all(), []);
-    let left: Vec<Gfid> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
-    assert_eq!(left.len(), 2);
-    assert!(left.contains(&finished) && left.contains(&unmarked));
-    let mark = namespace::mark_of(&stub).unwrap();
-    assert_eq!(mark, namespace::Mark::Image(ImageKind::Thin));
-    drop(brick);
-    assert_eq!(bed.check(), []);
-}
-
-#[test]
-fn a_fresh_start_settles_imports() {
-    let bed = Bed::new();
-    let brick = bed.attach(true);
-    let [copied, cut, gone] = [0; 3].map(|_| Gfid::random());
-    for gfid in [copied, cut, gone] {
-        create(&brick, gfid, true);
-    }
-    for (name, gfid, mark) in [("copied", copied, Some("thin")), ("cut", cut, None)] {
-        let path = bed.stub(name, gfid, mark);
-        fs::write(path, vec![7; 64 << 10]).unwrap();
-    }
-    drop(brick);
-
-    let brick = bed.attach(true);
-    assert_eq!(brick.intents.all(), []);
-    let stub = fs::metadata(bed.dir().join("copied")).unwrap();
-    assert_eq!((stub.len(), stub.blocks()), (64 << 10, 0));
-    let plain = fs::read(bed.dir().join("cut")).unwrap();
-    assert_eq!(plain, vec![7; 64 << 10]);
-    let left: Vec<Gfid> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
-    assert_eq!(left, [copied]);
-}
-
-#[test]
-fn a_fresh_start_settles_copies() {
-    let bed = Bed::new();
-    let brick = bed.attach(true);
-    let source = settled(&bed, &brick, "source");
-    let [finished, pending, gone] = [0; 3].map(|_| Gfid::random());
-    for gfid in [finished, pending, gone] {
-        brick
-            .copy(source, gfid, None, CopyHow::Snapshot, None)
-            .unwrap();
-    }
-    bed.stub("finished", finished, Some("thin"));
-    let pending_stub = bed.stub("pending", pending, Some("pending"));
-    drop(brick);
-
-    let brick = bed.attach(true);
-    assert_eq!(brick.intents.all(), []);
-    assert_eq!(brick.images().unwrap().len(), 2);
-    drop(brick);
-    assert_eq!(bed.check(), [(FindingKind::Pending, pending)]);
-    bed.mark(&pending_stub, "thin");
-    assert_eq!(bed.check(), [(FindingKind::NoVolume, pending)]);
-}
-
-#[test]
-fn merges_are_checked_and_settled() {
-    let bed = Bed::new();
-    let brick = bed.attach(true);
-    let origin = settled(&bed, &brick, "origin");
-    let other = settled(&bed, &brick, "other");
-    let [snapshot, second] = ["snapshot", "second"].map(|name| {
-        let gfid = Gfid::random();
-        let how = CopyHow::Snapshot;
-        brick.copy(origin, gfid, Some(name), how, None).unwrap();
-        bed.stub(name, gfid, Some("thin"));
-        brick.commit(gfid).unwrap();
-        gfid
-    });
-    let size = Bytes(12_345);
-    for (from, into, size, kind) in [
-        (snapshot, snapshot, size, FaultKind::Invalid),
-        (snapshot, other, size, FaultKind::Invalid),
-        (snapshot, origin, Bytes(5 << 20), FaultKind::Invalid),
-        (Gfid::random(), origin, size, FaultKind::NotFound),
-    ] {
-        assert_eq!(kind_of(brick.merge(from, into, size)), kind);
-    }
-    brick.condemn(origin).unwrap();
-    assert_eq!(
-        kind_of(brick.merge(snapshot, origin, size)),
-        FaultKind::Busy
-    );
-    brick.spare(origin).unwrap();
-    assert!(!brick.settle_merge(snapshot).unwrap());
-    assert_eq!(brick.intents.all(), []);
-
-    let merged = brick.merge(snapshot, origin, size).unwrap();
-    assert_eq!((merged.gfid, merged.lv.as_str()), (origin, "origin"));
-    assert_eq!(brick.merge(snapshot, origin, size).unwrap(), merged);
-    assert!(brick.settle_merge(snapshot).unwrap());
-    // Nobody can use what the origin was, or take the snapshot's name for one of an image.
-    assert_eq!(kind_of(brick.open(snapshot)), FaultKind::NotFound);
-    assert_eq!(kind_of(brick.condemn(snapshot)), FaultKind::Busy);
-    assert_eq!(kind_of(brick.remove(snapshot)), FaultKind::Invalid);
-    let copied = brick.copy(snapshot, Gfid::random(), None, CopyHow::Clone, None);
-    assert_eq!(kind_of(copied), FaultKind::NotFound);
-    drop(brick);
-
-    let brick = bed.attach(true);
-    assert_eq!(brick.intents.all(), []);
-    assert!(!bed.dir().join("snapshot").exists() && !bed.handle(snapshot).exists());
-    assert_eq!(bed.dir().join("origin").metadata().unwrap().len(), size.0);
-
-    // A merge that was told done, up to the removal of the volume: what was written since stays.
-    let late = Gfid::random();
-    let how = CopyHow::Snapshot;
-    brick.copy(origin, late, Some("late"), how, None).unwrap();
-    bed.stub("late", late, Some("thin"));
-    brick.commit(late).unwrap();
-    brick.merge(late, origin, size).unwrap();
-    fs::remove_file(bed.handle(late)).unwrap();
-    fs::remove_file(bed.dir().join("late")).unwrap();
-    let written = fs::File::options()
-        .write(true)
-        .open(bed.dir().join("origin"));
-    written.unwrap().set_len(size.0 + 1).unwrap();
-    drop(brick);
-    let brick = bed.attach(true);
-    assert_eq!(brick.intents.all(), []);
-    let len = bed.dir().join("origin").metadata().unwrap().len();
-    assert_eq!(len, size.0 + 1);
-
-    let left: Vec<_> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
-    let mut expected = vec![origin, other, second];
-    expected.sort_by_key(|gfid| brick.image(*gfid).unwrap().lv.to_string());
-    assert_eq!(left, expected);
-    assert_eq!(brick.image(second).unwrap().origin_image, Some(origin));
-    drop(brick);
-    assert_eq!(bed.check(), []);
-}
-
-#[test]
-fn a_fresh_start_settles_removals() {
-    let bed = Bed::new();
-    let brick = bed.attach(true);
-    let [named, gone, only_handle, back] =
-        ["named", "gone", "only_handle", "back"].map(|name| settled(&bed, &brick, name));
-    for gfid in [named, gone, only_handle, back] {
-        brick.condemn(gfid).unwrap();
-    }
-    // The volume went, and its name came back with a power cut.
-    fs::remove_file(bed.store().join("back")).unwrap();
-    fs::remove_file(bed.dir().join("gone")).unwrap();
-    fs::remove_file(bed.handle(gone)).unwrap();
-    fs::remove_file(bed.dir().join("only_handle")).unwrap();
-    drop(brick);
-    let found = bed.check();
-    assert!(
-        found.contains(&(FindingKind::NoName, only_handle)),
-        "{found:?}"
-    );
-
-    let brick = bed.attach(true);
-    assert_eq!(brick.intents.all(), []);
-    let left: Vec<Gfid> = brick.images().unwrap().iter().map(|i| i.gfid).collect();
-    assert_eq!(left, [named]);
-    assert!(!bed.handle(only_handle).exists());
-    assert!(!bed.handle(back).exists() && !bed.dir().join("back").exists());
-    drop(brick);
-    assert_eq!(bed.check(), []);
-}
-
-#[test]
-fn a_fresh_start_settles_what_the_brick_has_noted() {
-    let bed = Bed::new();
-    let brick = bed.attach(true);
-    let gfid = settled(&bed, &brick, "vm1");
-    // The brick's process found no server, and this one was there when it wrote the intent.
-    fs::write(bd_proto::intent_path(&bed.dir(), gfid), bd_proto::CONDEMNED).unwrap();
-    fs::remove_file(bed.dir().join("vm1")).unwrap();
-    fs::remove_file(bed.handle(gfid)).unwrap();
-    let how = Attach {
-        volume: VOLUME,
-        fresh: true,
-        heals: false,
-        epoch: 2,
-    };
-    brick.attach_again(how, &|_, _| ()).unwrap();
-    assert!(!bed.store().join("vm1").exists());
-    drop(brick);
-    assert_eq!(bed.check(), []);
 }
 
 #[test]
@@ -584,7 +376,7 @@ fn a_brick_that_never_starts_again_ends_what_it_was_at() {
         let brick = bed.attach(true);
         let gone = settled(&bed, &brick, "gone");
         // Its last name went while it was open, and then its volume has lost the brick.
-        brick.condemn(gone).unwrap();
+        brick.mark_for_removal(gone).unwrap();
         fs::remove_file(bed.dir().join("gone")).unwrap();
         fs::remove_file(bed.handle(gone)).unwrap();
         let released = if is_attached {

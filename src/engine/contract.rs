@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, FaultKind};
 
-use crate::{Engine, EngineError, OpenVolume, Removed, Volume};
+use crate::{BackingVolume, Engine, EngineError, OpenVolume, Removed};
 
 /// An engine to test, with nothing in it yet.
 pub struct Subject<'a> {
@@ -63,11 +63,11 @@ fn refused<T: std::fmt::Debug>(result: Result<T, EngineError>, kind: FaultKind) 
     }
 }
 
-fn volumes(engine: &dyn Engine) -> Vec<Volume> {
+fn volumes(engine: &dyn Engine) -> Vec<BackingVolume> {
     done(engine.volumes())
 }
 
-fn opened(engine: &dyn Engine, gfid: Gfid) -> (File, Volume) {
+fn opened(engine: &dyn Engine, gfid: Gfid) -> (File, BackingVolume) {
     let OpenVolume {
         volume,
         fd,
@@ -167,7 +167,7 @@ fn life_of_an_image(engine: &dyn Engine, kind: ImageKind) {
     assert_eq!(allocated[1], None);
 
     assert_eq!(done(engine.remove(gfid)), Removed::Gone);
-    assert_eq!(done(engine.remove(gfid)), Removed::Identity);
+    assert_eq!(done(engine.remove(gfid)), Removed::AlreadyGone);
     assert_eq!(done(engine.find(gfid)), None);
     assert_eq!(volumes(engine), []);
 }
@@ -205,7 +205,7 @@ fn copies(engine: &dyn Engine, kind: ImageKind) {
 
     // An origin that others depend on may have to wait for them, but never takes them along.
     let removed = done(engine.remove(a));
-    assert_ne!(removed, Removed::Identity);
+    assert_ne!(removed, Removed::AlreadyGone);
     assert_eq!(read(engine, clone, 0, 8), b"CCCCinal");
     assert_eq!(read(engine, snapshot, 0, 8), b"SSSSinal");
     assert_eq!(done(engine.remove(clone)), Removed::Gone);

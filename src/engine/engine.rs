@@ -4,10 +4,10 @@ use std::path::Path;
 use bd_dm_thin::{Inherited, Spans};
 use bd_lvm::{PvName, PvReport};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
-use bd_proto::{EngineSpec, FaultKind, Finding, PoolCare, Space};
+use bd_proto::{EngineSpec, FaultKind, Finding, PoolInfo, Space};
 
 use crate::thin_pool::Attention;
-use crate::{EngineError, OpenVolume, Removed, Standing, Used, Volume};
+use crate::{BackingVolume, EngineError, OpenVolume, Removed, Standing, Used};
 
 /// A place where images live: the volumes of one VG, or the files of one store.
 ///
@@ -49,11 +49,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
     ///
     /// Internal ones are left out, and those that belong to no image and are in use: mounted
     /// file systems of the host, for example.
-    fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
+    fn volumes(&self) -> Result<Vec<BackingVolume>, EngineError>;
 
     /// As [`Engine::volumes`], but what others have changed may be missing for some seconds. For
     /// who asks again and again.
-    fn volumes_lately(&self) -> Result<Vec<Volume>, EngineError> {
+    fn volumes_lately(&self) -> Result<Vec<BackingVolume>, EngineError> {
         self.volumes()
     }
 
@@ -68,7 +68,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// The volume of an image, from memory where that is in step.
-    fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError>;
+    fn find(&self, gfid: Gfid) -> Result<Option<BackingVolume>, EngineError>;
 
     /// Makes a volume of at least `size` bytes that reads as zeros.
     ///
@@ -79,7 +79,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
         name: &LvName,
         kind: ImageKind,
         size: Bytes,
-    ) -> Result<Volume, EngineError>;
+    ) -> Result<BackingVolume, EngineError>;
 
     /// Makes a snapshot of an image.
     ///
@@ -92,32 +92,37 @@ pub trait Engine: fmt::Debug + Send + Sync {
         dest: Gfid,
         name: &LvName,
         cow_size: Option<Bytes>,
-    ) -> Result<Volume, EngineError>;
+    ) -> Result<BackingVolume, EngineError>;
 
     /// Makes a full clone of an image, complete and independent for its user at once.
-    fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError>;
+    fn clone_image(
+        &self,
+        source: Gfid,
+        dest: Gfid,
+        name: &LvName,
+    ) -> Result<BackingVolume, EngineError>;
 
     /// Gives the volume of a snapshot to its origin, and the origin's to the snapshot, which is
-    /// then [`Volume::outgoing`]. Answers the origin's new volume.
+    /// then [`BackingVolume::outgoing`]. Answers the origin's new volume.
     ///
     /// A volume that says of no image that it is a snapshot of it is taken at the caller's word: heal
     /// has made it, and copied its bytes from a replica that knows.
     ///
     /// The change is made at one moment: a crash leaves all of it or nothing. Who has one of the
     /// two open goes on with the bytes that were open. Copy-on-write snapshots are refused.
-    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<Volume, EngineError>;
+    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<BackingVolume, EngineError>;
 
     /// Grows or shrinks a volume to the fewest extents that hold `size`; new blocks read as zeros.
-    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError>;
+    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<BackingVolume, EngineError>;
 
     /// Renames a volume; if the name is taken by another, it is named by its gfid instead.
-    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<Volume, EngineError>;
+    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<BackingVolume, EngineError>;
 
     /// Removes a volume.
     fn remove(&self, gfid: Gfid) -> Result<Removed, EngineError>;
 
     /// Gives a volume that belongs to nobody, or to `gfid` already, to the image `gfid`.
-    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError>;
+    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<BackingVolume, EngineError>;
 
     /// Activates a volume and opens it.
     fn open(&self, gfid: Gfid) -> Result<OpenVolume, EngineError>;
@@ -164,7 +169,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     fn rest_idle(&self) {}
 
     /// How its thin pool is; `None` without one, or while it is not active.
-    fn pool(&self) -> Result<Option<PoolCare>, EngineError> {
+    fn pool(&self) -> Result<Option<PoolInfo>, EngineError> {
         Ok(None)
     }
 
@@ -253,7 +258,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     }
 
     /// All volumes that belong to images, as far as it knows them without asking anybody.
-    fn known(&self) -> Vec<Volume> {
+    fn known(&self) -> Vec<BackingVolume> {
         Vec::new()
     }
 

@@ -5,7 +5,7 @@ use bd_proto::IoCounters;
 
 /// A volume of an engine: an LV, or a file of a store.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Volume {
+pub struct BackingVolume {
     /// Its name.
     pub name: LvName,
     /// The image it belongs to; `None` for volumes that nobody has adopted.
@@ -30,7 +30,7 @@ pub struct Volume {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The volume.
-    pub volume: Volume,
+    pub volume: BackingVolume,
     /// Somebody has it mounted or open.
     pub open: bool,
     /// It is not for images: an admin has hidden it, or it serves a copy.
@@ -54,7 +54,7 @@ pub struct Used {
 #[derive(Debug)]
 pub struct OpenVolume {
     /// The volume.
-    pub volume: Volume,
+    pub volume: BackingVolume,
     /// Open for reading, writing and direct I/O.
     pub fd: OwnedFd,
     /// Alignment of direct I/O in bytes; a power of two.
@@ -69,7 +69,7 @@ pub enum Removed {
     /// The volume is gone.
     Gone,
     /// There was no such volume.
-    Identity,
+    AlreadyGone,
     /// Others depend on it or have it open; it must be tried again later.
     Deferred(String),
 }

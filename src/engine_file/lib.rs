@@ -16,7 +16,7 @@ mod store;
 use std::sync::Mutex;
 
 use bd_dm_thin::Spans;
-use bd_engine::{Engine, EngineError, OpenVolume, Removed, Volume};
+use bd_engine::{BackingVolume, Engine, EngineError, OpenVolume, Removed};
 use bd_model::{BrickId, Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{EngineSpec, FaultKind, Space};
 use rustix::fs::{FallocateFlags, ftruncate};
@@ -50,7 +50,7 @@ impl FileEngine {
         Ok(engine)
     }
 
-    fn known(&self, gfid: Gfid) -> Result<Volume, EngineError> {
+    fn known(&self, gfid: Gfid) -> Result<BackingVolume, EngineError> {
         let found = self.find(gfid)?.filter(|volume| !volume.outgoing);
         found.ok_or_else(|| {
             EngineError::new(
@@ -68,7 +68,7 @@ impl FileEngine {
         kind: ImageKind,
         origin: Option<Gfid>,
         fill: impl FnOnce(&std::fs::File) -> Result<(), EngineError>,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         if let Some(volume) = self.find(gfid)? {
             return Err(EngineError::new(
                 FaultKind::Exists,
@@ -108,7 +108,7 @@ impl FileEngine {
         dest: Gfid,
         name: &LvName,
         origin: Option<Gfid>,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let from = self.known(source)?;
         let bytes = self.store.open_file(&from.name)?;
         self.make(dest, name, from.kind, origin, |file| {
@@ -173,13 +173,13 @@ impl Engine for FileEngine {
         self.store.claimed_by()
     }
 
-    fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+    fn volumes(&self) -> Result<Vec<BackingVolume>, EngineError> {
         // Not in the middle of a merge, when two files may have one image.
         let _naming = self.naming.lock();
         self.store.volumes()
     }
 
-    fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
+    fn find(&self, gfid: Gfid) -> Result<Option<BackingVolume>, EngineError> {
         self.store.find(gfid)
     }
 
@@ -189,7 +189,7 @@ impl Engine for FileEngine {
         name: &LvName,
         kind: ImageKind,
         size: Bytes,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let size = whole_extents(size)?;
         self.make(gfid, name, kind, None, |file| {
             let what = format!("cannot make {}/{name} with {size}", self.store);
@@ -203,7 +203,7 @@ impl Engine for FileEngine {
         dest: Gfid,
         name: &LvName,
         cow_size: Option<Bytes>,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         if cow_size.is_some() {
             let message = format!(
                 "cannot snapshot image {source}: snapshots in {} have no size of their own",
@@ -214,16 +214,21 @@ impl Engine for FileEngine {
         self.copy_image(source, dest, name, Some(source))
     }
 
-    fn clone_image(&self, source: Gfid, dest: Gfid, name: &LvName) -> Result<Volume, EngineError> {
+    fn clone_image(
+        &self,
+        source: Gfid,
+        dest: Gfid,
+        name: &LvName,
+    ) -> Result<BackingVolume, EngineError> {
         self.copy_image(source, dest, name, None)
     }
 
-    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<Volume, EngineError> {
+    fn merge(&self, snapshot: Gfid, origin: Gfid) -> Result<BackingVolume, EngineError> {
         let _naming = self.naming.lock();
         self.merge_snapshot(snapshot, origin)
     }
 
-    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
+    fn resize(&self, gfid: Gfid, size: Bytes) -> Result<BackingVolume, EngineError> {
         let volume = self.known(gfid)?;
         let size = whole_extents(size)?;
         if size != volume.size {
@@ -242,7 +247,7 @@ impl Engine for FileEngine {
         self.known(gfid)
     }
 
-    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<Volume, EngineError> {
+    fn rename(&self, gfid: Gfid, name: &LvName) -> Result<BackingVolume, EngineError> {
         let _naming = self.naming.lock();
         let volume = self.known(gfid)?;
         if volume.name == *name {
@@ -271,7 +276,7 @@ impl Engine for FileEngine {
     fn remove(&self, gfid: Gfid) -> Result<Removed, EngineError> {
         let _naming = self.naming.lock();
         match self.find(gfid)? {
-            None => Ok(Removed::Identity),
+            None => Ok(Removed::AlreadyGone),
             Some(volume) => {
                 self.store.unlink(gfid, &volume.name)?;
                 Ok(Removed::Gone)
@@ -279,7 +284,7 @@ impl Engine for FileEngine {
         }
     }
 
-    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError> {
+    fn adopt(&self, name: &LvName, gfid: Gfid) -> Result<BackingVolume, EngineError> {
         let _naming = self.naming.lock();
         if let Some(volume) = self.find(gfid)? {
             if volume.name == *name {
@@ -323,7 +328,7 @@ impl Engine for FileEngine {
         Ok(())
     }
 
-    fn known(&self) -> Vec<Volume> {
+    fn known(&self) -> Vec<BackingVolume> {
         // Its folder is as good as memory.
         self.volumes().unwrap_or_default()
     }

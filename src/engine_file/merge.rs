@@ -5,7 +5,7 @@
 //! tidied up after that, or when the store is opened the next time.
 
 use bd_durable::failpoint;
-use bd_engine::{Engine, EngineError, Volume};
+use bd_engine::{BackingVolume, Engine, EngineError};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 use rustix::fs::fsync;
@@ -21,7 +21,7 @@ impl FileEngine {
         &self,
         snapshot: Gfid,
         origin: Gfid,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let new = self.known(snapshot)?;
         let what = || format!("cannot merge {}/{} into its origin", self.store, new.name);
         let old = self.known(origin)?;

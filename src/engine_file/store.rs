@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bd_engine::{EngineError, OpenVolume, Volume};
+use bd_engine::{BackingVolume, EngineError, OpenVolume};
 use bd_model::{BrickId, Bytes, Gfid, LvName};
 use bd_proto::{FaultKind, Space};
 use rustix::fs::{
@@ -145,7 +145,7 @@ impl Store {
     ///
     /// Where two files say they are of one image (a copy with its attributes), the one that is
     /// remembered keeps it, and the other belongs to nobody.
-    pub(super) fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+    pub(super) fn volumes(&self) -> Result<Vec<BackingVolume>, EngineError> {
         let what = || format!("cannot read {self}");
         let mut found = Vec::new();
         for entry in Dir::read_from(&self.folder).map_err(|errno| failed(what(), errno))? {
@@ -159,7 +159,7 @@ impl Store {
         }
         found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         read_merges(&mut found);
-        let mut found: Vec<Volume> = found.into_iter().map(|(volume, _)| volume).collect();
+        let mut found: Vec<BackingVolume> = found.into_iter().map(|(volume, _)| volume).collect();
         let remembered = self.names().clone();
         let mut names: HashMap<Gfid, LvName> = HashMap::new();
         for volume in &found {
@@ -203,7 +203,7 @@ impl Store {
     }
 
     /// The file of an image.
-    pub(super) fn find(&self, gfid: Gfid) -> Result<Option<Volume>, EngineError> {
+    pub(super) fn find(&self, gfid: Gfid) -> Result<Option<BackingVolume>, EngineError> {
         let Some(name) = self.names().get(&gfid).cloned() else {
             return Ok(None);
         };
@@ -217,13 +217,13 @@ impl Store {
         }
     }
 
-    fn describe(&self, name: &LvName) -> Result<Option<Volume>, EngineError> {
+    fn describe(&self, name: &LvName) -> Result<Option<BackingVolume>, EngineError> {
         Ok(self.look(name)?.map(|(volume, _)| volume))
     }
 
     /// What a name stands for, and what the file says of itself; `None` if it is not, or no
     /// longer, a regular file.
-    fn look(&self, name: &LvName) -> Result<Option<(Volume, Attributes)>, EngineError> {
+    fn look(&self, name: &LvName) -> Result<Option<(BackingVolume, Attributes)>, EngineError> {
         let what = || format!("cannot read {self}/{name}");
         let file = match self.open_with(name, OFlags::RDONLY) {
             Ok(file) => file,
@@ -236,7 +236,7 @@ impl Store {
         }
         let attributes = Attributes::read(&file).map_err(|errno| failed(what(), errno))?;
         let number = |value: i64| u64::try_from(value).unwrap_or_default();
-        let volume = Volume {
+        let volume = BackingVolume {
             name: name.clone(),
             gfid: attributes.merged.or(attributes.gfid),
             kind: attributes.kind,
@@ -304,7 +304,7 @@ impl Store {
     }
 
     /// Opens for direct I/O where the file system has it.
-    pub(super) fn open_volume(&self, volume: Volume) -> Result<OpenVolume, EngineError> {
+    pub(super) fn open_volume(&self, volume: BackingVolume) -> Result<OpenVolume, EngineError> {
         let what = || format!("cannot open {self}/{}", volume.name);
         let (fd, block_size) = match self.open_with(&volume.name, OFlags::RDWR | OFlags::DIRECT) {
             Ok(fd) => {
@@ -378,7 +378,7 @@ impl Store {
 }
 
 /// After a merge the file that the origin had before is the snapshot's, whatever it says.
-fn read_merges(found: &mut [(Volume, Attributes)]) {
+fn read_merges(found: &mut [(BackingVolume, Attributes)]) {
     let merges: Vec<_> = found
         .iter()
         .filter_map(|(volume, about)| Some((volume.name.clone(), about.gfid?, about.merged?)))

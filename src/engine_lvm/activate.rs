@@ -7,7 +7,7 @@
 
 use bd_dm_thin::{PoolMode, PoolState};
 use bd_engine::EngineError;
-use bd_lvm::{Change, LvReport, dm_pool_uuid, plain_thin_lv};
+use bd_lvm::{Command, LvReport, dm_pool_uuid, plain_thin_lv};
 use bd_proto::Fault;
 
 use super::{LvmEngine, fault};
@@ -61,7 +61,7 @@ impl LvmEngine {
 
     fn activate_by_lvm(&self, what: &str, lv: &LvReport) -> Result<(), EngineError> {
         let vg_lock = self.vg_lock();
-        let change = |lv: &LvReport| Change::Activate {
+        let change = |lv: &LvReport| Command::Activate {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
         };

@@ -1,7 +1,7 @@
 //! Changes to one LV of the VG, against a model that may be out of step.
 
-use bd_engine::{EngineError, Volume};
-use bd_lvm::{Change, Done, LvReport, LvmErrorKind, Tag};
+use bd_engine::{BackingVolume, EngineError};
+use bd_lvm::{Command, Done, LvReport, LvmErrorKind, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
@@ -56,7 +56,7 @@ impl LvmEngine {
         vg_lock: &VgGuard<'_>,
         what: &str,
         gfid: Gfid,
-        make: impl Fn(&LvReport) -> Change,
+        make: impl Fn(&LvReport) -> Command,
     ) -> Result<LvReport, EngineError> {
         let lv = self.image(vg_lock, what, gfid)?;
         match self.lvm.change(&self.vg, &make(&lv)) {
@@ -86,7 +86,7 @@ impl LvmEngine {
         add: &[Tag],
         del: &[Tag],
     ) -> Result<(), EngineError> {
-        let lv = self.change_image(vg_lock, what, gfid, |lv| Change::Retag {
+        let lv = self.change_image(vg_lock, what, gfid, |lv| Command::Retag {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
             add: add.to_vec(),
@@ -103,14 +103,18 @@ impl LvmEngine {
         del: Vec<Tag>,
     ) -> Result<(), EngineError> {
         let what = format!("mark volume group {}", self.vg);
-        let change = Change::RetagVg { add, del };
+        let change = Command::RetagVg { add, del };
         self.lvm
             .change(&self.vg, &change)
             .map_err(|e| fault::lvm(&what, e))?;
         self.refresh(vg_lock)
     }
 
-    pub(super) fn change_name(&self, gfid: Gfid, wanted: &LvName) -> Result<Volume, EngineError> {
+    pub(super) fn change_name(
+        &self,
+        gfid: Gfid,
+        wanted: &LvName,
+    ) -> Result<BackingVolume, EngineError> {
         let what = format!("rename image {gfid} to {}", self.path(wanted));
         let _image_lock = self.image_locks.lock(&[gfid]);
         let vg_lock = self.vg_lock();
@@ -120,7 +124,7 @@ impl LvmEngine {
             if to == lv.name {
                 break;
             }
-            let change = Change::Rename {
+            let change = Command::Rename {
                 from: lv.name,
                 to: to.clone(),
             };
@@ -141,7 +145,11 @@ impl LvmEngine {
         self.known(gfid).ok_or_else(|| self.unknown(&what, gfid))
     }
 
-    pub(super) fn adopt_volume(&self, name: &LvName, gfid: Gfid) -> Result<Volume, EngineError> {
+    pub(super) fn adopt_volume(
+        &self,
+        name: &LvName,
+        gfid: Gfid,
+    ) -> Result<BackingVolume, EngineError> {
         let path = self.path(name);
         let what = format!("make {path} the image {gfid}");
         let refuse = |kind, why: &str| Err(EngineError::new(kind, format!("cannot {what}: {why}")));
@@ -186,7 +194,7 @@ impl LvmEngine {
                     .cloned()
                     .collect();
                 let add = vec![Tag::Gfid(gfid)];
-                let change = Change::Retag {
+                let change = Command::Retag {
                     name: lv.name.clone(),
                     uuid: lv.uuid.clone(),
                     add: add.clone(),

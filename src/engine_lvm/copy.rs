@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
-use bd_engine::{EngineError, Volume};
+use bd_engine::{BackingVolume, EngineError};
 use bd_lvm::{LvReport, Tag};
 use bd_model::{Bytes, Extents, Gfid, LvName};
 use bd_proto::FaultKind;
@@ -24,7 +24,7 @@ impl LvmEngine {
         source: Gfid,
         dest: Gfid,
         name: &LvName,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let what = format!("clone image {source} to {}", self.path(name));
         let _image_lock = self.image_locks.lock(&[source, dest]);
         self.finish_zeroing(&what, source)?;

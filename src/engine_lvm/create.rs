@@ -1,7 +1,7 @@
 //! New LVs: empty ones and snapshots.
 
-use bd_engine::{EngineError, Volume};
-use bd_lvm::{Change, LvReport, LvmErrorKind, LvmUuid, Tag};
+use bd_engine::{BackingVolume, EngineError};
+use bd_lvm::{Command, LvReport, LvmErrorKind, LvmUuid, Tag};
 use bd_model::{Bytes, Extents, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
 
@@ -31,7 +31,7 @@ impl LvmEngine {
         name: &LvName,
         kind: ImageKind,
         size: Bytes,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let what = format!("create {}", self.path(name));
         let extents = self.extents(&what, size)?;
         let _image_lock = self.image_locks.lock(&[gfid]);
@@ -50,7 +50,7 @@ impl LvmEngine {
                     tags: vec![Tag::Gfid(gfid)],
                 };
                 self.make(&vg_lock, &what, gfid, name, &plan, |name| {
-                    Change::CreateThin {
+                    Command::CreateThin {
                         name,
                         pool: pool.name.clone(),
                         size: plan.size,
@@ -80,7 +80,7 @@ impl LvmEngine {
         dest: Gfid,
         name: &LvName,
         cow_size: Option<Bytes>,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let what = format!("snapshot image {source} to {}", self.path(name));
         let _image_lock = self.image_locks.lock(&[source, dest]);
         self.finish_zeroing(&what, source)?;
@@ -150,7 +150,7 @@ impl LvmEngine {
             tags: vec![Tag::Gfid(dest)],
         };
         self.make(vg_lock, what, dest, name, &plan, |name| {
-            Change::SnapshotThin {
+            Command::SnapshotThin {
                 name,
                 origin: origin.name.clone(),
                 tags: plan.tags.clone(),
@@ -181,7 +181,7 @@ impl LvmEngine {
             tags,
         };
         self.make(vg_lock, what, dest, name, &plan, |name| {
-            Change::SnapshotCow {
+            Command::SnapshotCow {
                 name,
                 origin: origin.name.clone(),
                 extents,
@@ -208,7 +208,7 @@ impl LvmEngine {
             tags,
         };
         self.make(vg_lock, what, gfid, name, &plan, |name| {
-            Change::CreateThick {
+            Command::CreateThick {
                 name,
                 extents,
                 tags: plan.tags.clone(),
@@ -224,7 +224,7 @@ impl LvmEngine {
         gfid: Gfid,
         wanted: &LvName,
         plan: &Plan,
-        change: impl Fn(LvName) -> Change,
+        change: impl Fn(LvName) -> Command,
     ) -> Result<LvReport, EngineError> {
         let mut name = self.model().free_name(wanted, gfid);
         let mut result = self.lvm.change(&self.vg, &change(name.clone()));

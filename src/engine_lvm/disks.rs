@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use bd_dm_thin::DmDevice;
-use bd_lvm::{LvmUuid, STAMP_AT, STAMP_LEN, TextPlace, disks_of_vg, metadata_stamp};
+use bd_lvm::{LvmUuid, MDA_HEADER_AT, MDA_HEADER_LEN, TextPlace, disks_of_vg, mda_header};
 use rustix::fs::{OFlags, major, minor};
 
 /// Layers of devices between an LV and its physical volumes: a pool on RAID has four.
@@ -19,7 +19,7 @@ const LAYERS: u32 = 6;
 struct Disk {
     path: PathBuf,
     file: File,
-    stamp: Vec<u8>,
+    header: Vec<u8>,
 }
 
 /// Physical volumes by the numbers of their devices.
@@ -34,10 +34,10 @@ pub(super) struct Settled {
     pub(super) disks: Vec<PathBuf>,
 }
 
-/// The stamps of the physical volumes below a device; `None` where there is none.
-pub(super) fn stamp(device: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+/// The headers of metadata areas of the physical volumes below a device; `None` where there is none.
+pub(super) fn mda_headers(device: &DmDevice) -> io::Result<Option<Vec<u8>>> {
     let disks = below(device)?;
-    let bytes: Vec<u8> = disks.into_values().flat_map(|disk| disk.stamp).collect();
+    let bytes: Vec<u8> = disks.into_values().flat_map(|disk| disk.header).collect();
     Ok((!bytes.is_empty()).then_some(bytes))
 }
 
@@ -116,7 +116,7 @@ fn flush(disks: &Disks) -> io::Result<()> {
 
 /// The one text that all these disks have.
 fn text_of(disks: &Disks) -> io::Result<Option<String>> {
-    let mut places = disks.values().map(|disk| TextPlace::of(&disk.stamp));
+    let mut places = disks.values().map(|disk| TextPlace::of(&disk.header));
     let Some(Some(first)) = places.next() else {
         return Ok(None);
     };
@@ -130,7 +130,7 @@ fn text_of(disks: &Disks) -> io::Result<Option<String>> {
 }
 
 fn disk_text(disk: &Disk) -> io::Result<Option<String>> {
-    let Some(place) = TextPlace::of(&disk.stamp) else {
+    let Some(place) = TextPlace::of(&disk.header) else {
         return Ok(None);
     };
     let mut text = Vec::new();
@@ -189,9 +189,9 @@ fn collect(folder: &Path, layers: u32, disks: &mut Disks) -> io::Result<()> {
 
 /// The physical volume that a device is, if it is one with metadata.
 fn disk(path: PathBuf, file: File) -> io::Result<Option<Disk>> {
-    let bytes = read_aligned(&file, STAMP_AT, STAMP_LEN as u64)?;
-    let stamp = metadata_stamp(&bytes).map(<[u8]>::to_vec);
-    Ok(stamp.map(|stamp| Disk { path, file, stamp }))
+    let bytes = read_aligned(&file, MDA_HEADER_AT, MDA_HEADER_LEN as u64)?;
+    let header = mda_header(&bytes).map(<[u8]>::to_vec);
+    Ok(header.map(|header| Disk { path, file, header }))
 }
 
 /// Opens a device to be read past the page cache; gives its number, too.
@@ -208,7 +208,7 @@ fn open_direct(path: &Path) -> io::Result<(File, u64)> {
 
 /// Reads bytes of a disk, in the whole pages that they lie in.
 fn read_aligned(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
-    const PAGE: u64 = STAMP_LEN as u64;
+    const PAGE: u64 = MDA_HEADER_LEN as u64;
     let (from, to) = (at / PAGE * PAGE, (at + len).next_multiple_of(PAGE));
     let sizes = (
         usize::try_from(to - from),
@@ -218,8 +218,8 @@ fn read_aligned(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
     let (Ok(size), Ok(skip), Ok(len)) = sizes else {
         return Err(io::ErrorKind::OutOfMemory.into());
     };
-    let mut memory = vec![0; size + STAMP_LEN];
-    let start = memory.as_ptr().align_offset(STAMP_LEN);
+    let mut memory = vec![0; size + MDA_HEADER_LEN];
+    let start = memory.as_ptr().align_offset(MDA_HEADER_LEN);
     let bytes = memory
         .get_mut(start..start + size)
         .ok_or(io::ErrorKind::OutOfMemory)?;

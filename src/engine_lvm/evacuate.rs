@@ -1,7 +1,7 @@
 //! Moving extents of a disk to other disks of the group.
 
 use bd_engine::EngineError;
-use bd_lvm::{Change, PvName, PvReport};
+use bd_lvm::{Command, PvName, PvReport};
 use bd_model::{Bytes, Extents};
 
 use super::{LvmEngine, fault};
@@ -42,7 +42,7 @@ impl LvmEngine {
         };
         let extents = |bytes: Bytes| (bytes.0 / report.extent_size.0.max(1)).max(1);
         let piece = extents(most.min(PIECE)).min(len.0);
-        let change = Change::Move {
+        let change = Command::Move {
             pv: pv.clone(),
             first,
             last: first + piece - 1,
@@ -72,7 +72,7 @@ impl LvmEngine {
                 continue;
             }
             tracing::warn!(vg = %self.vg, "taking back what was being moved from {pv}: {size}");
-            let change = Change::AbortMove { pv: pv.clone() };
+            let change = Command::AbortMove { pv: pv.clone() };
             self.lvm
                 .change(&self.vg, &change)
                 .map_err(|e| fault::lvm(&what, e))?;
@@ -82,7 +82,7 @@ impl LvmEngine {
 
     /// Lets new LVs come to a disk, or not.
     pub(super) fn allocate_on(&self, pv: &PvName, allow: bool) -> Result<(), EngineError> {
-        let change = Change::Allocate {
+        let change = Command::Allocate {
             pv: pv.clone(),
             allow,
         };

@@ -9,9 +9,9 @@ use bd_engine::EngineError;
 use bd_engine::events::Event;
 use bd_engine::thin_pool::rules::{self, Fill, Part, Room, Step};
 use bd_engine::thin_pool::{Attention, Policy};
-use bd_lvm::Change;
+use bd_lvm::Command;
 use bd_model::{Bytes, Extents};
-use bd_proto::{PoolCare, PoolHealth};
+use bd_proto::{PoolHealth, PoolInfo};
 
 use super::pool::{Fills, Pool};
 use super::{LvmEngine, VgGuard, fault};
@@ -158,8 +158,8 @@ impl LvmEngine {
     ) -> Result<(), EngineError> {
         let name = pool.name.clone();
         let change = match part {
-            Part::Data => Change::ExtendPool { pool: name, by },
-            Part::Metadata => Change::ExtendPoolMetadata {
+            Part::Data => Command::ExtendPool { pool: name, by },
+            Part::Metadata => Command::ExtendPoolMetadata {
                 pool: name,
                 by: self.bytes(by),
             },
@@ -277,7 +277,7 @@ impl LvmEngine {
     }
 
     /// How the pool is, for whoever asks; `None` without a pool, or while it is not active.
-    pub(super) fn pool_care(&self) -> Result<Option<PoolCare>, EngineError> {
+    pub(super) fn pool_info(&self) -> Result<Option<PoolInfo>, EngineError> {
         let Some(pool) = &self.pool else {
             return Ok(None);
         };
@@ -305,7 +305,7 @@ impl LvmEngine {
         let (data_growable, metadata_growable) = (growable(Part::Data), growable(Part::Metadata));
         let model = self.model();
         let (images, provisioned) = model.provisioned(&pool.name);
-        Ok(Some(PoolCare {
+        Ok(Some(PoolInfo {
             vg: self.vg.clone(),
             pool: pool.name.clone(),
             health: health(&state),

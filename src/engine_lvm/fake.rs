@@ -154,7 +154,7 @@ impl Kernel for FakeKernel {
         Ok(*self.io.lock().unwrap())
     }
 
-    fn stamp(&self, _: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+    fn mda_headers(&self, _: &DmDevice) -> io::Result<Option<Vec<u8>>> {
         Ok(Some(format!("{:?}", self.lvm.state().vg).into_bytes()))
     }
 

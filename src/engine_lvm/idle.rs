@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bd_dm_thin::DmDevice;
-use bd_lvm::{Change, LvReport, LvmUuid, Tag};
+use bd_lvm::{Command, LvReport, LvmUuid, Tag};
 use bd_model::{Bytes, Gfid};
 
 use super::LvmEngine;
@@ -138,7 +138,7 @@ impl LvmEngine {
             self.idle.used(&lv.uuid);
         }
         let uuids = lvs.iter().map(|lv| lv.uuid.clone()).collect();
-        match self.lvm.change(&self.vg, &Change::Deactivate { uuids }) {
+        match self.lvm.change(&self.vg, &Command::Deactivate { uuids }) {
             Ok(_) => tracing::debug!(vg = %self.vg, "deactivated {} idle images", lvs.len()),
             Err(error) => tracing::warn!(vg = %self.vg, "idle images stay active: {error}"),
         }

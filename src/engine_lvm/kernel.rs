@@ -58,7 +58,7 @@ pub(super) trait Kernel: std::fmt::Debug + Send + Sync {
     fn counters(&self, device: &DmDevice) -> io::Result<IoCounters>;
     /// What changes with each change of the metadata of the VG that a device is of; `None` where
     /// its physical volumes do not tell.
-    fn stamp(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>>;
+    fn mda_headers(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>>;
     /// Takes LVM's lock of a VG; `None` where only LVM may make its LVs active.
     fn lock(&self, vg: &VgName) -> io::Result<Option<VgLock>>;
     /// The metadata of the VG that a device is of, as they lie on its physical volumes. The VG's lock
@@ -241,8 +241,8 @@ impl Kernel for Host {
         counters(&fs::read_to_string(path)?).ok_or(io::ErrorKind::InvalidData.into())
     }
 
-    fn stamp(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>> {
-        disks::stamp(device)
+    fn mda_headers(&self, device: &DmDevice) -> io::Result<Option<Vec<u8>>> {
+        disks::mda_headers(device)
     }
 
     fn lock(&self, vg: &VgName) -> io::Result<Option<VgLock>> {

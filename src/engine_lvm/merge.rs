@@ -6,8 +6,8 @@
 //! when the VG is opened the next time.
 
 use bd_durable::failpoint;
-use bd_engine::{EngineError, Volume};
-use bd_lvm::{Change, Done, LvReport, Tag};
+use bd_engine::{BackingVolume, EngineError};
+use bd_lvm::{Command, Done, LvReport, Tag};
 use bd_model::{Gfid, LvName};
 use bd_proto::FaultKind;
 
@@ -19,7 +19,7 @@ impl LvmEngine {
         &self,
         snapshot: Gfid,
         origin: Gfid,
-    ) -> Result<Volume, EngineError> {
+    ) -> Result<BackingVolume, EngineError> {
         let what = format!("merge image {snapshot} into its origin");
         let _image_lock = self.image_locks.lock(&[snapshot, origin]);
         let vg_lock = self.vg_lock();
@@ -62,7 +62,7 @@ impl LvmEngine {
         let above = self.model().origin_image(old);
         add.extend(above.map(Tag::Origin));
         del.retain(|tag| !add.contains(tag));
-        let made = self.change_image(vg_lock, what, snapshot, |lv| Change::Retag {
+        let made = self.change_image(vg_lock, what, snapshot, |lv| Command::Retag {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
             add: add.clone(),
@@ -137,7 +137,7 @@ impl LvmEngine {
         add: Vec<Tag>,
         del: Vec<Tag>,
     ) -> Result<(), EngineError> {
-        let change = Change::Retag {
+        let change = Command::Retag {
             name: lv.name.clone(),
             uuid: lv.uuid.clone(),
             add,
@@ -158,7 +158,7 @@ impl LvmEngine {
     fn exchange_names(&self, vg_lock: &VgGuard<'_>, new: &LvReport, old: &LvReport) {
         let aside = LvName::for_gfid(Gfid::random());
         for (lv, to) in [(old, &aside), (new, &old.name)] {
-            let change = Change::Rename {
+            let change = Command::Rename {
                 from: lv.name.clone(),
                 to: to.clone(),
             };

@@ -3,7 +3,7 @@
 use bd_dm_thin::{PoolMode, PoolState, PoolStatus};
 use bd_engine::EngineError;
 use bd_engine::thin_pool::rules::{self, Fill, Part};
-use bd_lvm::{Change, Health, LvState, LvType, LvmErrorKind, PoolReport, dm_pool_uuid};
+use bd_lvm::{Command, Health, LvState, LvType, LvmErrorKind, PoolReport, dm_pool_uuid};
 use bd_model::{Bytes, LvName};
 use bd_proto::{FaultKind, Space};
 
@@ -71,7 +71,7 @@ impl LvmEngine {
             Some(status) => status,
             None => {
                 self.release_parts(name)?;
-                let activate = Change::ActivatePool { pool: name.clone() };
+                let activate = Command::ActivatePool { pool: name.clone() };
                 self.lvm
                     .change(&self.vg, &activate)
                     .map_err(|e| fault::lvm(&format!("activate thin pool {path}"), e))?;
@@ -103,7 +103,7 @@ impl LvmEngine {
                 tracing::warn!(device = name, "releasing what a killed command has left");
                 let pool = pool.clone();
                 self.lvm
-                    .change(&self.vg, &Change::DeactivatePoolParts { pool })
+                    .change(&self.vg, &Command::DeactivatePoolParts { pool })
                     .map_err(|e| fault::lvm(&what, e))?;
                 return Ok(());
             }
@@ -123,7 +123,7 @@ impl LvmEngine {
             .pool(&self.vg, &pool.name)
             .map_err(|e| fault::lvm(&what, e))?;
         if !report.error_when_full {
-            let change = Change::ErrorWhenFull {
+            let change = Command::ErrorWhenFull {
                 pool: pool.name.clone(),
             };
             self.lvm

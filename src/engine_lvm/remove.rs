@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use bd_engine::{EngineError, Removed};
-use bd_lvm::{Change, Done, LvReport, LvmErrorKind, LvmUuid};
+use bd_lvm::{Command, Done, LvReport, LvmErrorKind, LvmUuid};
 use bd_model::Gfid;
 
 use super::{LvmEngine, fault};
@@ -93,7 +93,7 @@ impl LvmEngine {
                 self.refresh(&self.vg_lock())?;
                 match self.model().image(gfid).cloned() {
                     Some(lv) => lv,
-                    None => return Ok(Removed::Identity),
+                    None => return Ok(Removed::AlreadyGone),
                 }
             }
         };
@@ -140,7 +140,7 @@ impl LvmEngine {
     pub(super) fn undo(&self, lv: &LvReport) {
         let path = self.path(&lv.name);
         match self.remove_lv(&format!("remove {path}"), lv) {
-            Ok(Removed::Gone | Removed::Identity) => {}
+            Ok(Removed::Gone | Removed::AlreadyGone) => {}
             Ok(Removed::Deferred(why)) => {
                 tracing::error!(lv = path, why, "an LV of no more use is left");
             }
@@ -160,7 +160,7 @@ impl LvmEngine {
         let remove = |others: &[LvmUuid]| {
             let mut uuids = vec![lv.uuid.clone()];
             uuids.extend_from_slice(others);
-            let done = self.lvm.change(&self.vg, &Change::Remove { uuids });
+            let done = self.lvm.change(&self.vg, &Command::Remove { uuids });
             if done == Ok(Done::Changed) {
                 let mut model = self.model_mut();
                 model.remove(&lv.uuid);

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::io;
 
-use bd_engine::{EngineError, Volume};
-use bd_lvm::{Change, LvReport, LvmError, LvmErrorKind, Tag};
+use bd_engine::{BackingVolume, EngineError};
+use bd_lvm::{Command, LvReport, LvmError, LvmErrorKind, Tag};
 use bd_model::{Bytes, Gfid};
 use bd_proto::FaultKind;
 
@@ -12,7 +12,11 @@ use super::model::visible_size;
 use super::{LvmEngine, VgGuard, fault};
 
 impl LvmEngine {
-    pub(super) fn change_size(&self, gfid: Gfid, size: Bytes) -> Result<Volume, EngineError> {
+    pub(super) fn change_size(
+        &self,
+        gfid: Gfid,
+        size: Bytes,
+    ) -> Result<BackingVolume, EngineError> {
         let what = format!("resize image {gfid} to {size}");
         let extents = self.extents(&what, size)?;
         let size = self.bytes(extents);
@@ -94,7 +98,7 @@ impl LvmEngine {
     ) -> Result<(), EngineError> {
         let extents = self.extents(what, size)?;
         let lv = self.image_in_step(vg_lock, what, gfid)?;
-        let change = Change::Extend {
+        let change = Command::Extend {
             name: lv.name.clone(),
             extents,
         };
@@ -133,7 +137,7 @@ impl LvmEngine {
         }
         let vg_lock = self.vg_lock();
         let lv = self.image_in_step(&vg_lock, what, gfid)?;
-        let change = Change::Reduce {
+        let change = Command::Reduce {
             name: lv.name.clone(),
             extents,
         };

@@ -6,15 +6,15 @@ use bd_dm_thin::{DmDevice, PoolState};
 use bd_engine::EngineError;
 use bd_engine::ImageLocks;
 use bd_engine::events::Events;
-use bd_lvm::{Change, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, dm_uuid};
+use bd_lvm::{Command, Lvm, LvmError, LvmErrorKind, Tag, VgReport, dm_pool_uuid, dm_uuid};
 use bd_model::{Gfid, LvName, VgName};
 use bd_proto::FaultKind;
 
 use super::durable::Durable;
-use super::foreign::Own;
 use super::idle::Idle;
 use super::kernel::{Host, Kernel};
 use super::model::{Model, visible_size};
+use super::outside_changes::Own;
 use super::remove::Removals;
 use super::traffic::Traffic;
 use super::udev::Told;
@@ -121,7 +121,7 @@ impl LvmEngine {
         }
         tracing::warn!(vg = %self.vg, ?stuck, "loading again what a killed command has left");
         self.lvm
-            .change(&self.vg, &Change::RefreshVg)
+            .change(&self.vg, &Command::RefreshVg)
             .map(|_| ())
             .map_err(|e| fault::lvm(&what, e))
     }
@@ -154,7 +154,7 @@ impl LvmEngine {
         let path = self.path(&pool.name);
         tracing::warn!(pool = path, "finishing what a killed command has begun");
         self.forget_half_made(&pool.name, &behind)?;
-        let change = Change::CreateThin {
+        let change = Command::CreateThin {
             name: LvName::for_gfid(Gfid::random()),
             pool: pool.name.clone(),
             size: self.extent,

@@ -1,8 +1,10 @@
 //! The engine on LVM and a kernel in memory: names, locks, errors and the number of commands.
 //! That bytes are right is shown on real volume groups by the guest's tests.
 
+use bd_engine::{Engine, Removed};
 use bd_lvm::fake::FakeLvm;
-use bd_lvm::{LvmErrorKind, ThinDevice};
+use bd_lvm::{LvmErrorKind, Tag, ThinDevice};
+use bd_model::BrickId;
 
 use super::fake::*;
 use super::*;

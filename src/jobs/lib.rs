@@ -24,12 +24,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use bd_model::{BrickId, Gfid, VgName};
-use bd_proto::{JobInfo, JobKind, JobState};
-
 use bd_engine::clock::now;
 use bd_engine::events::Events;
 use bd_engine::thin_pool::Policies;
+use bd_model::{BrickId, Gfid, VgName};
+use bd_proto::{JobInfo, JobKind, JobState};
+
 use job::Job;
 use record::Record;
 use store::Store;

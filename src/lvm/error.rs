@@ -89,7 +89,7 @@ impl LvmError {
         }
     }
 
-    /// An error of this side of the door.
+    /// An error that LVM did not tell of.
     pub fn failed(operation: impl Into<String>, cause: impl fmt::Display) -> LvmError {
         LvmError {
             kind: LvmErrorKind::Failed,

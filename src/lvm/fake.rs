@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bd_model::{Bytes, Extents, LvName, VgName};
 
 use crate::{
-    Change, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, MoveReport, PoolReport, PvName,
+    Command, Done, LvReport, Lvm, LvmError, LvmErrorKind, LvmUuid, MoveReport, PoolReport, PvName,
     PvReport, Tag, ThinDevice, VgReport,
 };
 
@@ -200,9 +200,9 @@ impl FakeVg {
         Done::Changed
     }
 
-    fn apply(&mut self, title: &str, change: &Change) -> Result<Done, LvmError> {
+    fn apply(&mut self, title: &str, change: &Command) -> Result<Done, LvmError> {
         match change {
-            Change::CreateThin {
+            Command::CreateThin {
                 name,
                 pool,
                 size,
@@ -215,7 +215,7 @@ impl FakeVg {
                 lv.pool = Some(pool.clone());
                 lv.layout = vec!["thin".to_owned(), "sparse".to_owned()];
             }
-            Change::CreateThick {
+            Command::CreateThick {
                 name,
                 extents,
                 tags,
@@ -224,7 +224,7 @@ impl FakeVg {
                 self.take(title, *extents)?;
                 self.insert(name, *extents, tags.clone());
             }
-            Change::SnapshotThin { name, origin, tags } => {
+            Command::SnapshotThin { name, origin, tags } => {
                 self.unused(title, name)?;
                 let of = self.need(title, origin)?.clone();
                 let lv = self.insert(name, Extents(0), tags.clone());
@@ -233,7 +233,7 @@ impl FakeVg {
                 lv.pool = of.pool;
                 lv.layout = of.layout;
             }
-            Change::SnapshotCow {
+            Command::SnapshotCow {
                 name,
                 origin,
                 extents,
@@ -253,10 +253,10 @@ impl FakeVg {
                     .map(str::to_owned)
                     .to_vec();
             }
-            Change::Extend { name, extents } | Change::Reduce { name, extents } => {
+            Command::Extend { name, extents } | Command::Reduce { name, extents } => {
                 self.resize(title, name, *extents)?;
             }
-            Change::Rename { from, to } => {
+            Command::Rename { from, to } => {
                 self.unused(title, to)?;
                 self.need(title, from)?.name = to.clone();
                 for lv in &mut self.vg.lvs {
@@ -265,18 +265,18 @@ impl FakeVg {
                     }
                 }
             }
-            Change::Remove { uuids } => {
+            Command::Remove { uuids } => {
                 let done: Vec<Done> = uuids.iter().map(|uuid| self.remove(uuid)).collect();
                 let all = done.iter().all(|done| *done == Done::Changed);
                 return Ok(if all { Done::Changed } else { Done::NotThere });
             }
-            Change::Activate { name, uuid } => {
+            Command::Activate { name, uuid } => {
                 if self.matching(title, name, uuid)?.is_some() {
                     self.active.insert(uuid.clone());
                 }
             }
-            Change::Deactivate { uuids } => self.active.retain(|uuid| !uuids.contains(uuid)),
-            Change::Retag {
+            Command::Deactivate { uuids } => self.active.retain(|uuid| !uuids.contains(uuid)),
+            Command::Retag {
                 name,
                 uuid,
                 add,
@@ -287,22 +287,22 @@ impl FakeVg {
                 };
                 retag(&mut lv.tags, add, del);
             }
-            Change::RetagVg { add, del } => retag(&mut self.vg.tags, add, del),
+            Command::RetagVg { add, del } => retag(&mut self.vg.tags, add, del),
             // The parts of a pool are no LVs of their own here.
-            Change::RefreshVg | Change::DeactivatePoolParts { .. } => {}
-            Change::ActivatePool { pool } => {
+            Command::RefreshVg | Command::DeactivatePoolParts { .. } => {}
+            Command::ActivatePool { pool } => {
                 let uuid = self.need(title, pool)?.uuid.clone();
                 self.active.insert(uuid);
             }
-            Change::ExtendPool { pool, by } => {
+            Command::ExtendPool { pool, by } => {
                 let size = self.need(title, pool)?.size.0 / EXTENT.0;
                 self.resize(title, pool, Extents(size + by.0))?;
             }
-            Change::ExtendPoolMetadata { pool, by } => {
+            Command::ExtendPoolMetadata { pool, by } => {
                 self.need(title, pool)?;
                 self.take(title, Extents(by.0.div_ceil(EXTENT.0)))?;
             }
-            Change::Move { pv, first, last } => {
+            Command::Move { pv, first, last } => {
                 let found = self.pvs.iter_mut().find(|report| report.name == *pv);
                 let report =
                     found.ok_or_else(|| error(LvmErrorKind::NotFound, title, "not found"))?;
@@ -314,9 +314,9 @@ impl FakeVg {
                     .map(|(start, len)| (start + moved, Extents(len.0 - moved)))
                     .filter(|(_, len)| len.0 > 0);
             }
-            Change::AbortMove { pv } => self.moves.retain(|report| report.pv != *pv),
-            Change::Allocate { .. } => {}
-            Change::ErrorWhenFull { pool } => {
+            Command::AbortMove { pv } => self.moves.retain(|report| report.pv != *pv),
+            Command::Allocate { .. } => {}
+            Command::ErrorWhenFull { pool } => {
                 self.need(title, pool)?;
                 if let Some(report) = &mut self.pool {
                     report.error_when_full = true;
@@ -393,7 +393,7 @@ impl Lvm for FakeLvm {
         Ok(state.moves.clone())
     }
 
-    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
+    fn change(&self, vg: &VgName, change: &Command) -> Result<Done, LvmError> {
         let mut state = self.state();
         let title = change.title(vg);
         state.log.push(title.clone());
@@ -413,7 +413,7 @@ mod tests {
         let vg = "vg0".parse().unwrap();
         let fake = FakeLvm::new(&vg, Extents(100), None);
         let (a, s): (LvName, LvName) = ("a".parse().unwrap(), "s".parse().unwrap());
-        let make = Change::CreateThick {
+        let make = Command::CreateThick {
             name: a.clone(),
             extents: Extents(2),
             tags: vec![],
@@ -421,7 +421,7 @@ mod tests {
         fake.change(&vg, &make).unwrap();
         fake.change(
             &vg,
-            &Change::SnapshotCow {
+            &Command::SnapshotCow {
                 name: s.clone(),
                 origin: a.clone(),
                 extents: Extents(3),
@@ -432,10 +432,10 @@ mod tests {
         assert_eq!(fake.report(&vg).unwrap().free, Extents(95));
         let id = |name: &LvName| fake.state().lv(name).map(|lv| lv.uuid.clone()).unwrap();
         let (a, s) = (
-            Change::Remove {
+            Command::Remove {
                 uuids: vec![id(&a)],
             },
-            Change::Remove {
+            Command::Remove {
                 uuids: vec![id(&s)],
             },
         );

@@ -1,16 +1,17 @@
 //! The only door to LVM.
 //!
 //! liblvm2cmd is not thread-safe, so one thread owns it and runs one command at a time
-//! ([`Door`]). Callers never write command lines: they give a typed [`Change`] or ask for a
+//! ([`Executor`]). Callers never write command lines: they give a typed [`Command`] or ask for a
 //! report, both through the trait [`Lvm`], which also has a fake for tests ([`fake::FakeLvm`]).
 #![deny(unsafe_code)]
 
 mod attr;
 mod block;
-mod change;
+mod command;
+mod command_line;
 mod config;
-mod door;
 mod error;
+mod executor;
 pub mod fake;
 #[expect(
     unsafe_code,
@@ -19,26 +20,26 @@ pub mod fake;
 mod ffi;
 mod ids;
 mod lock;
+mod mda_header;
 mod metadata;
 mod pv;
 mod report;
-mod stamp;
 mod tag;
 
 use bd_model::{LvName, VgName};
 
 pub use attr::{Allocation, Health, LvAttr, LvAttrError, LvState, LvType, Permission, TargetType};
 pub use block::{discard, zero_out};
-pub use change::{Change, Done};
+pub use command::{Command, Done};
 pub use config::LvmConfig;
-pub use door::Door;
 pub use error::{LvmError, LvmErrorKind};
+pub use executor::Executor;
 pub use ids::{LvmUuid, LvmUuidError, dm_name, dm_pool_uuid, dm_uuid};
 pub use lock::{VgLock, VgLocks};
+pub use mda_header::{MDA_HEADER_AT, MDA_HEADER_LEN, TextPlace, mda_header};
 pub use metadata::{ThinLv, disks_of_vg, plain_thin_lv};
 pub use pv::{MoveReport, PvName, PvNameError, PvReport};
 pub use report::{LvReport, PoolReport, ThinDevice, VgReport};
-pub use stamp::{STAMP_AT, STAMP_LEN, TextPlace, metadata_stamp};
 pub use tag::{Tag, TagError};
 
 /// What can be asked of LVM.
@@ -64,5 +65,5 @@ pub trait Lvm: std::fmt::Debug + Send + Sync {
     fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError>;
 
     /// Changes a VG or one of its LVs by one LVM command.
-    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError>;
+    fn change(&self, vg: &VgName, change: &Command) -> Result<Done, LvmError>;
 }

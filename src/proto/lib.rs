@@ -7,23 +7,29 @@
 #![forbid(unsafe_code)]
 
 mod adoption;
+mod brick;
 mod client;
 mod fault;
+mod finding;
 pub mod frame;
+mod image;
 mod job;
-mod message;
 pub mod places;
+mod pool;
+mod reply;
+mod request;
 pub mod seal;
 
 pub use adoption::{Adoption, OldImage, OldStep, OldVolume};
+pub use brick::{BrickInfo, BrickSpec, EngineSpec, RefusedBrick, Released, Space};
 pub use client::{CallError, Client, ConnectError};
 pub use fault::{Fault, FaultKind};
+pub use finding::{Finding, FindingKind};
+pub use image::{CopyHow, Foreign, ImageInfo, ImageUsage, IoCounters, Opened};
 pub use job::{JobInfo, JobKind, JobOrder, JobState, Work, WorkReport, WorkStop};
-pub use message::{
-    BrickInfo, BrickSpec, CopyHow, EngineSpec, Finding, FindingKind, Foreign, ImageInfo,
-    ImageUsage, IoCounters, Opened, PoolCare, PoolHealth, RefusedBrick, Released, Reply, Request,
-    Space,
-};
+pub use pool::{PoolHealth, PoolInfo};
+pub use reply::Reply;
+pub use request::Request;
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use bd_engine::thin_pool::Policies;
 use bd_engine::{Engine, EngineError, Engines, place};
 use bd_engine_file::FileEngines;
 use bd_engine_lvm::LvmEngine;
-use bd_lvm::{Door, Lvm, LvmConfig};
+use bd_lvm::{Executor, Lvm, LvmConfig};
 use bd_model::{LvName, VgName};
 use bd_proto::{EngineSpec, FaultKind};
 
@@ -65,7 +65,7 @@ impl Engines for Installed {
             return Ok(None);
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = state.door(&self.commands)?.name_of(&identity);
+        let name = state.executor(&self.commands)?.name_of(&identity);
         let name = name.map_err(|error| EngineError {
             kind: FaultKind::Failed,
             message: format!("cannot look for volume group {vg} by its identity"),
@@ -105,7 +105,7 @@ impl State {
                 ),
             ));
         }
-        let lvm = self.door(&settings.commands)?;
+        let lvm = self.executor(&settings.commands)?;
         let engine = LvmEngine::open(lvm, vg, pool)?;
         let engine = engine.with_policies(Arc::clone(&settings.policies));
         let engine = Arc::new(engine.with_events(settings.events.clone()));
@@ -114,16 +114,16 @@ impl State {
     }
 
     /// LVM, opened when the first brick needs it: hosts with the file engine alone may not have it.
-    fn door(&mut self, commands: &Commands) -> Result<Arc<dyn Lvm>, EngineError> {
+    fn executor(&mut self, commands: &Commands) -> Result<Arc<dyn Lvm>, EngineError> {
         if let Some(lvm) = &self.lvm {
             return Ok(Arc::clone(lvm));
         }
-        let door = Door::open(&LvmConfig::detect()).map_err(|error| EngineError {
+        let executor = Executor::open(&LvmConfig::detect()).map_err(|error| EngineError {
             kind: FaultKind::Failed,
             message: "cannot open LVM".into(),
             source: Some(Box::new(error)),
         })?;
-        let lvm: Arc<dyn Lvm> = Arc::new(Measured::new(Arc::new(door), commands.clone()));
+        let lvm: Arc<dyn Lvm> = Arc::new(Measured::new(Arc::new(executor), commands.clone()));
         self.lvm = Some(Arc::clone(&lvm));
         Ok(lvm)
     }

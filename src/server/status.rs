@@ -2,10 +2,10 @@
 //!
 //! Sections are lists of their own, so that others can be added. Nothing here asks LVM.
 
-use bd_engine::Volume;
+use bd_engine::BackingVolume;
 use bd_engine::thin_pool::Sample;
 use bd_model::{Bytes, ImageKind, LvName};
-use bd_proto::{JobInfo, PoolCare, Space};
+use bd_proto::{JobInfo, PoolInfo, Space};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ struct Status {
 #[derive(Debug, Serialize)]
 struct Pool {
     #[serde(flatten)]
-    care: PoolCare,
+    info: PoolInfo,
     /// Seconds since 1970, bytes in use and all bytes, of data.
     history: Vec<(u64, Bytes, Bytes)>,
 }
@@ -55,7 +55,7 @@ struct Image {
 }
 
 impl Image {
-    fn new(volume: Volume) -> Option<Image> {
+    fn new(volume: BackingVolume) -> Option<Image> {
         volume.gfid.filter(|_| !volume.outgoing)?;
         Some(Image {
             name: volume.name,
@@ -72,9 +72,9 @@ pub(crate) fn json(service: &Service) -> serde_json::Result<String> {
     let pools = service.pools();
     let pools_unreadable = pools.is_err();
     let histories = service.histories();
-    let pools = pools.unwrap_or_default().into_iter().map(|care| {
-        let history = thinned(&histories.samples(&care.vg, &care.pool));
-        Pool { care, history }
+    let pools = pools.unwrap_or_default().into_iter().map(|info| {
+        let history = thinned(&histories.samples(&info.vg, &info.pool));
+        Pool { info, history }
     });
     let mut known = service.known();
     let mut figures = service.figures();

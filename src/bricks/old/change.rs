@@ -10,7 +10,8 @@ use bd_proto::{Fault, OldStep};
 use rustix::fs::{Timespec, Timestamps, XattrFlags, fremovexattr, fsetxattr, futimens, lgetxattr};
 use rustix::io::Errno;
 
-use super::super::namespace::{Namespace, failed};
+use super::super::attributes::failed;
+use super::super::namespace::Namespace;
 use super::judge::Found;
 
 /// On a stub that is getting its size: the times that it has to have afterwards.

@@ -7,7 +7,8 @@ use bd_proto::Fault;
 use rustix::fs::lgetxattr;
 use rustix::io::Errno;
 
-use super::super::namespace::{Namespace, failed, gfid_of, has_data};
+use super::super::attributes::{failed, gfid_of, has_data};
+use super::super::namespace::Namespace;
 
 /// What the mark of a file says, by the rules of GlusterFS 5.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ fn an_image_whose_name_is_gone_can_be_made_anew() {
     let bed = Bed::new();
     let brick = attach(&bed);
     let gfid = settled(&bed, &brick, "vm");
-    brick.condemn(gfid).unwrap();
+    brick.mark_for_removal(gfid).unwrap();
     // Not as long as it has its name.
     let kind = ImageKind::Thin;
     let early = brick.create(gfid, Some("vm"), kind, Bytes(0), false);

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use bd_model::{Bytes, span};
-use bd_proto::{PoolCare, Reply, Request};
+use bd_proto::{PoolInfo, Reply, Request};
 use clap::Args;
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    fn new(pool: Pool, cared: &[PoolCare]) -> Status {
+    fn new(pool: Pool, cared: &[PoolInfo]) -> Status {
         let mut cared = cared.iter();
         let care = cared.find(|c| c.vg.as_str() == pool.vg && c.pool.as_str() == pool.pool);
         Status {
@@ -41,7 +41,7 @@ impl Status {
 }
 
 /// What gluster-bdd knows of pools: nothing while it does not run.
-fn cared(socket: &Path) -> Vec<PoolCare> {
+fn cared(socket: &Path) -> Vec<PoolInfo> {
     match ask(socket, &Request::Pools) {
         Ok(Reply::Pools(pools)) => pools,
         _ => Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bd_proto::{ConnectError, PoolCare, Reply, Request};
+use bd_proto::{ConnectError, PoolInfo, Reply, Request};
 
 use super::Found;
 use crate::CliError;
@@ -22,7 +22,7 @@ pub(super) fn findings(
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    let cared: Vec<PoolCare> = match ask(socket, &Request::Pools) {
+    let cared: Vec<PoolInfo> = match ask(socket, &Request::Pools) {
         Ok(Reply::Pools(pools)) => pools,
         Ok(other) => return Err(out_of_turn(&other)),
         // Another finding.
@@ -47,7 +47,7 @@ pub(super) fn findings(
 }
 
 /// Who extends a pool, where dmeventd does at a percentage or not.
-fn judge(pool: &Pool, care: Option<&PoolCare>, dmeventd: Option<u64>) -> Found {
+fn judge(pool: &Pool, care: Option<&PoolInfo>, dmeventd: Option<u64>) -> Found {
     let name = format!("{}/{}", pool.vg, pool.pool);
     let at = care.filter(|care| care.extend_at < 100 || care.metadata_extend_at < 100);
     match (at, dmeventd) {
@@ -102,7 +102,7 @@ mod tests {
             group_free: 0,
             autoactivation: false,
         };
-        let care = |extend_at, metadata_extend_at| PoolCare {
+        let care = |extend_at, metadata_extend_at| PoolInfo {
             vg: "vg0".parse().unwrap(),
             pool: "pool".parse().unwrap(),
             health: PoolHealth::Good,
@@ -121,7 +121,7 @@ mod tests {
             full_in: None,
             metadata_full_in: None,
         };
-        let tell = |care: Option<PoolCare>, dmeventd| {
+        let tell = |care: Option<PoolInfo>, dmeventd| {
             let finding = judge(&pool, care.as_ref(), dmeventd).settle(true);
             (finding.advice, finding.message)
         };

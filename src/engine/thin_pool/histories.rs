@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bd_model::{Bytes, LvName, VgName};
-use bd_proto::PoolCare;
+use bd_proto::PoolInfo;
 use serde::{Deserialize, Serialize};
 
 use super::forecast::{self, Point};
@@ -58,25 +58,25 @@ struct Kept {
 
 impl Histories {
     /// Takes a sample of `pools`, which are all there are, if it is time for one.
-    pub fn record(&self, now: u64, pools: &[PoolCare]) {
+    pub fn record(&self, now: u64, pools: &[PoolInfo]) {
         let mut histories = self.lock();
         histories.retain(|(vg, pool), _| {
             let mut there = pools.iter();
-            there.any(|care| care.vg == *vg && care.pool == *pool)
+            there.any(|info| info.vg == *vg && info.pool == *pool)
         });
         // A pool that has failed says nothing of its use.
-        for care in pools.iter().filter(|care| care.data_size.0 > 0) {
-            let key = (care.vg.clone(), care.pool.clone());
-            histories.entry(key).or_default().record(now, care);
+        for info in pools.iter().filter(|info| info.data_size.0 > 0) {
+            let key = (info.vg.clone(), info.pool.clone());
+            histories.entry(key).or_default().record(now, info);
         }
     }
 
     /// Adds to pools when they are full.
-    pub fn forecast(&self, pools: &mut [PoolCare]) {
+    pub fn forecast(&self, pools: &mut [PoolInfo]) {
         let histories = self.lock();
-        for care in pools {
-            if let Some(history) = histories.get(&(care.vg.clone(), care.pool.clone())) {
-                (care.full_in, care.metadata_full_in) = history.full_in(care);
+        for info in pools {
+            if let Some(history) = histories.get(&(info.vg.clone(), info.pool.clone())) {
+                (info.full_in, info.metadata_full_in) = history.full_in(info);
             }
         }
     }
@@ -127,7 +127,7 @@ impl Histories {
 }
 
 impl History {
-    fn record(&mut self, now: u64, care: &PoolCare) {
+    fn record(&mut self, now: u64, info: &PoolInfo) {
         // A clock that was set back: what seems to come later is worth nothing.
         while self.samples.back().is_some_and(|last| last.at > now) {
             self.samples.pop_back();
@@ -137,13 +137,13 @@ impl History {
         }
         self.samples.push_back(Sample {
             at: now,
-            used: care.data_used,
-            size: care.data_size,
-            metadata_used: care.metadata_used,
-            metadata_size: care.metadata_size,
+            used: info.data_used,
+            size: info.data_size,
+            metadata_used: info.metadata_used,
+            metadata_size: info.metadata_size,
         });
         self.shorten();
-        self.tell(care);
+        self.tell(info);
     }
 
     fn shorten(&mut self) {
@@ -170,18 +170,18 @@ impl History {
     }
 
     /// Seconds until data and metadata are full, with all that the policy may add to them.
-    fn full_in(&self, care: &PoolCare) -> (Option<u64>, Option<u64>) {
+    fn full_in(&self, info: &PoolInfo) -> (Option<u64>, Option<u64>) {
         let with = |size: Bytes, more: Bytes| Bytes(size.0.saturating_add(more.0));
-        let data = with(care.data_size, care.data_growable);
-        let metadata = with(care.metadata_size, care.metadata_growable);
+        let data = with(info.data_size, info.data_growable);
+        let metadata = with(info.metadata_size, info.metadata_growable);
         (
             forecast::full_in(&self.data(), data),
             forecast::full_in(&self.metadata(), metadata),
         )
     }
 
-    fn tell(&mut self, care: &PoolCare) {
-        let (data, metadata) = self.full_in(care);
+    fn tell(&mut self, info: &PoolInfo) {
+        let (data, metadata) = self.full_in(info);
         let soonest = data.into_iter().chain(metadata).min();
         match soonest {
             Some(seconds) if seconds < SOON && !self.told => {
@@ -191,18 +191,18 @@ impl History {
                     (
                         "data",
                         points,
-                        care.data_used,
-                        care.data_size,
-                        care.data_growable,
+                        info.data_used,
+                        info.data_size,
+                        info.data_growable,
                     )
                 } else {
-                    let (used, size) = (care.metadata_used, care.metadata_size);
+                    let (used, size) = (info.metadata_used, info.metadata_size);
                     (
                         "metadata",
                         self.metadata(),
                         used,
                         size,
-                        care.metadata_growable,
+                        info.metadata_growable,
                     )
                 };
                 #[expect(
@@ -215,8 +215,8 @@ impl History {
                     "the {part} of thin pool {}/{} will be full in {} at the present rate, {} an \
                      hour: {used} of {size} are in use, and its policy can add {more}; add a disk \
                      (vgextend) or remove images",
-                    care.vg,
-                    care.pool,
+                    info.vg,
+                    info.pool,
                     bd_model::span(seconds),
                     Bytes(hourly),
                 );
@@ -235,8 +235,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn care(used: u64) -> PoolCare {
-        PoolCare {
+    fn info(used: u64) -> PoolInfo {
+        PoolInfo {
             vg: "vg0".parse().unwrap(),
             pool: "pool".parse().unwrap(),
             health: PoolHealth::Good,
@@ -261,11 +261,11 @@ mod tests {
     fn pools_are_sampled_and_forecast() {
         let histories = Histories::default();
         for second in (0..3000).step_by(10) {
-            histories.record(1000 + second, &[care(second / 30)]);
+            histories.record(1000 + second, &[info(second / 30)]);
         }
-        let (vg, pool) = (care(0).vg, care(0).pool);
+        let (vg, pool) = (info(0).vg, info(0).pool);
         assert_eq!(histories.samples(&vg, &pool).len(), 100);
-        let mut pools = [care(99)];
+        let mut pools = [info(99)];
         histories.forecast(&mut pools);
         // 1401 MiB more, counting what its policy may add.
         assert_eq!(pools[0].full_in, Some(1401 * 30));
@@ -277,13 +277,13 @@ mod tests {
     #[test]
     fn only_so_much_is_kept_and_clocks_may_be_set() {
         let histories = Histories::default();
-        let (vg, pool) = (care(0).vg, care(0).pool);
+        let (vg, pool) = (info(0).vg, info(0).pool);
         for number in 0..5000 {
-            histories.record(number * 30, &[care(0)]);
+            histories.record(number * 30, &[info(0)]);
         }
         let samples = histories.samples(&vg, &pool);
         assert_eq!((samples.len(), samples[0].at), (KEPT, (5000 - 1440) * 30));
-        histories.record(4000 * 30, &[care(0)]);
+        histories.record(4000 * 30, &[info(0)]);
         let samples = histories.samples(&vg, &pool);
         assert!(samples.is_sorted_by(|a, b| a.at < b.at) && samples.len() < KEPT);
     }
@@ -293,11 +293,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history.json");
         let (first, second) = (Histories::default(), Histories::default());
-        first.record(1000, &[care(7)]);
+        first.record(1000, &[info(7)]);
         second.load(&path).unwrap();
         first.save(&path).unwrap();
         second.load(&path).unwrap();
-        let (vg, pool) = (care(0).vg, care(0).pool);
+        let (vg, pool) = (info(0).vg, info(0).pool);
         assert_eq!(second.samples(&vg, &pool), first.samples(&vg, &pool));
         assert_eq!(second.samples(&vg, &pool)[0].used, Bytes(7 * MIB));
         std::fs::write(&path, "nonsense").unwrap();

@@ -1,7 +1,7 @@
 //! The pool: what is extended, what is refused, and how many commands that costs.
 
 use bd_engine::events::{Events, Target};
-use bd_engine::thin_pool::PolicyFile;
+use bd_engine::thin_pool::{Attention, PolicyFile};
 use bd_proto::PoolHealth;
 
 use super::*;
@@ -218,25 +218,25 @@ fn how_a_pool_is_can_be_asked() {
     says(&bench, EMPTY);
     bench.create("a", ImageKind::Thin);
     says(&bench, FULL);
-    let care = bench.engine.pool().unwrap().unwrap();
-    assert_eq!((care.health, care.images), (PoolHealth::Full, 1));
+    let info = bench.engine.pool().unwrap().unwrap();
+    assert_eq!((info.health, info.images), (PoolHealth::Full, 1));
     assert_eq!(
-        (care.data_used, care.data_size),
+        (info.data_used, info.data_size),
         (Bytes(100 * MIB), Bytes(100 * MIB))
     );
     assert_eq!(
-        (care.metadata_used, care.metadata_size),
+        (info.metadata_used, info.metadata_size),
         (Bytes(40960), Bytes(4 * MIB))
     );
     assert_eq!(
-        (care.provisioned, care.group_free),
+        (info.provisioned, info.group_free),
         (Bytes(4 * MIB), Bytes(300 * MIB))
     );
-    assert_eq!((care.extend_at, care.metadata_extend_at), (60, 70));
+    assert_eq!((info.extend_at, info.metadata_extend_at), (60, 70));
     says(&bench, "Fail");
-    let care = bench.engine.pool().unwrap().unwrap();
+    let info = bench.engine.pool().unwrap().unwrap();
     assert_eq!(
-        (care.health, care.data_size),
+        (info.health, info.data_size),
         (PoolHealth::Failed, Bytes(0))
     );
 }

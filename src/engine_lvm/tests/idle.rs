@@ -1,6 +1,6 @@
 //! Images that nobody uses are deactivated.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 

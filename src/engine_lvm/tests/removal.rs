@@ -21,7 +21,7 @@ fn removal_waits_for_users() {
         .failures
         .push_back(Some(LvmErrorKind::InUse));
     assert_eq!(bench.engine.remove(a).unwrap(), Removed::Gone);
-    assert_eq!(bench.engine.remove(a).unwrap(), Removed::Identity);
+    assert_eq!(bench.engine.remove(a).unwrap(), Removed::AlreadyGone);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bd_lvm::{
-    Change, Done, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
+    Command, Done, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
     VgReport,
 };
 use bd_model::{LvName, VgName};
@@ -110,8 +110,8 @@ impl Lvm for Measured {
         self.commands.measure("lvs", || self.lvm.moves(vg))
     }
 
-    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
-        let command = change.command();
+    fn change(&self, vg: &VgName, change: &Command) -> Result<Done, LvmError> {
+        let command = change.program();
         self.commands
             .measure(command, || self.lvm.change(vg, change))
     }
@@ -132,7 +132,7 @@ mod tests {
         let fake = Arc::new(FakeLvm::new(&vg, Extents(10), None));
         let lvm = Measured::new(fake, commands.clone());
         lvm.report(&vg).unwrap();
-        lvm.change(&vg, &Change::RefreshVg).unwrap();
+        lvm.change(&vg, &Command::RefreshVg).unwrap();
         lvm.pool(&vg, &"none".parse().unwrap()).unwrap_err();
         let mut registry = Registry::default();
         commands.register(&mut registry);

@@ -11,7 +11,7 @@ mod token;
 
 use std::fmt::Write;
 
-use bd_proto::{PoolCare, PoolHealth};
+use bd_proto::{PoolHealth, PoolInfo};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -102,7 +102,7 @@ fn show_readable(registry: &mut Registry, readable: bool) {
     registry.register("pools_unreadable", help, failed);
 }
 
-fn show_pools(registry: &mut Registry, pools: &[PoolCare]) {
+fn show_pools(registry: &mut Registry, pools: &[PoolInfo]) {
     let mut bytes = |name, help| gauges::<OfPool>(registry, name, help, Some(Unit::Bytes));
     let size = bytes("pool_data_size", "Data that the pool can hold");
     let used = bytes("pool_data_used", "Data in use");
@@ -211,8 +211,8 @@ mod tests {
 
     use super::*;
 
-    fn pool() -> PoolCare {
-        PoolCare {
+    fn pool() -> PoolInfo {
+        PoolInfo {
             vg: "vg0".parse().unwrap(),
             pool: "pool".parse().unwrap(),
             health: PoolHealth::Full,

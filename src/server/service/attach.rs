@@ -1,7 +1,7 @@
 //! Bricks come, are looked at, and go.
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bd_bricks::{Attach, Brick};

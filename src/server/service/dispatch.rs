@@ -114,8 +114,12 @@ impl Service {
                 self.jobs.image_is_gone(brick, gfid);
                 Ok(())
             })?,
-            Request::Condemn { brick, gfid } => self.done(caller, brick, |b| b.condemn(gfid))?,
-            Request::Spare { brick, gfid } => self.done(caller, brick, |b| b.spare(gfid))?,
+            Request::Condemn { brick, gfid } => {
+                self.done(caller, brick, |b| b.mark_for_removal(gfid))?
+            }
+            Request::Spare { brick, gfid } => {
+                self.done(caller, brick, |b| b.cancel_removal(gfid))?
+            }
             Request::Remove { brick, gfid } => self.done(caller, brick, |b| {
                 b.remove(gfid)?;
                 self.jobs.image_is_gone(brick, gfid);

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bd_bricks::{Brick, Room};
-use bd_engine::Volume;
+use bd_engine::BackingVolume;
 use bd_engine::thin_pool::Histories;
-use bd_proto::{Fault, ImageUsage, PoolCare, Space};
+use bd_proto::{Fault, ImageUsage, PoolInfo, Space};
 use uuid::Uuid;
 
 use super::Service;
@@ -29,7 +29,7 @@ pub(crate) struct BrickFigures {
 
 impl Service {
     /// How the thin pools of all bricks are.
-    pub fn pools(&self) -> Result<Vec<PoolCare>, Fault> {
+    pub fn pools(&self) -> Result<Vec<PoolInfo>, Fault> {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         let mut pools = Vec::new();
         for brick in bricks {
@@ -59,7 +59,7 @@ impl Service {
     }
 
     /// The directories of bricks, and their volumes as far as they are known without asking LVM.
-    pub(crate) fn known(&self) -> HashMap<PathBuf, Vec<Volume>> {
+    pub(crate) fn known(&self) -> HashMap<PathBuf, Vec<BackingVolume>> {
         let bricks: Vec<_> = self.bricks().values().cloned().collect();
         let known = bricks
             .iter()

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use bd_bricks::{BrickConfig, FOLDER};
 use bd_model::Gfid;
-use bd_proto::EngineSpec;
+use bd_proto::{EngineSpec, Reply, Request};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow, ensure};
 use bd_engine::{Engine, Removed};
 use bd_engine_lvm::LvmEngine;
 use bd_lvm::{
-    Change, Done, Door, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport,
+    Command, Done, Executor, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport,
     ThinDevice, VgReport,
 };
 use bd_model::{Gfid, ImageKind, LvName, VgName};
@@ -22,45 +22,45 @@ use super::{all_of, create, done, name, path, put, refused};
 /// LVM, counting its changes.
 #[derive(Debug)]
 struct Counting {
-    door: Door,
+    executor: Executor,
     changes: AtomicUsize,
 }
 
 impl Lvm for Counting {
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
-        self.door.report(vg)
+        self.executor.report(vg)
     }
 
     fn name_of(&self, vg: &LvmUuid) -> Result<Option<VgName>, LvmError> {
-        self.door.name_of(vg)
+        self.executor.name_of(vg)
     }
 
     fn pool(&self, vg: &VgName, pool: &LvName) -> Result<PoolReport, LvmError> {
-        self.door.pool(vg, pool)
+        self.executor.pool(vg, pool)
     }
 
     fn thin_devices(&self, vg: &VgName, pool: &LvName) -> Result<Vec<ThinDevice>, LvmError> {
-        self.door.thin_devices(vg, pool)
+        self.executor.thin_devices(vg, pool)
     }
 
     fn pv(&self, pv: &PvName) -> Result<PvReport, LvmError> {
-        self.door.pv(pv)
+        self.executor.pv(pv)
     }
 
     fn moves(&self, vg: &VgName) -> Result<Vec<MoveReport>, LvmError> {
-        self.door.moves(vg)
+        self.executor.moves(vg)
     }
 
-    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
+    fn change(&self, vg: &VgName, change: &Command) -> Result<Done, LvmError> {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.door.change(vg, change)
+        self.executor.change(vg, change)
     }
 }
 
 /// On a group with the pool `pool`; leaves no images.
-pub(super) fn without_lvm(door: &Door, vg: &Vg) -> Result<()> {
+pub(super) fn without_lvm(executor: &Executor, vg: &Vg) -> Result<()> {
     let lvm = Arc::new(Counting {
-        door: door.clone(),
+        executor: executor.clone(),
         changes: AtomicUsize::new(0),
     });
     let group: VgName = vg.name().parse()?;

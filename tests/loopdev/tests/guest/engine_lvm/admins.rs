@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result};
 use bd_engine::{Engine, Removed};
-use bd_lvm::{Change, Lvm, Tag};
+use bd_lvm::{Command, Lvm, Tag};
 use bd_model::{Bytes, Gfid, ImageKind, LvName};
 use bd_proto::FaultKind;
 use loopdev::{Place, run};
 
 use super::{
-    MIB, activate, all_of, create, done, door, idle, name, open, path, put, refused, uuid_of,
+    MIB, activate, all_of, create, done, executor, idle, name, open, path, put, refused, uuid_of,
 };
 
 #[test]
@@ -19,8 +19,8 @@ fn an_admins_changes_are_met() {
         |rig| {
             let vg = rig.vg("vg", &[512])?;
             vg.thin_pool("pool", 128)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             let mut images = Vec::new();
             for (lv, kind) in [
                 ("a", ImageKind::Thin),
@@ -88,7 +88,7 @@ fn an_admins_changes_are_met() {
             // Removed and renamed by the admin.
             vg.lvm("lvremove", &["-y", &path(&vg, "a")])?.ok()?;
             assert_eq!(done(engine.remove(b))?, Removed::Gone);
-            assert_eq!(done(engine.remove(b))?, Removed::Identity);
+            assert_eq!(done(engine.remove(b))?, Removed::AlreadyGone);
 
             // Hidden and internal LVs are nobody's image.
             let tag = Tag::Hidden.to_string();
@@ -111,8 +111,8 @@ fn an_admins_changes_are_met() {
             );
             drop(engine);
             // On the same group, which takes long to make.
-            idle::images_rest(&door, &vg)?;
-            activate::without_lvm(&door, &vg)
+            idle::images_rest(&executor, &vg)?;
+            activate::without_lvm(&executor, &vg)
         },
     );
 }
@@ -124,34 +124,34 @@ fn an_unknown_identity_is_left_alone() {
         Place::Guest,
         |rig| {
             let vg = rig.vg("vg", &[128])?;
-            let door = door(&vg)?;
+            let executor = executor(&vg)?;
             for lv in ["one", "two"] {
                 vg.lvm("lvcreate", &["-L", "4m", "-n", lv, vg.name()])?
                     .ok()?;
             }
             // The identity of one under the name of the other: LVM reports success and does nothing,
-            // and the door tells.
+            // and the executor tells.
             let uuid: bd_lvm::LvmUuid = uuid_of(&vg, "one")?.parse()?;
             let group = vg.name().parse()?;
-            let retag = Change::Retag {
+            let retag = Command::Retag {
                 name: name("two"),
                 uuid: uuid.clone(),
                 add: vec![Tag::Hidden],
                 del: vec![],
             };
-            assert_eq!(door.change(&group, &retag)?, bd_lvm::Done::NotThere);
+            assert_eq!(executor.change(&group, &retag)?, bd_lvm::Done::NotThere);
             assert_eq!(vg.field("two", "lv_tags")?, "");
             assert_eq!(
-                door.change(
+                executor.change(
                     &group,
-                    &Change::Remove {
+                    &Command::Remove {
                         uuids: vec![uuid.clone()]
                     }
                 )?,
                 bd_lvm::Done::Changed
             );
             assert_eq!(
-                door.change(&group, &Change::Remove { uuids: vec![uuid] })?,
+                executor.change(&group, &Command::Remove { uuids: vec![uuid] })?,
                 bd_lvm::Done::NotThere
             );
             assert_eq!(vg.lvs()?, ["two"]);

@@ -10,7 +10,7 @@ use bd_proto::FaultKind;
 use loopdev::{Place, run};
 
 use super::{
-    MIB, OLD, all_of, create, done, door, file_of, name, only_zeros, open, path, put, refused,
+    MIB, OLD, all_of, create, done, executor, file_of, name, only_zeros, open, path, put, refused,
     used_vg,
 };
 
@@ -31,8 +31,8 @@ fn thick_images_show_no_old_bytes() {
             assert!(plain.contains(&OLD));
             vg.lvm("lvremove", &["-y", &path(&vg, "plain")])?.ok()?;
 
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, None))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, None))?;
             let (gfid, volume) = create(&engine, "vm1", ImageKind::Thick, 40)?;
             assert_eq!(volume.size, Bytes(40 * MIB));
             assert!(
@@ -98,8 +98,8 @@ fn thin_images_show_no_old_bytes() {
                 &path(&vg, "pool"),
             ];
             vg.lvm("lvcreate", &args)?.ok()?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             let (gfid, _) = create(&engine, "vm1", ImageKind::Thin, 40)?;
             assert_eq!(done(engine.allocated(&[gfid]))?, [Some(Bytes(0))]);
             assert!(only_zeros(&all_of(&engine, gfid)?));
@@ -133,8 +133,8 @@ fn thick_copies_hold() {
         Place::Guest,
         |rig| {
             let vg = used_vg(rig, 512)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, None))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, None))?;
             let (a, _) = create(&engine, "a", ImageKind::Thick, 64)?;
             let old: Vec<u8> = (0..16_u32 << 20).flat_map(u32::to_le_bytes).collect();
             let old = {

@@ -6,7 +6,7 @@ use bd_engine::contract::{self, Subject};
 use bd_model::{Gfid, ImageKind};
 use loopdev::{Place, run, sh};
 
-use super::{all_of, create, done, door, name, open, put, used_vg};
+use super::{all_of, create, done, executor, name, open, put, used_vg};
 
 #[test]
 fn contract_with_pool() {
@@ -16,8 +16,8 @@ fn contract_with_pool() {
         |rig| {
             let vg = used_vg(rig, 512)?;
             vg.thin_pool("pool", 256)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             let made = vg.clone();
             contract::run(&Subject {
                 engine: &engine,
@@ -41,8 +41,8 @@ fn contract_without_pool() {
         Place::Guest,
         |rig| {
             let vg = used_vg(rig, 384)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, None))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, None))?;
             let made = vg.clone();
             contract::run(&Subject {
                 engine: &engine,
@@ -66,8 +66,8 @@ fn many_threads_work_at_once() {
         |rig| {
             let vg = rig.vg("vg", &[512])?;
             vg.thin_pool("pool", 256)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             std::thread::scope(|scope| {
                 let workers: Vec<_> = (0..4)
                     .map(|worker: u8| {

@@ -10,7 +10,7 @@ use bd_lvm::Tag;
 use bd_model::{BrickId, Bytes, Gfid, ImageKind};
 use loopdev::{Place, Rig, Vg, run, sh};
 
-use super::{MIB, OLD, all_of, create, done, door, name, only_zeros, open, path, put, used_vg};
+use super::{MIB, OLD, all_of, create, done, executor, name, only_zeros, open, path, put, used_vg};
 
 #[test]
 fn a_crash_leaves_nothing_to_see() {
@@ -19,9 +19,9 @@ fn a_crash_leaves_nothing_to_see() {
         Place::Guest,
         |rig| {
             let vg = used_vg(rig, 256)?;
-            let door = door(&vg)?;
+            let executor = executor(&vg)?;
             let claim = BrickId::random();
-            done(done(open(&door, &vg, None))?.claim(claim))?;
+            done(done(open(&executor, &vg, None))?.claim(claim))?;
             let gfids: Vec<Gfid> = (0..3).map(|_| Gfid::random()).collect();
             let make = |lv: &str, tags: &[Tag]| -> Result<()> {
                 let mut args = vec!["-y", "-Wn", "-Zn", "-L", "16m", "-n", lv];
@@ -50,7 +50,7 @@ fn a_crash_leaves_nothing_to_see() {
             ];
             vg.lvm("lvcreate", &args)?.ok()?;
 
-            let engine = done(open(&door, &vg, None))?;
+            let engine = done(open(&executor, &vg, None))?;
             // The frozen source and the half copy are nobody's, and gone.
             assert_eq!(vg.lvs()?, ["fresh", "grown"]);
             assert!(only_zeros(&all_of(&engine, gfids[0])?));
@@ -93,12 +93,12 @@ fn parts_left_active_are_released() {
         |rig| {
             let vg = rig.vg("vg", &[128])?;
             vg.thin_pool("pool", 64)?;
-            let door = door(&vg)?;
+            let executor = executor(&vg)?;
             for (part, image) in [("pool_tmeta", "vm1"), ("pool_tdata", "vm2")] {
                 vg.lvm("vgchange", &["-an", vg.name()])?.ok()?;
                 vg.lvm("lvchange", &["-y", "-ay", &path(&vg, part)])?.ok()?;
                 vg.lvm("lvchange", &["-ay", &path(&vg, "pool")])?.fails()?;
-                let engine = done(open(&door, &vg, Some("pool")))?;
+                let engine = done(open(&executor, &vg, Some("pool")))?;
                 create(&engine, image, ImageKind::Thin, 8)?;
             }
             Ok(())
@@ -158,8 +158,8 @@ fn killed_commands_are_recovered_from() {
         |rig| {
             let vg = rig.vg("vg", &[256])?;
             vg.thin_pool("pool", 128)?;
-            let door = door(&vg)?;
-            let first = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let first = done(open(&executor, &vg, Some("pool")))?;
             done(first.claim(BrickId::random()))?;
             let (a, _) = create(&first, "a", ImageKind::Thin, 8)?;
             let (b, _) = create(&first, "b", ImageKind::Thick, 8)?;
@@ -168,7 +168,7 @@ fn killed_commands_are_recovered_from() {
             let dm = |lv: &str| format!("{}-{lv}", vg.name());
             sh(&format!("dmsetup suspend {}", dm("a")))?;
             sh(&format!("dmsetup suspend {}", dm("pool-tpool")))?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             put(&engine, a, 0, b"goes on")?;
             drop(engine);
             sh(&format!("dmsetup rename {} {}", dm("a"), dm("z")))?;
@@ -179,18 +179,18 @@ fn killed_commands_are_recovered_from() {
                 "dmsetup reload {0} --table '{half}' && dmsetup resume {0}",
                 dm("b")
             ))?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             assert_eq!(all_of(&engine, b)?.len(), 8 << 20);
             sh(&format!("dmsetup info {}", dm("a")))?;
             drop(engine);
             for is_loaded in [false, true] {
                 half_activate(&dm("a"), is_loaded)?;
-                let engine = done(open(&door, &vg, Some("pool")))?;
+                let engine = done(open(&executor, &vg, Some("pool")))?;
                 assert_eq!(all_of(&engine, a)?[..7], *b"goes on");
             }
             for (lv, active) in [("half", true), ("other", false)] {
                 half_make(rig, &vg, lv, active)?;
-                let engine = done(open(&door, &vg, Some("pool")))?;
+                let engine = done(open(&executor, &vg, Some("pool")))?;
                 put(&engine, a, 0, b"goes on")?;
                 let gfid = Gfid::random();
                 done(engine.adopt(&name(lv), gfid))?;
@@ -217,7 +217,7 @@ fn killed_commands_are_recovered_from() {
                     "-s", "-ky", "-K", "-ay", "-n", &lv, "--addtag", &tag, &origin,
                 ];
                 killed += u32::from(cut_short(&vg, &args, whole * (40 + 4 * round) / 100)?);
-                let engine = done(open(&door, &vg, Some("pool")))?;
+                let engine = done(open(&executor, &vg, Some("pool")))?;
                 // Whatever is there is whole, works, and can be removed.
                 put(&engine, a, 0, format!("round {round}").as_bytes())?;
                 for volume in done(engine.volumes())? {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use anyhow::Result;
 use bd_engine::thin_pool::{Policies, PolicyFile};
 use bd_engine::{Engine, Removed};
-use bd_lvm::Door;
+use bd_lvm::Executor;
 use bd_model::{Gfid, ImageKind};
 use loopdev::{Vg, wait_for};
 
 use super::{all_of, create, done, name, open, put};
 
 /// On a group with the pool `pool`; leaves no images.
-pub(super) fn images_rest(door: &Door, vg: &Vg) -> Result<()> {
+pub(super) fn images_rest(executor: &Executor, vg: &Vg) -> Result<()> {
     let policies = PolicyFile::parse(Path::new("policy.toml"), "[default]\nidle = 1\n")?;
-    let engine = done(open(door, vg, Some("pool")))?;
+    let engine = done(open(executor, vg, Some("pool")))?;
     let engine = engine.with_policies(Arc::new(Policies::new(policies)));
     let kinds = [ImageKind::Thin, ImageKind::Thick, ImageKind::Thin];
     let mut images = Vec::new();

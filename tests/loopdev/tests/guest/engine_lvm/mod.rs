@@ -14,9 +14,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use bd_engine::{Engine, EngineError, Volume};
+use bd_engine::{BackingVolume, Engine, EngineError};
 use bd_engine_lvm::LvmEngine;
-use bd_lvm::{Door, LvmConfig};
+use bd_lvm::{Executor, LvmConfig};
 use bd_model::{Bytes, Gfid, ImageKind, LvName};
 use bd_proto::{Fault, FaultKind};
 use loopdev::{Rig, Vg};
@@ -25,21 +25,21 @@ const MIB: u64 = 1 << 20;
 
 const OLD: u8 = 0xa5;
 
-/// The one door of this process, for this group's disks only.
-fn door(vg: &Vg) -> Result<Door> {
+/// The one executor of this process, for this group's disks only.
+fn executor(vg: &Vg) -> Result<Executor> {
     let accept: Vec<String> = vg
         .pvs()
         .iter()
         .map(|pv| format!("\"a|^{}$|\"", pv.display()))
         .collect();
     let filter = format!("devices/filter=[{},\"r|.*|\"]", accept.join(","));
-    Ok(Door::open(&LvmConfig::detect().with(&filter))?)
+    Ok(Executor::open(&LvmConfig::detect().with(&filter))?)
 }
 
-fn open(door: &Door, vg: &Vg, pool: Option<&str>) -> Result<LvmEngine, EngineError> {
+fn open(executor: &Executor, vg: &Vg, pool: Option<&str>) -> Result<LvmEngine, EngineError> {
     let pool: Option<LvName> = pool.map(name);
     LvmEngine::open(
-        Arc::new(door.clone()),
+        Arc::new(executor.clone()),
         &vg.name().parse().expect("the rig's names are lawful"),
         pool.as_ref(),
     )
@@ -112,7 +112,12 @@ fn uuid_of(vg: &Vg, lv: &str) -> Result<String> {
     vg.field(lv, "lv_uuid")
 }
 
-fn create(engine: &LvmEngine, lv: &str, kind: ImageKind, mib: u64) -> Result<(Gfid, Volume)> {
+fn create(
+    engine: &LvmEngine,
+    lv: &str,
+    kind: ImageKind,
+    mib: u64,
+) -> Result<(Gfid, BackingVolume)> {
     let gfid = Gfid::random();
     Ok((
         gfid,

@@ -12,7 +12,7 @@ use bd_model::{BrickId, Bytes, Gfid, ImageKind};
 use bd_proto::FaultKind;
 use loopdev::{Place, cmd, run};
 
-use super::{MIB, create, done, door, name, open, path, put, refused};
+use super::{MIB, create, done, executor, name, open, path, put, refused};
 
 #[test]
 fn what_must_not_be_used_is_refused() {
@@ -21,40 +21,44 @@ fn what_must_not_be_used_is_refused() {
         Place::Guest,
         |rig| {
             let vg = rig.vg("vg", &[128, 64])?;
-            let door = door(&vg)?;
-            let none = LvmEngine::open(Arc::new(door.clone()), &"gbt_none".parse()?, None);
+            let executor = executor(&vg)?;
+            let none = LvmEngine::open(Arc::new(executor.clone()), &"gbt_none".parse()?, None);
             refused(
                 none,
                 FaultKind::NotFound,
                 &["gbt_none does not exist", "vgcreate"],
             );
             refused(
-                open(&door, &vg, Some("nopool")),
+                open(&executor, &vg, Some("nopool")),
                 FaultKind::NotFound,
                 &["nopool does not exist"],
             );
             vg.lvm("lvcreate", &["-L", "8m", "-n", "plain", vg.name()])?
                 .ok()?;
             refused(
-                open(&door, &vg, Some("plain")),
+                open(&executor, &vg, Some("plain")),
                 FaultKind::Invalid,
                 &["not a thin pool"],
             );
             vg.lvm("lvcreate", &["-L", "32m", "-Zn", "-T", &path(&vg, "pool")])?
                 .ok()?;
             let next = format!("lvchange --zero y {}", path(&vg, "pool"));
-            refused(open(&door, &vg, Some("pool")), FaultKind::Invalid, &[&next]);
+            refused(
+                open(&executor, &vg, Some("pool")),
+                FaultKind::Invalid,
+                &[&next],
+            );
             vg.lvm("lvchange", &["--zero", "y", &path(&vg, "pool")])?
                 .ok()?;
             vg.lvm("lvchange", &["-an", &path(&vg, "pool")])?.ok()?;
-            done(open(&door, &vg, Some("pool")))?;
+            done(open(&executor, &vg, Some("pool")))?;
             // Nothing was changed for a group that no brick has taken.
             assert_eq!(vg.field("pool", "lv_when_full")?, "queue");
 
             vg.lvm("vgchange", &["-an", vg.name()])?.ok()?;
             vg.lvm("vgexport", &[vg.name()])?.ok()?;
             refused(
-                open(&door, &vg, None),
+                open(&executor, &vg, None),
                 FaultKind::InUse,
                 &["exported", "vgimport"],
             );
@@ -67,12 +71,12 @@ fn what_must_not_be_used_is_refused() {
             };
             give("otherhost")?;
             refused(
-                open(&door, &vg, None),
+                open(&executor, &vg, None),
                 FaultKind::InUse,
                 &["another host", "otherhost"],
             );
             give("")?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
 
             done(engine.claim(BrickId::random()))?;
             refused(
@@ -94,8 +98,8 @@ fn full_groups_and_pools_say_so() {
         |rig| {
             let vg = rig.vg("vg", &[128])?;
             vg.thin_pool("pool", 32)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             let (gfid, _) = create(&engine, "thick", ImageKind::Thick, 8)?;
             let big = engine.create(
                 Gfid::random(),
@@ -162,8 +166,8 @@ fn users_hold_an_image() {
         |rig| {
             let vg = rig.vg("vg", &[256])?;
             vg.thin_pool("pool", 64)?;
-            let door = door(&vg)?;
-            let engine = done(open(&door, &vg, Some("pool")))?;
+            let executor = executor(&vg)?;
+            let engine = done(open(&executor, &vg, Some("pool")))?;
             for kind in [ImageKind::Thin, ImageKind::Thick] {
                 let (gfid, _) = create(&engine, "vm1", kind, 8)?;
                 let opened = done(engine.open(gfid))?;

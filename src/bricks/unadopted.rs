@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use bd_durable::failpoint;
-use bd_engine::Volume;
+use bd_engine::BackingVolume;
 use bd_model::{Gfid, LvName};
 use bd_proto::{Fault, Foreign, ImageInfo};
 
+use super::attributes::Mark;
 use super::images::under_way;
-use super::namespace::{Mark, Stub};
+use super::namespace::Stub;
 use super::{Brick, image};
 
 impl Brick {
@@ -22,7 +23,7 @@ impl Brick {
             return Ok(foreign);
         }
         for volume in self.engine.volumes_lately()? {
-            let Volume {
+            let BackingVolume {
                 name: lv,
                 gfid,
                 kind,

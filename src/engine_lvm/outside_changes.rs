@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bd_lvm::{
-    Change, Done, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
+    Command, Done, Lvm, LvmError, LvmUuid, MoveReport, PoolReport, PvName, PvReport, ThinDevice,
     VgReport,
 };
 use bd_model::{LvName, VgName};
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     /// What changes with them; `None` where that cannot be read.
-    stamp: Option<Vec<u8>>,
+    headers: Option<Vec<u8>>,
     /// How many changes of our own there were.
     changes: u64,
     at: Instant,
@@ -70,7 +70,7 @@ impl Lvm for Own {
         self.lvm.moves(vg)
     }
 
-    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
+    fn change(&self, vg: &VgName, change: &Command) -> Result<Done, LvmError> {
         self.changes.fetch_add(1, Ordering::SeqCst);
         let done = self.lvm.change(vg, change);
         // Also where it has failed: part of it may be made.
@@ -87,7 +87,7 @@ impl LvmEngine {
     pub(super) fn see(&self) -> Seen {
         Seen {
             changes: self.changes.load(Ordering::SeqCst),
-            stamp: self.stamp(),
+            headers: self.mda_headers(),
             at: Instant::now(),
         }
     }
@@ -98,8 +98,8 @@ impl LvmEngine {
 
     /// Whether the model is what the disks hold.
     pub(super) fn in_step(&self) -> bool {
-        let seen = self.seen_stamp();
-        seen.is_some() && self.stamp() == seen
+        let seen = self.seen_headers();
+        seen.is_some() && self.mda_headers() == seen
     }
 
     /// Whether the model is what the disks hold, but for what others may have changed in the last
@@ -116,18 +116,18 @@ impl LvmEngine {
 
     /// Whether the disks are known to hold something else than the model.
     pub(super) fn has_changed(&self) -> bool {
-        let (seen, now) = (self.seen_stamp(), self.stamp());
+        let (seen, now) = (self.seen_headers(), self.mda_headers());
         seen.is_some() && now.is_some() && now != seen
     }
 
-    /// What the stamp was when the metadata were read last, if it was known.
-    fn seen_stamp(&self) -> Option<Vec<u8>> {
+    /// What the headers were when the metadata were read last, if they were known.
+    fn seen_headers(&self) -> Option<Vec<u8>> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.as_ref()?.stamp.clone()
+        seen.as_ref()?.headers.clone()
     }
 
     /// The physical volumes are found below a device of the VG.
-    fn stamp(&self) -> Option<Vec<u8>> {
+    fn mda_headers(&self) -> Option<Vec<u8>> {
         let by_uuid = |uuid: &str| self.kernel.by_uuid(uuid).ok().flatten();
         let device = match &self.pool {
             Some(pool) => by_uuid(&pool.uuid),
@@ -137,6 +137,6 @@ impl LvmEngine {
                 visible.find_map(|lv| by_uuid(&self.dm_uuid(lv)))
             }
         };
-        self.kernel.stamp(&device?).ok().flatten()
+        self.kernel.mda_headers(&device?).ok().flatten()
     }
 }

@@ -13,7 +13,7 @@ use crate::report::{
     vgs_line,
 };
 use crate::{
-    Change, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, LvmUuid, MoveReport, PoolReport, PvName,
+    Command, Done, Lvm, LvmConfig, LvmError, LvmErrorKind, LvmUuid, MoveReport, PoolReport, PvName,
     PvReport, ThinDevice, VgReport,
 };
 
@@ -24,7 +24,7 @@ const ERROR: i32 = 3;
 ///
 /// liblvm2cmd runs on one thread of its own. It ends when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct Executor {
     jobs: Sender<Job>,
     settings: String,
 }
@@ -42,12 +42,12 @@ struct Output {
     messages: Vec<String>,
 }
 
-impl Door {
+impl Executor {
     /// Starts the thread and opens the library on it.
     ///
     /// Should come early in a program's life: the library sets the locale and the environment
-    /// variable `TZ` of the process when it starts. There can be one door at a time.
-    pub fn open(config: &LvmConfig) -> Result<Door, LvmError> {
+    /// variable `TZ` of the process when it starts. There can be one executor at a time.
+    pub fn open(config: &LvmConfig) -> Result<Executor, LvmError> {
         const START: &str = "start liblvm2cmd";
         let settings = config.text().ok_or_else(|| {
             LvmError::failed(START, "added settings must not hold ' or line breaks")
@@ -71,9 +71,9 @@ impl Door {
             Ok(Err(error)) => return Err(LvmError::failed(START, error)),
             Err(_) => return Err(LvmError::failed(START, "its thread has ended")),
         }
-        let door = Door { jobs, settings };
-        door.run("lvm version", "version")?;
-        Ok(door)
+        let executor = Executor { jobs, settings };
+        executor.run("lvm version", "version")?;
+        Ok(executor)
     }
 
     fn run(&self, title: &str, line: &str) -> Result<Output, LvmError> {
@@ -133,7 +133,7 @@ fn sort_out(title: &str, status: i32, messages: Vec<Message>) -> Result<Output, 
     Ok(output)
 }
 
-impl Lvm for Door {
+impl Lvm for Executor {
     fn report(&self, vg: &VgName) -> Result<VgReport, LvmError> {
         let title = format!("lvs {vg}");
         let output = self.run(&title, &lvs_line(vg))?;
@@ -180,7 +180,7 @@ impl Lvm for Door {
         parse_moves(&title, &output.report)
     }
 
-    fn change(&self, vg: &VgName, change: &Change) -> Result<Done, LvmError> {
+    fn change(&self, vg: &VgName, change: &Command) -> Result<Done, LvmError> {
         let more = match change.is_light() {
             true => light(),
             false => "",
@@ -234,12 +234,12 @@ mod tests {
 
     #[test]
     fn the_library_answers_without_any_device() {
-        let door = Door::open(&LvmConfig::new(false)).unwrap();
-        let again = Door::open(&LvmConfig::new(false)).err().unwrap();
+        let executor = Executor::open(&LvmConfig::new(false)).unwrap();
+        let again = Executor::open(&LvmConfig::new(false)).err().unwrap();
         assert!(
             again.to_string().contains("in use by another thread"),
             "{again}"
         );
-        drop(door);
+        drop(executor);
     }
 }

@@ -12,7 +12,7 @@ use bd_model::Gfid;
 use bd_proto::{Fault, pending_folder};
 
 use super::Brick;
-use super::namespace::{Mark, failed};
+use super::attributes::{Mark, failed};
 
 /// Makes the folder in which the brick leaves word.
 pub(super) fn prepare(dir: &Path) -> Result<(), Fault> {
@@ -25,7 +25,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Fault> {
 
 impl Brick {
     /// Removes the stubs of copies that were cut short. Intents were settled before.
-    pub(super) fn settle_pending(&self) -> Result<(), Fault> {
+    pub(super) fn settle_unfinished_copies(&self) -> Result<(), Fault> {
         let folder = pending_folder(&self.dir);
         let entries = fs::read_dir(&folder).map_err(|error| failed("read", &folder, &error))?;
         for entry in entries {

@@ -1,7 +1,7 @@
 /// Where LVM puts the first metadata area of a physical volume on hosts with pages of 4 KiB.
-pub const STAMP_AT: u64 = 4096;
+pub const MDA_HEADER_AT: u64 = 4096;
 /// Bytes to be read there: all of a header is in the first 512 of them.
-pub const STAMP_LEN: usize = 4096;
+pub const MDA_HEADER_LEN: usize = 4096;
 
 /// Bytes of the header of a metadata area.
 const HEADER: usize = 512;
@@ -19,13 +19,13 @@ const MOST_TEXT: u64 = 64 << 20;
 /// No area is larger: it holds two texts. LVM makes those of 1 MiB unless asked for more.
 const MOST_AREA: u64 = 1 << 40;
 
-/// What of the bytes at [`STAMP_AT`] of a physical volume changes with each change of its VG's
+/// What of the bytes at [`MDA_HEADER_AT`] of a physical volume changes with each change of its VG's
 /// metadata: the header of the metadata area, which says where the text is and what its checksum is
 /// (LVM2, lib/format_text/layout.h).
 ///
 /// `None` if there is no area, or one that LVM ignores. LVM writes to all others of a VG at each
 /// change, so that any of them tells.
-pub fn metadata_stamp(bytes: &[u8]) -> Option<&[u8]> {
+pub fn mda_header(bytes: &[u8]) -> Option<&[u8]> {
     let header = bytes.get(..HEADER)?;
     let flags = header.get(FLAGS..FLAGS + 4)?.try_into().ok()?;
     let ours = header.get(4..4 + MAGIC.len()) == Some(MAGIC);
@@ -46,7 +46,7 @@ pub struct TextPlace {
 }
 
 impl TextPlace {
-    /// Reads it from a header that [`metadata_stamp`] has found; `None` if it cannot be right.
+    /// Reads it from a header that [`mda_header`] has found; `None` if it cannot be right.
     pub fn of(header: &[u8]) -> Option<TextPlace> {
         let number = |at: usize| {
             let bytes = header.get(at..at + 8)?.try_into().ok()?;
@@ -59,7 +59,7 @@ impl TextPlace {
             len: number(48)?,
             checksum: u32::from_le_bytes(header.get(56..60)?.try_into().ok()?),
         };
-        let fits = place.area == STAMP_AT
+        let fits = place.area == MDA_HEADER_AT
             && place.area_len <= MOST_AREA
             && place.len > 0
             && place.len <= MOST_TEXT
@@ -102,13 +102,13 @@ mod tests {
 
     #[test]
     fn only_an_area_in_use_has_a_stamp() {
-        let mut bytes = vec![0; STAMP_LEN];
-        assert_eq!(metadata_stamp(&bytes), None);
+        let mut bytes = vec![0; MDA_HEADER_LEN];
+        assert_eq!(mda_header(&bytes), None);
         bytes[4..20].copy_from_slice(MAGIC);
-        assert_eq!(metadata_stamp(&bytes), Some(&bytes[..512]));
-        assert_eq!(metadata_stamp(&bytes[..511]), None);
+        assert_eq!(mda_header(&bytes), Some(&bytes[..512]));
+        assert_eq!(mda_header(&bytes[..511]), None);
         bytes[60] = 1;
-        assert_eq!(metadata_stamp(&bytes), None);
+        assert_eq!(mda_header(&bytes), None);
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         let mut header = vec![0; HEADER];
         let mut set =
             |at: usize, number: u64| header[at..at + 8].copy_from_slice(&number.to_le_bytes());
-        set(24, STAMP_AT);
+        set(24, MDA_HEADER_AT);
         set(32, u64::MAX);
         set(40, u64::MAX - 1);
         set(48, MOST_TEXT);
