@@ -14,16 +14,19 @@ use glusterfs::{
 };
 
 use crate::brief::Overdue;
-use crate::core::{
-    Changing, Image, Images, Kind, Link, LinkError, NameLocks, Node, Tally, Timestamp, Workers,
-};
 use crate::fops::merge::{Merge, Promise};
 use crate::hydrator::Hydrator;
+use crate::inode_state::{InodeState, Kind};
 use crate::keeper::{self, Keeper};
 use crate::making::Making;
+use crate::name_locks::NameLocks;
 use crate::pending::{Consents, Pending};
+use crate::server_client::ServerClient;
 use crate::setup::Setup;
+use crate::{Changing, Image, Images};
 use crate::{Storage, stub};
+use bd_image::{ServerError, Timestamp};
+use glusterfs::{Tally, Workers};
 
 /// The most threads for reading and writing open images, where the ring does not: several times
 /// what one client can ask at a time (server.outstanding-rpc-limit, 64).
@@ -42,7 +45,7 @@ const TOP_BY_HEAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Brick {
     pub(crate) xl: Xlator<Storage>,
-    pub(crate) link: Link,
+    pub(crate) server: ServerClient,
     pub(crate) images: Images,
     /// The top image directory, the same on every brick of the volume.
     top: Gfid,
@@ -106,17 +109,17 @@ impl Brick {
     pub(crate) fn start(
         xl: Xlator<Storage>,
         setup: &Setup,
-        link: Link,
+        server: ServerClient,
     ) -> Result<Arc<Brick>, InitError> {
         let dir = setup.dir.display();
-        let brick = link.brick();
+        let brick = server.brick();
         gf_info!(
             "brick {dir} serves images of {:?} in /{}",
             brick.engine,
             brick.top
         );
         let top = Gfid::of_top_directory(setup.volume, &brick.top);
-        let lost_names = setup.heals && has_lost_names(&link, &setup.dir, top);
+        let lost_names = setup.heals && has_lost_names(&server, &setup.dir, top);
         if lost_names {
             gf_warn!(
                 "brick {dir} has images in {:?} and no directory /{}: it has lost its names; heal \
@@ -133,7 +136,7 @@ impl Brick {
             ring: setup.engine.start(),
             xl,
             top,
-            link,
+            server,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
             shown: AtomicBool::new(false),
@@ -260,8 +263,8 @@ impl Brick {
     }
 
     /// What the brick remembers of an inode.
-    pub(crate) fn node(&self, inode: &Inode<'_>) -> Arc<Node> {
-        inode.ctx_or_insert(self.xl, Node::default())
+    pub(crate) fn state_of(&self, inode: &Inode<'_>) -> Arc<InodeState> {
+        inode.ctx_or_insert(self.xl, InodeState::default())
     }
 
     /// Makes sure what a file is. Everything that is not a regular file is plain.
@@ -273,7 +276,7 @@ impl Brick {
         inode: &Inode<'_>,
         gfid: [u8; 16],
     ) -> Result<Kind, Errno> {
-        let node = self.node(inode);
+        let node = self.state_of(inode);
         match node.kind() {
             known @ (Kind::Plain | Kind::Image(_)) => return Ok(known),
             Kind::Unknown | Kind::Pending => {}
@@ -329,7 +332,7 @@ impl Brick {
         dir: &Inode<'_>,
         gfid: [u8; 16],
     ) -> Result<Option<DirPolicy>, Errno> {
-        let node = self.node(dir);
+        let node = self.state_of(dir);
         if let Some(policy) = node.policy() {
             return Ok(policy);
         }
@@ -374,7 +377,7 @@ impl Brick {
     /// The kind of image that a directory's policy comes to on this brick: without a thin pool
     /// all images are thick.
     pub(crate) fn kind_for(&self, wanted: ImageKind) -> ImageKind {
-        match self.link.brick().kind {
+        match self.server.brick().kind {
             ImageKind::Thick => ImageKind::Thick,
             ImageKind::Thin => wanted,
         }
@@ -458,7 +461,7 @@ impl Brick {
     /// An image in that directory could not be removed. AFR takes a directory that is not empty for no
     /// failure of rmdir, and would not note that this brick keeps it.
     pub(crate) fn note_kept(&self, dir: [u8; 16]) {
-        if self.link.heals() {
+        if self.server.heals() {
             lock(&self.kept_in).insert(dir);
         }
     }
@@ -537,7 +540,7 @@ impl Brick {
 
     /// Says that the stub of an inode may change, if an image is known there that remembers it.
     pub(crate) fn changing(&self, inode: &Inode<'_>) -> Option<Changing> {
-        let image = self.node(inode).image();
+        let image = self.state_of(inode).image();
         let image = image.or_else(|| self.images.find(Gfid::from_bytes(inode.gfid())));
         image.map(|image| image.changing())
     }
@@ -572,13 +575,13 @@ impl Brick {
     }
 
     /// Removes the LV of an image whose last name is gone, once nobody has it open.
-    pub(crate) fn remove_if_doomed(&self, image: &Image) {
-        if image.take_doom() {
+    pub(crate) fn remove_if_orphan(&self, image: &Image) {
+        if image.take_orphan() {
             // The hydrator may be at work on it, and must not open it again.
-            image.stand_still().bar();
+            image.quiesce().fence();
             let gfid = image.gfid();
-            let brick = self.link.id();
-            if let Err(error) = self.link.tell_in_the_end(Request::Remove { brick, gfid }) {
+            let brick = self.server.id();
+            if let Err(error) = self.server.tell_in_the_end(Request::Remove { brick, gfid }) {
                 // The intent stays, too: the LV goes at the latest when the brick starts again.
                 gf_warn!("LV of removed image <gfid:{gfid}> stays for now: {error}");
             }
@@ -586,8 +589,8 @@ impl Brick {
     }
 
     /// Logs a failure of gluster-bdd and answers its errno for the client.
-    pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &LinkError) -> Errno {
-        if let LinkError::Gone = error {
+    pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &ServerError) -> Errno {
+        if let ServerError::Gone = error {
             // Another client was quicker.
             return Errno::new(error.errno());
         }
@@ -606,11 +609,11 @@ impl Brick {
 }
 
 /// Whether a brick has volumes of images, but not the directory that its first start has made.
-fn has_lost_names(link: &Link, dir: &Path, top: Gfid) -> bool {
-    let list = Request::List { brick: link.id() };
+fn has_lost_names(server: &ServerClient, dir: &Path, top: Gfid) -> bool {
+    let list = Request::List { brick: server.id() };
     !dir.join(top.handle()).exists()
-        && !dir.join(&link.brick().top).exists()
-        && matches!(link.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
+        && !dir.join(&server.brick().top).exists()
+        && matches!(server.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
 }
 
 /// What the stub of a gfid says: the image, or whether it waits for its LV.

@@ -10,7 +10,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use glusterfs::{Errno, gf_warn};
 
 use crate::Brick;
-use crate::core::{Failure, Hydrated, Image};
+use crate::Image;
+use bd_image::{Failure, Hydrated};
 
 /// How often gluster-bdd is asked for work when there was none.
 const IDLE: Duration = Duration::from_secs(2);
@@ -56,12 +57,12 @@ fn run(brick: &Weak<Brick>, stopped: &Receiver<()>) {
             return;
         };
         let request = Request::Work {
-            brick: brick.link.id(),
+            brick: brick.server.id(),
             report: report.take(),
         };
         brick.xl.node().enter(|| {
             // While gluster-bdd is away there is nothing to do; it reads anew what is left.
-            let work = match brick.link.ask(&request) {
+            let work = match brick.server.ask(&request) {
                 Ok(Reply::Work(work)) => work,
                 Ok(_) | Err(_) => None,
             };
@@ -135,9 +136,9 @@ fn chunks(
         };
         for chunk in span.slices(work.chunk.0.max(1)) {
             let before = Instant::now();
-            match image.hydrate(&brick.link, chunk.start) {
+            match image.hydrate(&brick.server, chunk.start) {
                 Ok(Hydrated::Done) => *done += chunk.len(),
-                Ok(Hydrated::Doomed) => return Err(WorkStop::Gone),
+                Ok(Hydrated::Orphan) => return Err(WorkStop::Gone),
                 Err(failure) => return Err(stop_for(&failure, chunk.start)),
             }
             let now = Instant::now();
@@ -154,8 +155,8 @@ fn chunks(
 
 fn stop_for(failure: &Failure, at: u64) -> WorkStop {
     match failure {
-        Failure::Link(error) if error.is_not_found() => WorkStop::Gone,
-        Failure::Link(error) => WorkStop::Later(error.to_string()),
+        Failure::Server(error) if error.is_not_found() => WorkStop::Gone,
+        Failure::Server(error) => WorkStop::Later(error.to_string()),
         failure if failure.errno() == libc::ENOSPC => {
             WorkStop::Later("the pool has no free chunk".to_owned())
         }

@@ -59,7 +59,7 @@ impl Keeper {
 fn take_turn(brick: &Arc<Brick>, turn: u64) {
     save(brick);
     // While gluster-bdd is away, whoever needs it says so.
-    let _settled = brick.link.settle();
+    let _settled = brick.server.settle();
     merge::settle_all(brick);
     merge::forget_promises(brick);
     if turn.is_multiple_of(SWEEP_TURNS) {
@@ -102,7 +102,7 @@ pub(crate) fn doubt_top(brick: &Arc<Brick>) {
     if let Err(errno) = done {
         gf_warn!(
             "cannot have /{} compared with other bricks: {errno}",
-            brick.link.brick().top
+            brick.server.brick().top
         );
     }
 }
@@ -117,8 +117,8 @@ fn show_new(brick: &Arc<Brick>) {
 /// Gives LVs that nobody has given a name yet a file in the top image directory. Says whether gluster-bdd
 /// was there to tell of them.
 fn adopt(brick: &Arc<Brick>) -> bool {
-    let foreign = match brick.link.ask(&Request::Foreign {
-        brick: brick.link.id(),
+    let foreign = match brick.server.ask(&Request::Foreign {
+        brick: brick.server.id(),
     }) {
         Ok(Reply::Foreign(foreign)) => foreign,
         // gluster-bdd is away; whoever needs it will say so.
@@ -131,13 +131,17 @@ fn adopt(brick: &Arc<Brick>) -> bool {
     let top = match linked_top(brick, &stack, &root) {
         Ok(top) => top,
         Err(errno) => {
-            gf_warn!("cannot show LVs in /{}: {errno}", brick.link.brick().top);
+            gf_warn!("cannot show LVs in /{}: {errno}", brick.server.brick().top);
             return false;
         }
     };
     for lv in foreign {
         match adopt_one(brick, &stack, &top, &lv) {
-            Ok(name) => gf_info!("LV {} appears as /{}/{name}", lv.lv, brick.link.brick().top),
+            Ok(name) => gf_info!(
+                "LV {} appears as /{}/{name}",
+                lv.lv,
+                brick.server.brick().top
+            ),
             Err(errno) => gf_warn!("LV {} cannot appear as a file: {errno}", lv.lv),
         }
     }
@@ -165,12 +169,12 @@ fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Res
     let fresh = top.find(*gfid.as_bytes()).unwrap_or_else(|| top.fresh());
     let name = free_name(stack, top, lv, gfid)?;
     let request = Request::Adopt {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         lv: lv.lv.clone(),
         gfid,
     };
     brick
-        .link
+        .server
         .tell(&request)
         .map_err(|error| brick.told("adopt", gfid, &error))?;
     brick

@@ -4,7 +4,7 @@ use glusterfs::fops::*;
 use glusterfs::{Call, Dict, Errno, Event, Fd, Heard, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
-use crate::core::Node;
+use crate::inode_state::InodeState;
 use crate::{Storage, fops, xdata};
 
 macro_rules! served {
@@ -32,7 +32,7 @@ macro_rules! passed {
 }
 
 impl Translator for Storage {
-    type InodeCtx = Node;
+    type InodeCtx = InodeState;
     type FdCtx = OpenImage;
 
     fn init(xl: Xlator<Storage>) -> Result<Arc<Storage>, InitError> {

@@ -6,7 +6,8 @@ use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
 use super::{above, attributes, early, mode, plain, truncate};
 use crate::Brick;
-use crate::core::{Failure, Image};
+use crate::Image;
+use bd_image::Failure;
 
 /// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
 pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
@@ -28,9 +29,9 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
                         |set_stub_size| {
                             if args.keep_size == 0 {
                                 image.note_written_here(span.end);
-                                image.grow(&brick.link, span.end, set_stub_size)?;
+                                image.grow(&brick.server, span.end, set_stub_size)?;
                             }
-                            image.provision(&brick.link, span)
+                            image.provision(&brick.server, span)
                         },
                     )
                 });
@@ -67,7 +68,7 @@ pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
             let done =
                 span_to_write(brick, &args.fd, args.offset, args.len as u64).and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "discard", |_| {
-                        image.zero(&brick.link, span)
+                        image.zero(&brick.server, span)
                     })
                 });
             match done {
@@ -99,11 +100,11 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
                 .and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
                         let is_new = image.take_grown(span);
-                        image.zero(&brick.link, span)?;
+                        image.zero(&brick.server, span)?;
                         image.note_written_here(span.end);
-                        image.grow(&brick.link, span.end, set_stub_size)?;
+                        image.grow(&brick.server, span.end, set_stub_size)?;
                         match is_new {
-                            true => image.provision(&brick.link, span),
+                            true => image.provision(&brick.server, span),
                             false => Ok(()),
                         }
                     })
@@ -154,6 +155,6 @@ fn change<F: Fop>(
         Errno::new(failure.errno())
     })?;
     brick.note_change(frame, &fd.inode(), image);
-    image.refresh_allocated(&brick.link);
+    image.refresh_allocated(&brick.server);
     Ok((before, attributes::of_fd(brick, frame, fd, image)?))
 }

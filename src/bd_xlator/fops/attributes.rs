@@ -4,7 +4,7 @@ use glusterfs::fops::{Fsetattr, Fstat, FstatArgs, Setattr, Stat};
 use glusterfs::{Call, Dict, Errno, Failure, Fd, Fop, Frame, Iatt, Inode, set_attr};
 
 use super::migration;
-use crate::core::Image;
+use crate::Image;
 use crate::{Brick, names};
 
 /// Answers an image's attributes instead of its stub's.
@@ -109,11 +109,16 @@ fn set<F: Fop>(
     drop(dating);
     frame.answer(answer.map(|mut reply| {
         let (before, after) = iatts(&mut reply);
-        change.told(*after);
+        change.told(known(*after));
         brick.dress(&image, before);
         brick.dress(&image, after);
         reply
     }));
+}
+
+/// Attributes that posix has told, unless it told none.
+pub(crate) fn known(told: Iatt) -> Option<Iatt> {
+    Some(told).filter(|told| !told.is_empty())
 }
 
 /// Replaces the attributes of a stub that posix has told along with another answer.

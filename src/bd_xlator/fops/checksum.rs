@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::plain;
 use crate::Brick;
-use crate::core::Image;
+use crate::Image;
 
 /// Tells heal that the strong sum is SHA-256.
 const STRONG_IS_SHA256: &str = "fips-mode-rchecksum";
@@ -31,7 +31,7 @@ fn sum(
 ) -> Result<RchecksumReply<'static>, Errno> {
     let offset = u64::try_from(args.offset).map_err(|_| Errno::EINVAL)?;
     let len = u64::try_from(args.len).map_err(|_| Errno::EINVAL)?;
-    let bytes = image.read(&brick.link, offset, len).map_err(|failure| {
+    let bytes = image.read(&brick.server, offset, len).map_err(|failure| {
         gf_error!(
             "cannot sum image <gfid:{}> at {offset}: {failure}",
             image.gfid()

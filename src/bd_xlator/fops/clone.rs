@@ -6,7 +6,10 @@ use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
 use super::{above, create, health, pieces, quota, rights};
-use crate::core::{Image, Kind, Want, of_file};
+use crate::Image;
+use crate::inode_state::Kind;
+use crate::name_locks::of_file;
+use crate::rights::Want;
 use crate::{Brick, stub};
 
 /// Makes the stub `dest`, which is pending or an empty plain file, a clone or snapshot of `source`.
@@ -23,12 +26,12 @@ pub(crate) fn copy<F: Fop>(
 ) -> Result<(), Errno> {
     let linked = inode.find(*dest.as_bytes());
     if let Some(linked) = &linked {
-        source.refresh_allocated(&brick.link);
+        source.refresh_allocated(&brick.server);
         quota::check(frame, linked, source.allocated_lately())?;
     }
     let fresh = linked.unwrap_or_else(|| inode.fresh());
     let loc = || Loc::by_gfid(&fresh, *dest.as_bytes());
-    let node = brick.node(&fresh);
+    let node = brick.state_of(&fresh);
     // A plain file may be in use: its I/O waits, and then finds an image.
     let held = node
         .plain_io()
@@ -38,7 +41,7 @@ pub(crate) fn copy<F: Fop>(
     let copying = brick.pending().begin(dest);
     let name = copying.name_in(brick.top());
     let request = Request::Copy {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         source: source.gfid(),
         dest,
         name,
@@ -46,7 +49,7 @@ pub(crate) fn copy<F: Fop>(
         cow_size,
     };
     // With the size at rest: the copy must have just the bytes that its size says.
-    let (copied, size) = source.with_size_at_rest(|size| (brick.link.make(dest, &request), size));
+    let (copied, size) = source.with_size_at_rest(|size| (brick.server.make(dest, &request), size));
     let made = match copied {
         Ok(Reply::Image(image)) => image,
         Ok(_) => return Err(Errno::EPROTO),
@@ -87,7 +90,7 @@ pub(crate) fn copy<F: Fop>(
     drop(held);
     // The inode may have been looked at while it was pending.
     if let Ok(Kind::Image(image)) = brick.kind_of(frame, &fresh, *dest.as_bytes()) {
-        image.refresh_allocated(&brick.link);
+        image.refresh_allocated(&brick.server);
     }
     if inode.find(*dest.as_bytes()).is_some() {
         above::changed(frame, &fresh);

@@ -10,7 +10,8 @@ use glusterfs::{
 };
 
 use super::{clone, healed, lookup, mode, open, pieces, rights, truncate};
-use crate::core::{Image, Kind};
+use crate::Image;
+use crate::inode_state::Kind;
 use crate::{Brick, keeper, names, stub};
 
 /// What a new file shall be.
@@ -167,7 +168,7 @@ fn open_image(
 ) {
     let truncates = call.args.flags & libc::O_TRUNC != 0;
     let fd = call.args.fd.share();
-    if let Err(error) = image.device(&brick.link) {
+    if let Err(error) = image.device(&brick.server) {
         return call.fail(brick.told("open", image.gfid(), &error));
     }
     // Posix would cut the stub and leave the LV.
@@ -290,7 +291,7 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
     let policy = match brick.policy_at(&call.frame, &call.args.loc) {
         // Heal makes the top one anew, and its files may come before its attributes.
         Ok(None) if gfid == Some(*brick.top().as_bytes()) => {
-            Some(DirPolicy::new(brick.link.brick().kind))
+            Some(DirPolicy::new(brick.server.brick().kind))
         }
         Ok(policy) => policy,
         Err(errno) => return call.fail(errno),
@@ -435,7 +436,7 @@ fn make_lv(
 ) -> Result<(), Errno> {
     put_mark(xdata, kind)?;
     let request = Request::Create {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         gfid,
         name,
         kind,
@@ -443,7 +444,7 @@ fn make_lv(
         import: false,
     };
     brick
-        .link
+        .server
         .make(gfid, &request)
         .map_err(|error| brick.told("make", gfid, &error))?;
     Ok(())
@@ -451,13 +452,13 @@ fn make_lv(
 
 /// Tells gluster-bdd whether the namespace holds a new image.
 pub(crate) fn settle(brick: &Brick, gfid: Gfid, is_there: bool) {
-    let id = brick.link.id();
+    let id = brick.server.id();
     let request = if is_there {
         Request::Commit { brick: id, gfid }
     } else {
         Request::Abort { brick: id, gfid }
     };
-    if let Err(error) = brick.link.tell_in_the_end(request) {
+    if let Err(error) = brick.server.tell_in_the_end(request) {
         // The intent stays, and the stub, or its absence, decides when the brick starts again.
         gf_warn!("making of image <gfid:{gfid}> is not settled yet: {error}");
     }

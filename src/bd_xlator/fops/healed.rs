@@ -12,7 +12,8 @@ use glusterfs::fops::{Lookup, LookupArgs, Mknod};
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_info, gf_warn};
 
 use super::{create, rename};
-use crate::core::{Image, Kind};
+use crate::Image;
+use crate::inode_state::Kind;
 use crate::{Brick, names, stub};
 
 /// Whether heal asks for a file: a translator does, and not in a client's name.
@@ -52,7 +53,7 @@ fn name_image(
     image: &Arc<Image>,
 ) {
     // One without a name goes, unless somebody has it open: then it stays what it is.
-    brick.remove_if_doomed(image);
+    brick.remove_if_orphan(image);
     let naming = image.naming();
     if image.has_fixed_name() {
         // Heal comes again.
@@ -68,7 +69,7 @@ fn name_image(
     let (frame, answer) = call.ask();
     drop(change);
     if revived && answer.is_err() {
-        image.doom();
+        image.mark_orphan();
     }
     if revived
         && answer.is_ok()
@@ -85,7 +86,7 @@ fn name_image(
                 image.gfid()
             );
         }
-        (Err(_), true) => brick.remove_if_doomed(image),
+        (Err(_), true) => brick.remove_if_orphan(image),
         (_, false) => {}
     }
     // One that had lost its last name may bear that still.
@@ -118,10 +119,10 @@ fn keep_stub<F: Fop>(frame: &Frame<F>, inode: &Inode<'_>, image: &Image) -> Resu
 /// Tells gluster-bdd that a condemned image stays.
 pub(super) fn spare(brick: &Brick, gfid: Gfid) {
     let request = Request::Spare {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         gfid,
     };
-    if let Err(error) = brick.link.tell_in_the_end(request) {
+    if let Err(error) = brick.server.tell_in_the_end(request) {
         gf_warn!("image <gfid:{gfid}> stays marked for removal for now: {error}");
     }
 }
@@ -133,11 +134,11 @@ pub(super) fn retake(
     name: Option<String>,
 ) -> Result<Option<ImageInfo>, Errno> {
     let request = Request::Retake {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         gfid,
         name,
     };
-    match brick.link.ask(&request) {
+    match brick.server.ask(&request) {
         Ok(Reply::Image(known)) => {
             gf_warn!(
                 "image <gfid:{gfid}> has its LV {} again, which heal compares with the others",

@@ -97,7 +97,7 @@ pub(super) fn note_change(
     stack.ask::<Stat>(StatArgs { loc, xdata: None })?;
     let index = index(brick.xl.node())?;
     // Volumes without replicas watch for it, too.
-    if !brick.link.heals() || index.option(REPLICATE_WATCHED).as_deref() != Some(AFR_DIRTY) {
+    if !brick.server.heals() || index.option(REPLICATE_WATCHED).as_deref() != Some(AFR_DIRTY) {
         return Ok(());
     }
     let mut note = [0; 12];

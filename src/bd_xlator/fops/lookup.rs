@@ -8,7 +8,8 @@ use glusterfs::{
     gf_info, gf_warn,
 };
 
-use crate::core::{Image, Kind};
+use crate::Image;
+use crate::inode_state::Kind;
 use crate::{Brick, keeper, names, stub};
 
 /// Learns what the file is, and answers an image's size, times and blocks.
@@ -23,7 +24,7 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
             Ok(true) => {
                 brick.note_top();
                 brick.on_control(keeper::show_first);
-                if brick.link.heals() {
+                if brick.server.heals() {
                     brick.on_control(keeper::doubt_top);
                 }
             }
@@ -31,7 +32,7 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
             Err(errno) => {
                 gf_warn!(
                     "cannot make the image directory /{}: {errno}",
-                    brick.link.brick().top
+                    brick.server.brick().top
                 );
             }
         }
@@ -164,7 +165,7 @@ fn dress(brick: &Brick, frame: &Frame<Lookup>, image: &Image, buf: &mut Iatt) {
 
 /// Makes the top image directory, or sees that it is there; says whether it is.
 fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
-    let own = brick.link.brick();
+    let own = brick.server.brick();
     let policy = DirPolicy::new(own.kind).to_string();
     let name = std::ffi::CString::new(own.top.as_str()).map_err(|_| Errno::EINVAL)?;
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
@@ -236,7 +237,7 @@ fn replaces_another(stack: &Stack, root: &Inode<'_>) -> Result<bool, Errno> {
 /// what heal brings later it takes what is later; and EC heals no attributes of a directory where no two bricks
 /// agree.
 pub(super) fn be_as_old_as_can_be(brick: &Brick, stack: &Stack, loc: Loc<'_>) -> Result<(), Errno> {
-    if !brick.link.heals() || !brick.keeps_times_of_clients() {
+    if !brick.server.heals() || !brick.keeps_times_of_clients() {
         return Ok(());
     }
     let dict = Dict::new();

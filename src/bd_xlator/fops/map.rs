@@ -7,8 +7,11 @@ use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, St
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, Service, gf_error, gf_warn};
 
 use super::{create, healed, pieces, quota, truncate};
-use crate::core::{Image, Kind, WriteAt, of_file};
+use crate::Image;
+use crate::inode_state::Kind;
+use crate::name_locks::of_file;
 use crate::{Brick, stub};
+use bd_image::WriteAt;
 
 /// Bytes that one step of an import copies.
 const STEP: usize = 1 << 20;
@@ -25,7 +28,7 @@ pub(crate) fn map<F: Fop>(
     kind: ImageKind,
     size: Option<Bytes>,
 ) -> Result<(), Errno> {
-    let node = brick.node(inode);
+    let node = brick.state_of(inode);
     let held = node
         .plain_io()
         .write()
@@ -81,7 +84,7 @@ fn import<F: Fop>(
     };
     let kind = again.as_ref().map_or(kind, |known| known.kind);
     let request = Request::Create {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         gfid,
         name,
         kind,
@@ -90,7 +93,7 @@ fn import<F: Fop>(
     };
     if again.is_none() {
         brick
-            .link
+            .server
             .make(gfid, &request)
             .map_err(|error| brick.told("make", gfid, &error))?;
     }
@@ -105,7 +108,7 @@ fn import<F: Fop>(
             // As for a copy.
             let _turn = brick.names.wait(&[of_file(inode.gfid())]);
             stub::mark(frame, loc(), kind, Dict::new())?;
-            brick.node(inode).learn(Kind::Unknown);
+            brick.state_of(inode).learn(Kind::Unknown);
             Ok(())
         });
     if let Err(errno) = marked {
@@ -142,12 +145,12 @@ fn import<F: Fop>(
 fn empty(brick: &Brick, gfid: Gfid, known: &ImageInfo, size: u64) -> Result<(), Errno> {
     if known.lv_size.0 < size {
         let request = Request::Resize {
-            brick: brick.link.id(),
+            brick: brick.server.id(),
             gfid,
             size: Bytes(size),
         };
         brick
-            .link
+            .server
             .ask(&request)
             .map_err(|error| brick.told("grow", gfid, &error))?;
     }
@@ -156,7 +159,7 @@ fn empty(brick: &Brick, gfid: Gfid, known: &ImageInfo, size: u64) -> Result<(), 
         end: size,
     };
     Image::new(gfid, known.kind, size)
-        .zero(&brick.link, span)
+        .zero(&brick.server, span)
         .map_err(|failure| {
             gf_error!("cannot empty the LV of <gfid:{gfid}>: {failure}");
             Errno::new(failure.errno())
@@ -195,14 +198,14 @@ fn copy_bytes<F: Fop>(
         }
         let pieces: Vec<&[u8]> = bytes.slices().collect();
         target
-            .write(&brick.link, WriteAt::Offset(offset), &pieces, &mut |_| {
+            .write(&brick.server, WriteAt::Offset(offset), &pieces, &mut |_| {
                 Err(libc::EFBIG)
             })
             .map_err(|failure| failed("writing the LV", Errno::new(failure.errno())))?;
         at = offset.saturating_add(bytes.len() as u64);
     }
     target
-        .flush(&brick.link)
+        .flush(&brick.server)
         .map_err(|errno| failed("flushing the LV", Errno::new(errno)))
 }
 

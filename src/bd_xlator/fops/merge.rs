@@ -18,12 +18,14 @@ use glusterfs::{
     Call, Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
 };
 
-use super::above;
 use super::health::{self, Change};
 use super::named::name_of;
 use super::places::{place_of, remove_name};
+use super::{above, attributes};
 use crate::Brick;
-use crate::core::{Image, Kind, LinkError, Standstill};
+use crate::inode_state::Kind;
+use crate::{Image, Quiesced};
+use bd_image::ServerError;
 
 /// How long a merge waits for the last descriptor of the snapshot to go. Clients give descriptors
 /// back after the program that had them has ended, and heal may be looking at the file.
@@ -69,18 +71,18 @@ pub(crate) fn promise<F: Fop>(
         return Err(Errno::EPERM);
     }
     let merge = Merge::prepare(brick, frame, inode, snapshot, origin)?;
-    if let Err(errno) = snapshot.flush(&brick.link) {
+    if let Err(errno) = snapshot.flush(&brick.server) {
         return Err(Errno::new(errno));
     }
     let patience = Instant::now() + LAST_CLOSE;
     while snapshot.is_open() && Instant::now() < patience {
         thread::sleep(LOOK_AGAIN);
     }
-    let still = snapshot.stand_still();
+    let still = snapshot.quiesce();
     let mut promises = brick.promises();
     let gfid = snapshot.gfid();
     let is_promised = promises.iter().any(|promise| promise.is_of(gfid));
-    if is_promised || is_unsettled(brick, gfid) || !still.bar_idle() {
+    if is_promised || is_unsettled(brick, gfid) || !still.fence_idle() {
         gf_warn!("<gfid:{gfid}> is open, or being merged: not merged");
         return Err(Errno::EBUSY);
     }
@@ -103,7 +105,7 @@ pub(crate) fn call_off<F: Fop>(
         return Err(Errno::EBUSY);
     }
     if let Some(merge) = take_promised(brick, snapshot) {
-        merge.snapshot.admit();
+        merge.snapshot.unfence();
     }
     Ok(())
 }
@@ -120,7 +122,7 @@ pub(crate) fn forget_promises(brick: &Brick) {
     });
     for snapshot in old {
         gf_info!("the merge of <gfid:{}> has not come", snapshot.gfid());
-        snapshot.admit();
+        snapshot.unfence();
     }
 }
 
@@ -174,9 +176,9 @@ pub(crate) fn unlink(
 ) {
     let _turn = brick.merging();
     let image = Arc::clone(&merge.origin);
-    let mut held = image.stand_still();
+    let mut held = image.quiesce();
     // Nobody can write to it any more.
-    let still = snapshot.stand_still();
+    let still = snapshot.quiesce();
     let size = snapshot.size();
     let merge = Merge { size, ..merge };
     match merge.exchange(brick, &call) {
@@ -229,7 +231,7 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
     let merges = std::mem::take(&mut *brick.merges());
     for merge in merges {
         let origin = Arc::clone(&merge.origin);
-        let mut held = origin.stand_still();
+        let mut held = origin.quiesce();
         let settled = match merge.was_done(brick) {
             Ok(true) => merge.finish_late(brick, &mut held).map(|()| true),
             // Heal may have made the others equal without this brick.
@@ -240,7 +242,7 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
         match settled {
             Ok(true) => merge.remove(brick),
             Ok(false) => {
-                origin.admit();
+                origin.unfence();
                 merge.end_undone();
                 gf_info!("image <gfid:{}> was not merged", merge.snapshot.gfid());
             }
@@ -308,12 +310,12 @@ impl Merge {
     }
 
     /// Whether gluster-bdd has merged. If not, it does not do so later.
-    fn was_done(&self, brick: &Brick) -> Result<bool, LinkError> {
+    fn was_done(&self, brick: &Brick) -> Result<bool, ServerError> {
         let request = Request::SettleMerge {
-            brick: brick.link.id(),
+            brick: brick.server.id(),
             snapshot: self.snapshot.gfid(),
         };
-        match brick.link.ask(&request)? {
+        match brick.server.ask(&request)? {
             Reply::Merged(done) => Ok(done),
             other => Err(CallError::OutOfTurn(format!("{other:?}")).into()),
         }
@@ -342,12 +344,12 @@ impl Merge {
     fn exchange(&self, brick: &Brick, call: &Call<'_, Unlink>) -> Result<(), NotDone> {
         self.fix_name(brick, call).map_err(NotDone::Surely)?;
         let request = Request::Merge {
-            brick: brick.link.id(),
+            brick: brick.server.id(),
             snapshot: self.snapshot.gfid(),
             origin: self.origin.gfid(),
             size: Bytes(self.size),
         };
-        let Err(error) = brick.link.tell(&request) else {
+        let Err(error) = brick.server.tell(&request) else {
             return Ok(());
         };
         let told = || brick.told("merge", self.snapshot.gfid(), &error);
@@ -360,12 +362,12 @@ impl Merge {
 
     /// As [`Merge::finish`], when nobody keeps the origin's bytes at rest on other replicas any more,
     /// and heal may be comparing them.
-    fn finish_late(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
+    fn finish_late(&self, brick: &Arc<Brick>, held: &mut Quiesced<'_>) -> Result<(), Errno> {
         if self.note_late(brick)? {
             return self.finish(brick, held);
         }
         self.remove_name(brick)?;
-        self.origin.admit();
+        self.origin.unfence();
         self.origin.merge_ends(true);
         Ok(())
     }
@@ -392,7 +394,7 @@ impl Merge {
 
     /// Gives the origin's stub its size, and takes the snapshot's name away. The two LVs have
     /// changed places; a crash from here on is repaired by gluster-bdd when the brick starts.
-    fn finish(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
+    fn finish(&self, brick: &Arc<Brick>, held: &mut Quiesced<'_>) -> Result<(), Errno> {
         let was_ready = self.origin.is_ready();
         self.give_size(brick, held)?;
         self.remove_name(brick)?;
@@ -407,7 +409,7 @@ impl Merge {
     }
 
     /// Gives the origin's stub the size that the snapshot had.
-    fn give_size(&self, brick: &Arc<Brick>, held: &mut Standstill<'_>) -> Result<(), Errno> {
+    fn give_size(&self, brick: &Arc<Brick>, held: &mut Quiesced<'_>) -> Result<(), Errno> {
         held.change(self.size);
         let stack = Stack::new(brick.xl.node(), &Credentials::root()).at(self.at);
         let change = self.origin.changing();
@@ -417,7 +419,7 @@ impl Merge {
             xdata: None,
         });
         match resized {
-            Ok(reply) => change.told(reply.postbuf),
+            Ok(reply) => change.told(attributes::known(reply.postbuf)),
             Err(failure) => {
                 return Err(self.failed("set the size of the origin", failure.errno));
             }
@@ -427,8 +429,8 @@ impl Merge {
     }
 
     /// It is not known what came of it, or it cannot be brought to its end now; the keeper tries.
-    fn leave_open(self, brick: &Brick, held: &Standstill<'_>) {
-        held.bar();
+    fn leave_open(self, brick: &Brick, held: &Quiesced<'_>) {
+        held.fence();
         self.ends(false);
         brick.merges().push(self);
     }
@@ -436,7 +438,7 @@ impl Merge {
     /// It was not done, and is not: the snapshot is an image as before.
     fn end_undone(&self) {
         self.snapshot.free_name();
-        self.snapshot.admit();
+        self.snapshot.unfence();
         self.ends(true);
     }
 
@@ -448,9 +450,9 @@ impl Merge {
 
     /// The origin's I/O goes on with its new device.
     fn reopen(&self, brick: &Brick, was_ready: bool) {
-        self.origin.admit();
+        self.origin.unfence();
         self.origin.merge_ends(true);
-        if was_ready && let Err(error) = self.origin.device(&brick.link) {
+        if was_ready && let Err(error) = self.origin.device(&brick.server) {
             // The next I/O tries again.
             gf_warn!("image <gfid:{}> is not open: {error}", self.origin.gfid());
         }
@@ -467,10 +469,10 @@ impl Merge {
     fn remove(&self, brick: &Arc<Brick>) {
         let (snapshot, origin) = (self.snapshot.gfid(), self.origin.gfid());
         gf_info!("<gfid:{snapshot}> is merged into <gfid:{origin}>");
-        self.snapshot.doom();
+        self.snapshot.mark_orphan();
         self.snapshot.merge_ends(true);
-        brick.remove_if_doomed(&self.snapshot);
-        self.origin.refresh_allocated(&brick.link);
+        brick.remove_if_orphan(&self.snapshot);
+        self.origin.refresh_allocated(&brick.server);
     }
 }
 
@@ -478,10 +480,10 @@ impl Merge {
 fn must_be_thin_snapshot(brick: &Brick, snapshot: Gfid, origin: Gfid) -> Result<(), Errno> {
     let info = |gfid| {
         let request = Request::Info {
-            brick: brick.link.id(),
+            brick: brick.server.id(),
             gfid,
         };
-        match brick.link.ask(&request) {
+        match brick.server.ask(&request) {
             Ok(Reply::Image(info)) => Ok(info),
             Ok(_) => Err(Errno::EPROTO),
             Err(error) => Err(brick.told("merge", snapshot, &error)),

@@ -22,7 +22,7 @@ use glusterfs::{
 };
 
 use super::{healed, truncate};
-use crate::core::Image;
+use crate::Image;
 use crate::{Brick, names};
 
 /// Whose write it is.
@@ -132,7 +132,7 @@ pub(super) fn arrive(
     }
     let mut set_stub_size = |size| truncate::stub_of(frame, &args.fd, image, size);
     image
-        .arrive(&brick.link, args.stbuf.size(), &mut set_stub_size)
+        .arrive(&brick.server, args.stbuf.size(), &mut set_stub_size)
         .map_err(|failure| {
             gf_error!("cannot resize image <gfid:{}>: {failure}", image.gfid());
             Errno::new(failure.errno())
@@ -151,7 +151,7 @@ pub(super) fn leave(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
     let is_link = || is_link_file(&stack, inode, image);
     match is_link() {
         // Who opens it from now on is told to come again.
-        Ok(true) if !image.stand_still().bar_idle() => return,
+        Ok(true) if !image.quiesce().fence_idle() => return,
         Ok(true) => {}
         Ok(false) => return image.set_elsewhere(false),
         // It is gone.
@@ -163,7 +163,7 @@ pub(super) fn leave(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
         false => Err(Errno::EBUSY),
     };
     if let Err(errno) = left {
-        image.admit();
+        image.unfence();
         gf_warn!(
             "the link file <gfid:{}> keeps an LV for now: {errno}",
             image.gfid()
@@ -191,8 +191,8 @@ fn unmap(
     image: &Arc<Image>,
 ) -> Result<(), Errno> {
     let gfid = image.gfid();
-    image.begin_condemning();
-    let unmarked = match brick.link.condemn(gfid) {
+    image.begin_removal();
+    let unmarked = match brick.server.mark_for_removal(gfid) {
         Ok(()) => stack
             .ask::<Removexattr>(RemovexattrArgs {
                 loc: Loc::by_gfid(inode, *gfid.as_bytes()),
@@ -207,9 +207,9 @@ fn unmap(
         Err(error) => Err(brick.told("remove", gfid, &error)),
     };
     if unmarked.is_ok() {
-        image.doom();
+        image.mark_orphan();
     }
-    image.end_condemning();
-    brick.remove_if_doomed(image);
+    image.end_removal();
+    brick.remove_if_orphan(image);
     unmarked
 }

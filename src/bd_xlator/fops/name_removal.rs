@@ -8,7 +8,7 @@ use glusterfs::{Errno, Fop, Frame, Loc};
 use super::healed;
 use super::named::Named;
 use crate::Brick;
-use crate::core::Image;
+use crate::Image;
 
 /// A name that is about to go. If it is an image's, the image gets and loses no other name until this
 /// has ended.
@@ -23,11 +23,11 @@ struct OfImage<'a> {
     image: &'a Arc<Image>,
     turn: MutexGuard<'a, ()>,
     /// It was the last name, and gluster-bdd knows that the image may go.
-    condemned: bool,
+    marked: bool,
 }
 
 impl<'a> NameRemoval<'a> {
-    /// Begins before posix is asked; an image is condemned if it has one name left. Of no file, it is
+    /// Begins before posix is asked; an image is marked if it has one name left. Of no file, it is
     /// the removal of nothing.
     ///
     /// Only for threads that may wait, where it is an image.
@@ -40,13 +40,13 @@ impl<'a> NameRemoval<'a> {
         else {
             return Ok(NameRemoval { of_image: None });
         };
-        let removal = |turn, condemned| NameRemoval {
+        let removal = |turn, marked| NameRemoval {
             of_image: Some(OfImage {
                 brick,
                 named,
                 image,
                 turn,
-                condemned,
+                marked,
             }),
         };
         let turn = image.naming();
@@ -55,27 +55,27 @@ impl<'a> NameRemoval<'a> {
         }
         // gluster-bdd is not asked with the turn in hand.
         drop(turn);
-        image.begin_condemning();
-        let condemned = match brick.link.condemn(image.gfid()) {
+        image.begin_removal();
+        let marked = match brick.server.mark_for_removal(image.gfid()) {
             Ok(()) => true,
             // A name whose LV is gone already can go too.
             Err(error) if error.is_not_found() => false,
             Err(error) => {
-                image.end_condemning();
+                image.end_removal();
                 return Err(brick.told("remove", image.gfid(), &error));
             }
         };
-        if !condemned {
-            image.end_condemning();
+        if !marked {
+            image.end_removal();
         }
-        Ok(removal(image.naming(), condemned))
+        Ok(removal(image.naming(), marked))
     }
 
     /// Ends when posix has answered; `is_gone` says whether the name is gone. Says whether an image
     /// goes with it: it does not if it has got another name meanwhile.
     pub(super) fn end<F: Fop>(self, frame: &Frame<F>, is_gone: bool) -> bool {
         match self.of_image {
-            Some(it) if it.condemned => it.end(frame, is_gone),
+            Some(it) if it.marked => it.end(frame, is_gone),
             _ => false,
         }
     }
@@ -87,10 +87,10 @@ impl OfImage<'_> {
         // One that is open is found without a name.
         let goes = is_gone && names(frame, self.named, image).unwrap_or(0) == 0;
         if goes {
-            image.doom();
+            image.mark_orphan();
         }
-        // Who removes the same name at the same time has condemned the image as well, and needs that.
-        let is_needed = !image.end_condemning() || image.is_doomed() || image.is_gone();
+        // Who removes the same name at the same time has marked the image as well, and needs that.
+        let is_needed = !image.end_removal() || image.is_orphan() || image.is_gone();
         drop(self.turn);
         if !goes && !is_needed {
             healed::spare(self.brick, image.gfid());

@@ -8,7 +8,9 @@ use glusterfs::fops::{Lookup, LookupArgs, LookupReply};
 use glusterfs::{Errno, FileType, Fop, Frame, Inode, Loc};
 
 use crate::Brick;
-use crate::core::{Image, Kind, Name, of_file};
+use crate::Image;
+use crate::inode_state::Kind;
+use crate::name_locks::{Name, of_file};
 
 /// The file that a name leads to.
 pub(super) struct Named {
@@ -75,7 +77,7 @@ impl Named {
     }
 
     /// Whether the name leads to it, or to nothing where nothing is expected. Ask with the turn of the
-    /// name ([`NameLocks`](crate::core::NameLocks)) in hand.
+    /// name ([`NameLocks`](crate::name_locks::NameLocks)) in hand.
     pub(super) fn is_at<F: Fop>(
         this: Option<&Named>,
         frame: &Frame<F>,

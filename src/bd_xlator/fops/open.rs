@@ -5,8 +5,8 @@ use glusterfs::{Call, Errno, Fd, Inode, gf_warn};
 
 use super::{migration, sync, truncate};
 use crate::Brick;
+use crate::Image;
 use crate::brick::OpenImage;
-use crate::core::Image;
 
 /// Opens the stub through posix and the image's device through gluster-bdd.
 pub(crate) fn open(brick: &Arc<Brick>, call: Call<'_, Open>) {
@@ -26,7 +26,7 @@ pub(crate) fn open(brick: &Arc<Brick>, call: Call<'_, Open>) {
 }
 
 fn open_image(brick: &Arc<Brick>, mut call: Call<'static, Open>, image: &Arc<Image>) {
-    if let Err(error) = image.device(&brick.link) {
+    if let Err(error) = image.device(&brick.server) {
         return call.fail(brick.told("open", image.gfid(), &error));
     }
     let truncates = call.args.flags & libc::O_TRUNC != 0;
@@ -67,18 +67,18 @@ pub(super) fn held(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>, op
 
 /// Nobody has the image open any more.
 fn closed(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
-    if image.is_doomed() {
-        return brick.remove_if_doomed(image);
+    if image.is_orphan() {
+        return brick.remove_if_orphan(image);
     }
     sync::save_times(brick, inode, image);
-    if let Err(error) = image.trim(&brick.link) {
+    if let Err(error) = image.trim(&brick.server) {
         // It is larger than it has to be, until it is resized the next time.
         gf_warn!(
             "LV of image <gfid:{}> is not trimmed: {error}",
             image.gfid()
         );
     }
-    match image.flush(&brick.link) {
+    match image.flush(&brick.server) {
         Ok(()) => image.close_idle_device(),
         // What is not flushed yet must be flushed by a later fsync on the same device.
         Err(errno) => gf_warn!(

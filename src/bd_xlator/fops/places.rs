@@ -23,7 +23,7 @@ pub(super) fn paths(brick: &Brick, call: Call<'_, Getxattr>) {
         gfid if gfid == [0; 16] => call.args.loc.gfid(),
         gfid => gfid,
     };
-    let paths = paths_of(brick.link.dir(), Gfid::from_bytes(gfid));
+    let paths = paths_of(brick.server.dir(), Gfid::from_bytes(gfid));
     if paths.is_empty() {
         return call.fail(Errno::ENODATA);
     }
@@ -80,7 +80,7 @@ pub(super) fn place_of(
     gfid: Gfid,
 ) -> Result<(Inode<'static>, CString), Errno> {
     // Posix notes it; the inode knows it if a client has asked for it by name.
-    let path = match paths_of(brick.link.dir(), gfid).into_iter().next() {
+    let path = match paths_of(brick.server.dir(), gfid).into_iter().next() {
         Some(path) => path.into_os_string().into_vec(),
         None => inode.path(None).ok_or(Errno::ESTALE)?.into_bytes(),
     };

@@ -5,14 +5,15 @@ use glusterfs::{Call, Errno, FileType, Fop, Frame, Inode};
 
 use super::map;
 use crate::Brick;
-use crate::core::{Image, Kind, Node};
+use crate::Image;
+use crate::inode_state::{InodeState, Kind};
 
 /// Does to a plain file what a fop on data does, which `on_plain` ends before it returns, unless the
 /// file is just becoming an image: then it waits, and `again` takes it from the start.
 fn while_plain<'a, F: Fop>(
     brick: &Arc<Brick>,
     call: Call<'a, F>,
-    node: &Arc<Node>,
+    node: &Arc<InodeState>,
     again: fn(&Arc<Brick>, Call<'_, F>),
     on_plain: impl FnOnce(Call<'a, F>),
 ) {
@@ -64,7 +65,7 @@ pub(crate) fn either<'a, F: Fop>(
         Ok(Kind::Image(image)) => on_image(call, image),
         Ok(Kind::Pending) => call.fail(Errno::EBUSY),
         Ok(Kind::Unknown | Kind::Plain) => {
-            while_plain(brick, call, &brick.node(inode), again, on_plain);
+            while_plain(brick, call, &brick.state_of(inode), again, on_plain);
         }
         Err(errno) => call.fail(errno),
     }
@@ -87,7 +88,7 @@ pub(crate) fn or_image_from<'a, F: Fop>(
     };
     match (image, kind) {
         (Some(image), _) => on_image(call, image),
-        (None, None) => while_plain(brick, call, &brick.node(inode), again, on_plain),
+        (None, None) => while_plain(brick, call, &brick.state_of(inode), again, on_plain),
         (None, Some(kind)) => {
             let (call, inode) = (call.detach(), inode.share());
             brick.on_control(move |brick| {

@@ -9,7 +9,8 @@ use super::name_removal::NameRemoval;
 use super::named::{Named, name_of};
 use super::unlink::Attempt;
 use crate::Brick;
-use crate::core::{Image, Name};
+use crate::Image;
+use crate::name_locks::Name;
 
 /// Renames a file; an image's LV follows, and an image that is replaced is removed.
 pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
@@ -57,7 +58,7 @@ impl Files {
     /// with the same files it may not: AFR and EC let bricks that have yet to be healed take part, and a wrong
     /// file of the new name would stay where the directory needs no heal. They heal what one brick fails.
     fn are_meant(&self, brick: &Brick, call: &Call<'_, Rename>) -> bool {
-        let xdata = call.args.xdata.as_ref().filter(|_| brick.link.heals());
+        let xdata = call.args.xdata.as_ref().filter(|_| brick.server.heals());
         let meant = xdata.and_then(|xdata| xdata.get_str(xattr::RENAMED));
         meant.is_none_or(|meant| meant.parse() == Ok(self.moved.gfid()))
     }
@@ -111,7 +112,7 @@ impl Files {
         };
         self.are_one()
             && self.moved.image.is_some()
-            && brick.link.heals()
+            && brick.server.heals()
             && (copies(&call.args.oldloc) || copies(&call.args.newloc))
     }
 
@@ -208,7 +209,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
     if answer.is_ok() {
         if let Some(victim) = replaced.and_then(|named| named.image.as_ref()) {
             // First, as the LV's name becomes free by it.
-            brick.remove_if_doomed(victim);
+            brick.remove_if_orphan(victim);
         }
         let was_in_top = brick.lv_name_at(&old).is_some();
         let lv_name = brick.lv_name_at(&new);
@@ -243,11 +244,11 @@ fn last(brick: &Brick, old: &Loc<'_>, new: &Loc<'_>) -> Result<(), Errno> {
 pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
     let gfid = image.gfid();
     let request = Request::Rename {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         gfid,
         name,
     };
-    if let Err(error) = brick.link.tell_in_the_end(request)
+    if let Err(error) = brick.server.tell_in_the_end(request)
         && !error.is_not_found()
     {
         gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name for now: {error}");

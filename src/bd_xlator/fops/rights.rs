@@ -6,7 +6,7 @@ use glusterfs::fops::{Lookup, LookupArgs, LookupReply};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_warn};
 
 use super::pieces;
-use crate::core::{Rights, Want};
+use crate::rights::{Rights, Want};
 use crate::stub;
 
 /// `POSIX_ACL_ACCESS_XATTR`.

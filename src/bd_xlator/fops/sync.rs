@@ -5,9 +5,10 @@ use glusterfs::{
     Call, Credentials, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, Stack, gf_error, gf_warn, set_attr,
 };
 
+use super::attributes;
 use crate::Brick;
+use crate::Image;
 use crate::brick::moment;
-use crate::core::Image;
 
 /// Brings an image's bytes, and its stub's size and times, to stable storage.
 pub(crate) fn fsync(brick: &Arc<Brick>, call: Call<'_, Fsync>) {
@@ -20,7 +21,7 @@ pub(crate) fn fsync(brick: &Arc<Brick>, call: Call<'_, Fsync>) {
     let Call { frame, args } = call.detach();
     if image.begin_asking() {
         let image = Arc::clone(&image);
-        brick.on_control(move |brick| image.end_asking(&brick.link));
+        brick.on_control(move |brick| image.end_asking(&brick.server));
     }
     let held = Arc::clone(&image);
     brick.on_data(&held, move |brick| {
@@ -39,7 +40,7 @@ pub(crate) fn to_disk<F: Fop>(
     image: &Arc<Image>,
     data_only: bool,
 ) -> Result<FsyncReply<'static>, Errno> {
-    image.flush(&brick.link).map_err(|errno| {
+    image.flush(&brick.server).map_err(|errno| {
         let errno = Errno::new(errno);
         gf_error!("cannot flush image <gfid:{}>: {errno}", image.gfid());
         errno
@@ -72,7 +73,7 @@ pub(crate) fn flush(brick: &Arc<Brick>, call: Call<'_, Flush>) {
     let call = call.detach();
     let held = Arc::clone(&image);
     brick.on_data(&held, move |brick| {
-        if let Err(errno) = image.flush(&brick.link) {
+        if let Err(errno) = image.flush(&brick.server) {
             let errno = Errno::new(errno);
             gf_error!("cannot flush image <gfid:{}>: {errno}", image.gfid());
             return call.fail(errno);
@@ -84,7 +85,7 @@ pub(crate) fn flush(brick: &Arc<Brick>, call: Call<'_, Flush>) {
 
 /// Writes the time of the last write to the stub.
 pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Arc<Image>) {
-    if image.is_doomed() {
+    if image.is_orphan() {
         // Nobody will ask for its times by name.
         return;
     }
@@ -107,7 +108,7 @@ pub(crate) fn save_times(brick: &Brick, inode: &Inode<'_>, image: &Arc<Image>) {
     let saved = stack.ask::<Setattr>(args);
     drop(dating);
     match saved {
-        Ok(reply) => change.told(reply.postop),
+        Ok(reply) => change.told(attributes::known(reply.postop)),
         // The last name went meanwhile.
         Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
         Err(failure) => {

@@ -4,8 +4,8 @@ use bd_model::ImageKind;
 use glusterfs::fops::{Ftruncate, FtruncateArgs, FtruncateReply, Truncate, TruncateReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Inode, Loc, Service, gf_error, gf_warn};
 
-use super::{above, mode, plain, quota};
-use crate::core::Image;
+use super::{above, attributes, mode, plain, quota};
+use crate::Image;
 use crate::{Brick, stub};
 
 /// Sets an image's size; the LV follows.
@@ -105,7 +105,7 @@ fn resize<F: Fop>(
         let _dating = image.dating();
         let change = image.changing();
         let (before, after) = set_stub(size).map_err(Errno::raw)?;
-        change.told(after);
+        change.told(attributes::known(after));
         attributes = Some((before, after));
         // Before anything of what is cut off goes.
         brick.make_last(image.gfid()).map_err(Errno::raw)
@@ -113,7 +113,7 @@ fn resize<F: Fop>(
     // The stub's own mtime counts from here on.
     image.times().overrule();
     let given_back = image
-        .truncate(&brick.link, size, &mut set_stub_size)
+        .truncate(&brick.server, size, &mut set_stub_size)
         .map_err(|failure| {
             gf_error!(
                 "cannot resize image <gfid:{}> to {size} bytes: {failure}",
@@ -127,7 +127,7 @@ fn resize<F: Fop>(
             image.gfid()
         );
     }
-    image.refresh_allocated(&brick.link);
+    image.refresh_allocated(&brick.server);
     if allocates && let Err(errno) = above::count(frame, inode) {
         gf_warn!(
             "image <gfid:{}> is not counted for quotas yet: {errno}",
@@ -151,7 +151,7 @@ pub(crate) fn stub_of<F: Fop>(
 ) -> Result<(), i32> {
     let change = image.changing();
     let (_, after) = set_open(frame, fd, size).map_err(Errno::raw)?;
-    change.told(after);
+    change.told(attributes::known(after));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::name_removal::NameRemoval;
 use super::named::{Named, name_of};
 use super::{attributes, merge, rename};
 use crate::Brick;
-use crate::core::Image;
+use crate::Image;
 
 /// Removes a name; with an image's last name its LV goes, after the last close.
 pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
@@ -143,7 +143,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> At
     }
     if goes {
         // The client need not wait for LVM.
-        brick.remove_if_doomed(image);
+        brick.remove_if_orphan(image);
     }
     Attempt::Answered
 }
@@ -168,7 +168,7 @@ pub(super) fn below<F: Fop>(
     });
     drop(change);
     if removal.end(frame, answer.is_ok()) {
-        brick.on_control(move |brick| brick.remove_if_doomed(&image));
+        brick.on_control(move |brick| brick.remove_if_orphan(&image));
     }
     answer?;
     Ok(())

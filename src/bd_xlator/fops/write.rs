@@ -10,8 +10,9 @@ use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
 use super::migration::{self, Part};
 use super::{above, attributes, early, mode, plain, sync, truncate};
-use crate::core::{Failure, Image, WriteAt, Written};
+use crate::Image;
 use crate::{Brick, names};
+use bd_image::{Failure, WriteAt, Written};
 
 /// Writes to an image's device; a write past the end grows the image.
 pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
@@ -201,7 +202,12 @@ fn write(
     };
     let written = match at {
         WriteAt::Offset(offset) if frame.service() == Some(Service::Heal) => image
-            .write_sparse(&brick.link, offset, &together(&pieces), &mut set_stub_size)
+            .write_sparse(
+                &brick.server,
+                offset,
+                &together(&pieces),
+                &mut set_stub_size,
+            )
             .map_err(failed)?,
         _ => {
             if let WriteAt::Offset(offset) = at
@@ -210,12 +216,12 @@ fn write(
                 // Growing asks gluster-bdd, for which clients' writes must not wait.
                 let end = offset.saturating_add(args.data.len() as u64);
                 image
-                    .grow(&brick.link, end, &mut set_stub_size)
+                    .grow(&brick.server, end, &mut set_stub_size)
                     .map_err(failed)?;
             }
             migration::guard(brick, frame, args, image, || {
                 image
-                    .write(&brick.link, at, &pieces, &mut set_stub_size)
+                    .write(&brick.server, at, &pieces, &mut set_stub_size)
                     .map_err(failed)
             })?
         }

@@ -13,8 +13,9 @@ use glusterfs::{Call, Dict, Errno, FileType, Fop, Frame, Inode, gf_warn};
 use super::rights::Seen;
 use super::{attributes, clone, map, merge, places, rights};
 use crate::Brick;
-use crate::core::{Image, Want};
+use crate::Image;
 use crate::names::{self, SIGNATURE};
+use crate::rights::Want;
 
 /// What a set of attributes asks of gluster-bd.
 #[derive(Debug)]
@@ -129,7 +130,7 @@ pub(crate) fn setxattr(brick: &Arc<Brick>, call: Call<'_, Setxattr>) {
             return call.unwind(SetxattrReply { xdata: None });
         }
         pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
-        brick.node(&inode).set_policy(None);
+        brick.state_of(&inode).set_policy(None);
     });
 }
 
@@ -165,7 +166,7 @@ pub(crate) fn fsetxattr(brick: &Arc<Brick>, call: Call<'_, Fsetxattr>) {
             return call.unwind(FsetxattrReply { xdata: None });
         }
         pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
-        brick.node(&inode).set_policy(None);
+        brick.state_of(&inode).set_policy(None);
     });
 }
 
@@ -439,7 +440,7 @@ fn answer<F: Fop>(
         Question::VolumeType => unwind(frame, Ok((xattr::VOLUME_TYPE, "1".to_owned()))),
         Question::VolumeCaps => unwind(frame, Ok((xattr::VOLUME_CAPS, caps(brick).to_string()))),
         Question::Top => {
-            let top = brick.link.brick().top.clone();
+            let top = brick.server.brick().top.clone();
             unwind(frame, Ok((xattr::TOP, top)));
         }
         Question::Release => {
@@ -489,8 +490,8 @@ fn caps(brick: &Brick) -> u32 {
 
 fn known(brick: &Brick, image: &Image) -> Result<ImageInfo, Errno> {
     let gfid = image.gfid();
-    let reply = brick.link.ask(&Request::Info {
-        brick: brick.link.id(),
+    let reply = brick.server.ask(&Request::Info {
+        brick: brick.server.id(),
         gfid,
     });
     match reply {
@@ -519,8 +520,8 @@ fn info(brick: &Brick, image: &Image) -> Result<String, Errno> {
 }
 
 fn space(brick: &Brick) -> Result<String, Errno> {
-    let space = match brick.link.ask(&Request::Space {
-        brick: brick.link.id(),
+    let space = match brick.server.ask(&Request::Space {
+        brick: brick.server.id(),
     }) {
         Ok(Reply::Space(space)) => space,
         Ok(_) => return Err(Errno::EPROTO),
@@ -530,7 +531,7 @@ fn space(brick: &Brick) -> Result<String, Errno> {
         }
     };
     let mut json = serde_json::to_value(space).map_err(|_| Errno::EIO)?;
-    json["extent_size"] = brick.link.brick().extent_size.0.into();
+    json["extent_size"] = brick.server.brick().extent_size.0.into();
     Ok(json.to_string())
 }
 
@@ -584,7 +585,7 @@ pub(crate) fn removexattr(brick: &Arc<Brick>, call: Call<'_, Removexattr>) {
     match removal {
         Ok(Removal::Pass) if !is_question(xdata) => {
             pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
-            brick.node(&inode).set_policy(None);
+            brick.state_of(&inode).set_policy(None);
         }
         Ok(Removal::Pass | Removal::Pretend) => call.unwind(RemovexattrReply { xdata: None }),
         Ok(Removal::Refuse) => call.fail(Errno::EPERM),
@@ -599,7 +600,7 @@ pub(crate) fn fremovexattr(brick: &Arc<Brick>, call: Call<'_, Fremovexattr>) {
     match removal_of(brick, &call.frame, &inode, name, xdata) {
         Ok(Removal::Pass) => {
             pass_dressed(brick, call, &inode, |reply| share(&reply.xdata));
-            brick.node(&inode).set_policy(None);
+            brick.state_of(&inode).set_policy(None);
         }
         Ok(Removal::Pretend) => call.unwind(FremovexattrReply { xdata: None }),
         Ok(Removal::Refuse) => call.fail(Errno::EPERM),
