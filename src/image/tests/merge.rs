@@ -14,6 +14,7 @@ fn all_goes_on_with_the_other_device() {
     image
         .write(&*server, WriteAt::Offset(0), &[&[1; 20_000]], &mut set)
         .unwrap();
+    image.grow(&*server, 300_000, &mut set).unwrap();
     let device = image.device_now().unwrap();
     let mut held = image.quiesce();
     assert!(image.try_begin_io().is_none());

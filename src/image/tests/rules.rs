@@ -1,6 +1,9 @@
 //! What holds while gluster-bdd is asked, and what is asked of it.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use bd_model::ImageKind;
 use bd_proto::FaultKind;
@@ -74,6 +77,45 @@ fn a_write_is_over_before_its_bytes_are_taken_away() {
     });
     assert!(image.begin_write(65536, 4096).is_none());
     assert_eq!(server.bytes(), EXTENT);
+}
+
+/// Waits until a thread waits. (`thread` is where `/proc/thread-self` leads.)
+fn wait_until_blocked(thread: &Path) {
+    let is_blocked = || {
+        let stat = fs::read_to_string(Path::new("/proc").join(thread).join("stat")).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        after_name.trim_start().starts_with('S')
+    };
+    while !is_blocked() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn grown_bytes_are_not_taken_away_before_they_are_written() {
+    let (image, server, _) = image(ImageKind::Thin, 1000);
+    let (tell, told) = channel();
+    std::thread::scope(|scope| {
+        let (writes, server) = (Arc::clone(&image), &server);
+        let writer = scope.spawn(move || {
+            // All I/O is held from here on.
+            let set = &mut |_| {
+                let held = writes.gate.write_arc();
+                let thread = fs::read_link("/proc/thread-self").unwrap();
+                tell.send((held, thread)).unwrap();
+                Ok(())
+            };
+            writes.write(&**server, WriteAt::Offset(90_000), &[b"x"], set)
+        });
+        let (held, thread) = told.recv().unwrap();
+        wait_until_blocked(&thread);
+        assert!(
+            image.growth.try_lock().is_err(),
+            "a shrink could come before the write"
+        );
+        drop(held);
+        assert_eq!(writer.join().unwrap().unwrap().after, 90_001);
+    });
 }
 
 #[test]
