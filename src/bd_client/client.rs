@@ -13,7 +13,7 @@ use glusterfs::fops::{
 };
 use glusterfs::{
     Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
-    Xlator, gf_warn,
+    Workers, Xlator, gf_warn,
 };
 
 use crate::arbiter::Tops;
@@ -23,7 +23,6 @@ use crate::notifier::Notifier;
 use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
 use crate::withheld::{self, Tells};
-use crate::workers::Workers;
 use crate::{afterwards, allocation, attributes, copy, merge, mounts, space, walk};
 
 /// The translator `features/bd-client`.
@@ -279,7 +278,13 @@ impl BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || change.pass(&this, call, &inode));
+        self.run(move || change.pass(&this, call, &inode));
+    }
+
+    /// Runs a job that waits, which GlusterFS's own threads must not do.
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        let node = self.xl.node();
+        self.workers.run(move || node.enter(job));
     }
 
     /// The replicas of all parts of the volume where there is more than one.
@@ -355,7 +360,7 @@ impl Translator for BdClient {
     fn init(xl: Xlator<BdClient>) -> Result<Arc<BdClient>, InitError> {
         Ok(Arc::new(BdClient {
             xl,
-            workers: Workers::new(xl.node(), WORKERS),
+            workers: Workers::new("bd-client", WORKERS),
             guard: Mutex::new(Guard::new(quiet(xl.node()), GUARDED)),
             front: OnceLock::new(),
             phantoms: AtomicUsize::new(0),
@@ -402,7 +407,7 @@ impl Translator for BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || space::getxattr(&this, call));
+        self.run(move || space::getxattr(&this, call));
     }
 
     fn fgetxattr(self: &Arc<Self>, call: Call<'_, Fgetxattr>) {
@@ -431,7 +436,7 @@ impl Translator for BdClient {
             && self.tops.want_a_look()
         {
             let (this, call) = (self.clone(), call.detach());
-            return self.workers.run(move || {
+            return self.run(move || {
                 this.tops.make(&this, &root);
                 call.pass();
             });
@@ -452,10 +457,10 @@ impl Translator for BdClient {
         let this = self.clone();
         if merge::is_wish(&call.args.dict) {
             let call = call.detach();
-            self.workers.run(move || merge::setxattr(&this, call));
+            self.run(move || merge::setxattr(&this, call));
         } else if copy::old_wish(&call.args.dict).is_some() {
             let call = call.detach();
-            self.workers.run(move || copy::setxattr(&this, call));
+            self.run(move || copy::setxattr(&this, call));
         } else {
             let change = Change::of_set(&call.args.dict);
             let inode = call.args.loc.inode().map(|inode| inode.share());
@@ -518,7 +523,7 @@ impl Translator for BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || afterwards::rename(&this, call));
+        self.run(move || afterwards::rename(&this, call));
     }
 
     fn rmdir(self: &Arc<Self>, call: Call<'_, Rmdir>) {
@@ -526,7 +531,7 @@ impl Translator for BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || afterwards::rmdir(&this, call));
+        self.run(move || afterwards::rmdir(&this, call));
     }
 
     fn create(self: &Arc<Self>, call: Call<'_, Create>) {
@@ -571,7 +576,7 @@ impl Translator for BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || copy::link(&this, call));
+        self.run(move || copy::link(&this, call));
     }
 
     fn symlink(self: &Arc<Self>, call: Call<'_, Symlink>) {
@@ -580,6 +585,6 @@ impl Translator for BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || copy::symlink(&this, call));
+        self.run(move || copy::symlink(&this, call));
     }
 }

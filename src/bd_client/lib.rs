@@ -33,6 +33,5 @@ mod space;
 mod target;
 mod walk;
 mod withheld;
-mod workers;
 
 pub use client::BdClient;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::gf_error;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// How long a thread waits for a job before it ends.
@@ -72,6 +74,8 @@ struct State {
     jobs: VecDeque<Job>,
     /// Threads that wait for a job.
     idle: usize,
+    /// Threads that take jobs, or will.
+    alive: usize,
     threads: Vec<JoinHandle<()>>,
     closed: bool,
 }
@@ -83,23 +87,28 @@ impl std::fmt::Debug for State {
 }
 
 impl Workers {
-    /// Up to `most` threads named `name`, at most 15 bytes (pthread_setname_np(3)). One of them is
-    /// started now.
+    /// Up to `most` threads named `name`, at most 15 bytes (pthread_setname_np(3)), which are started when
+    /// there are jobs.
+    pub fn new(name: &str, most: usize) -> Workers {
+        Workers {
+            shared: Arc::default(),
+            name: name.to_owned(),
+            most,
+        }
+    }
+
+    /// As [`Workers::new`]. One of them is started now, and stays: all jobs are done.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn start(name: &str, most: usize) -> io::Result<Workers> {
-        let workers = Workers {
-            shared: Arc::default(),
-            name: name.to_owned(),
-            most,
-        };
-        let first = workers.spawn(true)?;
-        workers.shared.state().threads.push(first);
+        let workers = Workers::new(name, most);
+        workers.spawn(&mut workers.shared.state(), true)?;
         Ok(workers)
     }
 
-    /// Queues a job. It runs at once, unless there are as many threads as there may be.
+    /// Queues a job. It runs at once, unless there are as many threads as there may be. Where there is no
+    /// thread, and none can be started, the job is dropped.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.state();
         state.jobs.push_back(Box::new(job));
@@ -107,20 +116,43 @@ impl Workers {
             self.shared.come.notify_one();
             return;
         }
-        state.threads.retain(|thread| !thread.is_finished());
-        if state.threads.len() < self.most
-            // Without a new one the first thread, which never ends, comes to it.
-            && let Ok(thread) = self.spawn(false)
+        // Without a new one another thread comes to it.
+        if state.alive < self.most
+            && let Err(error) = self.spawn(&mut state, false)
+            && state.alive == 0
         {
-            state.threads.push(thread);
+            let dropped = state.jobs.pop_back();
+            drop(state);
+            gf_error!("no thread of {} can be started: {error}", self.name);
+            drop(dropped);
         }
     }
 
-    fn spawn(&self, stays: bool) -> io::Result<JoinHandle<()>> {
+    /// Finishes all queued jobs, and ends the threads.
+    pub fn end(&self) {
+        let threads = {
+            let mut state = self.shared.state();
+            state.closed = true;
+            std::mem::take(&mut state.threads)
+        };
+        self.shared.come.notify_all();
+        let own = std::thread::current().id();
+        for thread in threads {
+            if thread.thread().id() != own {
+                let _ended = thread.join();
+            }
+        }
+    }
+
+    fn spawn(&self, state: &mut State, stays: bool) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        Builder::new()
+        let thread = Builder::new()
             .name(self.name.clone())
-            .spawn(move || shared.work(stays))
+            .spawn(move || shared.work(stays))?;
+        state.alive += 1;
+        state.threads.retain(|thread| !thread.is_finished());
+        state.threads.push(thread);
+        Ok(())
     }
 }
 
@@ -141,6 +173,7 @@ impl Shared {
                 continue;
             }
             if state.closed {
+                state.alive -= 1;
                 return;
             }
             state.idle += 1;
@@ -151,6 +184,7 @@ impl Shared {
             state = woken;
             state.idle -= 1;
             if waited.timed_out() && !stays && state.jobs.is_empty() {
+                state.alive -= 1;
                 return;
             }
         }
@@ -158,20 +192,8 @@ impl Shared {
 }
 
 impl Drop for Workers {
-    /// Finishes all queued jobs.
     fn drop(&mut self) {
-        let threads = {
-            let mut state = self.shared.state();
-            state.closed = true;
-            std::mem::take(&mut state.threads)
-        };
-        self.shared.come.notify_all();
-        let own = std::thread::current().id();
-        for thread in threads {
-            if thread.thread().id() != own {
-                let _ended = thread.join();
-            }
-        }
+        self.end();
     }
 }
 
@@ -195,6 +217,21 @@ mod tests {
         }
         drop(workers);
         assert_eq!(done.load(Ordering::SeqCst), 99);
+    }
+
+    #[test]
+    fn threads_come_with_jobs_and_end_after_them() {
+        let (done, workers) = (Arc::new(AtomicU32::new(0)), Workers::new("test", 3));
+        assert_eq!(workers.shared.state().alive, 0);
+        for _ in 0..20 {
+            let done = Arc::clone(&done);
+            workers.run(move || {
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        workers.end();
+        assert_eq!(done.load(Ordering::SeqCst), 20);
+        assert_eq!(workers.shared.state().alive, 0);
     }
 
     #[test]
