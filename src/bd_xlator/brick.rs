@@ -14,15 +14,15 @@ use glusterfs::{
 };
 
 use crate::brief::Overdue;
-use crate::fops::merge::{Merge, Promise};
-use crate::hydrator::Hydrator;
+use crate::inflight_creates::InflightCreates;
 use crate::inode_state::{InodeState, Kind};
-use crate::keeper::{self, Keeper};
-use crate::making::Making;
+use crate::maintenance::hydrator::Hydrator;
+use crate::maintenance::{self, Maintenance};
 use crate::name_locks::NameLocks;
-use crate::pending::{Consents, Pending};
+use crate::ops::merge::{Merge, Promise};
 use crate::server_client::ServerClient;
 use crate::setup::Setup;
+use crate::unfinished_copies::{Consents, UnfinishedCopies};
 use crate::{Changing, Image, Images};
 use crate::{Storage, stub};
 use bd_image::{ServerError, Timestamp};
@@ -57,12 +57,12 @@ pub struct Brick {
     /// Until then heal makes the top image directory, and not the brick.
     top_by_heal: Option<Instant>,
     /// Destinations of clones and snapshots that are under way.
-    pending: Pending,
+    unfinished_copies: UnfinishedCopies,
     /// Plain files that may become copies.
     consents: Consents,
     /// Whether root alone may make plain files images: the option `convert`.
     root_converts: AtomicBool,
-    making: Making,
+    inflight_creates: InflightCreates,
     /// Turns to change what names lead to.
     pub(crate) names: NameLocks,
     /// Whether posix keeps the times that clients give to fops (`features.ctime`, on by default).
@@ -90,7 +90,7 @@ pub struct Brick {
     ended: AtomicBool,
     /// Reads and writes whole blocks of open images, where the kernel allows it.
     ring: Option<Ring>,
-    keeper: Mutex<Option<Keeper>>,
+    maintenance: Mutex<Option<Maintenance>>,
     hydrator: Mutex<Option<Hydrator>>,
     /// Counts the reads and writes that clients have begun.
     traffic: AtomicU64,
@@ -142,10 +142,10 @@ impl Brick {
             shown: AtomicBool::new(false),
             adopting: Mutex::default(),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
-            pending: Pending::new(&setup.dir, setup.heals),
+            unfinished_copies: UnfinishedCopies::new(&setup.dir, setup.heals),
             consents: Consents::default(),
             root_converts: AtomicBool::new(setup.root_converts),
-            making: Making::default(),
+            inflight_creates: InflightCreates::default(),
             names: NameLocks::default(),
             times_by_clients: setup.times_by_clients,
             unsaved: Mutex::default(),
@@ -160,13 +160,13 @@ impl Brick {
             space: Mutex::default(),
             jobs: Arc::default(),
             ended: AtomicBool::new(false),
-            keeper: Mutex::default(),
+            maintenance: Mutex::default(),
             hydrator: Mutex::default(),
             traffic: AtomicU64::new(0),
         });
-        let keeper = Keeper::start(&brick)
+        let maintenance = Maintenance::start(&brick)
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
-        *lock(&brick.keeper) = Some(keeper);
+        *lock(&brick.maintenance) = Some(maintenance);
         let hydrator = Hydrator::start(&brick)
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
         *lock(&brick.hydrator) = Some(hydrator);
@@ -193,7 +193,7 @@ impl Brick {
     pub(crate) fn finish(&self) {
         self.stop();
         self.jobs.wait_for_none();
-        keeper::save(self);
+        maintenance::save(self);
         self.ended.store(true, Ordering::Release);
         gf_info!("all that was under way is done");
     }
@@ -203,8 +203,8 @@ impl Brick {
         if let Some(hydrator) = lock(&self.hydrator).take() {
             hydrator.stop();
         }
-        if let Some(keeper) = lock(&self.keeper).take() {
-            keeper.stop();
+        if let Some(maintenance) = lock(&self.maintenance).take() {
+            maintenance.stop();
         }
     }
 
@@ -436,8 +436,8 @@ impl Brick {
     }
 
     /// Stubs that wait for their LV.
-    pub(crate) fn pending(&self) -> &Pending {
-        &self.pending
+    pub(crate) fn unfinished_copies(&self) -> &UnfinishedCopies {
+        &self.unfinished_copies
     }
 
     /// Plain files that may become copies.
@@ -445,8 +445,8 @@ impl Brick {
         &self.consents
     }
 
-    pub(crate) fn making(&self) -> &Making {
-        &self.making
+    pub(crate) fn inflight_creates(&self) -> &InflightCreates {
+        &self.inflight_creates
     }
 
     /// Space as gluster-bdd last told it.

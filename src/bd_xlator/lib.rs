@@ -11,15 +11,14 @@
 mod brick;
 mod brief;
 mod fops;
-mod hydrator;
+mod inflight_creates;
 mod inode_state;
 mod io_engine;
-mod keeper;
 mod lasting;
-mod making;
+mod maintenance;
 mod name_locks;
 mod names;
-mod pending;
+mod ops;
 mod removal_intent;
 mod rights;
 mod served;
@@ -28,6 +27,7 @@ mod setup;
 mod storage;
 mod stub;
 mod translator;
+mod unfinished_copies;
 mod xdata;
 
 pub use crate::inode_state::InodeState;

@@ -82,7 +82,7 @@ impl Translator for Storage {
         fallocate: Fallocate by allocate, discard: Discard by allocate,
         zerofill: Zerofill by allocate,
         rchecksum: Rchecksum by checksum,
-        copy_file_range: CopyFileRange by refuse,
-        put: Put by refuse,
+        copy_file_range: CopyFileRange by unsupported,
+        put: Put by unsupported,
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::RwLock as Gate;
 use crate::allocated::Allocated;
 use crate::device::Slot;
 use crate::errno::Errno;
-use crate::mapping::Mapping;
+use crate::extent_map::ExtentMap;
 use crate::merging::Merging;
 use crate::migration::Arrival;
 use crate::stat_cache::StatCache;
@@ -53,7 +53,7 @@ pub struct Image<A> {
     /// Allocated bytes were told.
     pub(crate) told: Condvar,
     /// The spans that may hold data, while somebody asks for them.
-    pub(crate) mapping: Mutex<Option<Mapping>>,
+    pub(crate) mapping: Mutex<Option<ExtentMap>>,
     /// There is a mapping, to which writes must be added.
     pub(crate) is_mapped: AtomicBool,
     /// Held while a mapping is read.

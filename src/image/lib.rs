@@ -8,12 +8,13 @@
 mod allocated;
 mod device;
 pub mod errno;
+mod extent_map;
 mod failure;
 mod growth;
 mod hydrate;
 mod image;
 mod images;
-mod mapping;
+
 mod merging;
 mod migration;
 mod orphan;

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use bd_model::ImageKind;
 use blockdev::{Device, Media, Span};
 
+use crate::extent_map::ExtentMap;
 use crate::image::{Image, lock};
-use crate::mapping::Mapping;
 use crate::{Failure, Server};
 
 impl<A: Clone> Image<A> {
@@ -41,7 +41,7 @@ impl<A: Clone> Image<A> {
         &self,
         server: &dyn Server,
         else_: T,
-        say: impl FnOnce(&Mapping) -> T,
+        say: impl FnOnce(&ExtentMap) -> T,
     ) -> T {
         if self.kind() != ImageKind::Thin {
             return else_;
@@ -53,7 +53,7 @@ impl<A: Clone> Image<A> {
         if let Some(mapping) = lock(&self.mapping).as_ref().filter(|m| m.is_usable()) {
             return say(mapping);
         }
-        *lock(&self.mapping) = Some(Mapping::begun());
+        *lock(&self.mapping) = Some(ExtentMap::begun());
         self.is_mapped.store(true, Ordering::Release);
         // Writes that do not know of it are over when this is; all later ones are noted.
         drop(self.gate_alone());

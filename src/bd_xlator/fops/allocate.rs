@@ -4,9 +4,9 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{above, attributes, early, mode, plain, truncate};
 use crate::Brick;
 use crate::Image;
+use crate::ops::{above, attributes, dispatch, early, mode, resize};
 use bd_image::Failure;
 
 /// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
@@ -56,13 +56,13 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
         Ok(None) => call.pass(),
         Err(errno) => call.fail(errno),
     };
-    plain::either(brick, call, &fd.inode(), fallocate, on_image, on_plain);
+    dispatch::either(brick, call, &fd.inode(), fallocate, on_image, on_plain);
 }
 
 /// Frees a range of an image, which then reads as zeros.
 pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), discard, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), discard, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let done =
@@ -91,7 +91,7 @@ pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
 /// as a whole: nobody needs zeros there, and QEMU asks so for all of an image to be allocated.
 pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), zerofill, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), zerofill, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let len = u64::try_from(args.len).map_err(|_| Errno::EINVAL);
@@ -146,7 +146,7 @@ fn change<F: Fop>(
     work: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), i32>) -> Result<(), Failure>,
 ) -> Result<(Iatt, Iatt), Errno> {
     let before = attributes::of_fd(brick, frame, fd, image)?;
-    let mut set_stub_size = |size| truncate::stub_of(frame, fd, image, size);
+    let mut set_stub_size = |size| resize::stub_of(frame, fd, image, size);
     work(&mut set_stub_size).map_err(|failure| {
         gf_error!(
             "cannot {what} a range of image <gfid:{}>: {failure}",

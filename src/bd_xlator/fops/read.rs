@@ -5,9 +5,9 @@ use bd_uring::{Outcome, Ring};
 use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekArgs, SeekReply};
 use glusterfs::{Call, Errno, Frame, Iobuf, Payload, gf_error};
 
-use super::{attributes, mode, plain};
 use crate::Brick;
 use crate::Image;
+use crate::ops::{attributes, dispatch, mode};
 use bd_image::ReadPlan;
 
 /// Reads of as many bytes are for threads: what they read is copied to the client by whoever
@@ -18,7 +18,7 @@ const LARGE: usize = 64 << 10;
 pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     brick.note_traffic();
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), readv, |call, image| {
         brick.bind_late(&fd, &image);
         if let Err(errno) = mode::reads(&fd) {
             return call.fail(errno);
@@ -157,7 +157,7 @@ fn read(
 /// Finds data or a hole. (The stub, which is all hole, must not answer.)
 pub(crate) fn seek(brick: &Arc<Brick>, call: Call<'_, Seek>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), seek, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), seek, |call, image| {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         // The mapping of a thin LV is asked of gluster-bdd.

@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
 use bd_model::{LinkMeans, xattr};
-use bd_proto::Request;
 use glusterfs::fops::{Rename, Unlink, UnlinkArgs};
-use glusterfs::{Call, Errno, Frame, Loc, gf_warn};
+use glusterfs::{Call, Errno, Frame, Loc};
 
-use super::name_removal::NameRemoval;
-use super::named::{Named, name_of};
-use super::unlink::Attempt;
 use crate::Brick;
 use crate::Image;
 use crate::name_locks::Name;
+use crate::ops::lv_name;
+use crate::ops::name_removal::NameRemoval;
+use crate::ops::named::{Named, name_of};
+use crate::ops::removal::Attempt;
 
 /// Renames a file; an image's LV follows, and an image that is replaced is removed.
 pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
@@ -217,7 +217,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
             && (!same_file || leaves_a_name)
             && (was_in_top || lv_name.is_some())
         {
-            rename_lv(brick, image, lv_name);
+            lv_name::rename_lv(brick, image, lv_name);
         }
         if files.has_image()
             && let Err(errno) = last(brick, &old, &new)
@@ -236,21 +236,5 @@ fn last(brick: &Brick, old: &Loc<'_>, new: &Loc<'_>) -> Result<(), Errno> {
     match old.parent_gfid() == new.parent_gfid() {
         true => Ok(()),
         false => brick.make_name_last(old),
-    }
-}
-
-/// Lets an LV bear its file's name; `name` is the one that the file has just got in the top image
-/// directory, if it has. It may fail: the name is for people only.
-pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
-    let gfid = image.gfid();
-    let request = Request::Rename {
-        brick: brick.server.id(),
-        gfid,
-        name,
-    };
-    if let Err(error) = brick.server.tell_in_the_end(request)
-        && !error.is_not_found()
-    {
-        gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name for now: {error}");
     }
 }

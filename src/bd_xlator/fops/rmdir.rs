@@ -9,9 +9,9 @@ use glusterfs::fops::{
 };
 use glusterfs::{Call, Errno, Fd, FileType, Fop, Frame, Inode, Loc};
 
-use super::unlink;
 use crate::Brick;
 use crate::inode_state::Kind;
+use crate::ops::removal;
 
 /// Bytes of names that are asked for at a time.
 const BATCH: usize = 64 << 10;
@@ -138,7 +138,7 @@ fn remove_below<F: Fop>(
             let place = place(&inode);
             if let Kind::Image(image) = kind {
                 had_images = true;
-                match unlink::below(brick, frame, place, inode, image) {
+                match removal::below(brick, frame, place, inode, image) {
                     // Heal has taken it meanwhile.
                     Ok(()) | Err(Errno::ENOENT | Errno::ESTALE) => {}
                     Err(errno) => return Err(errno),

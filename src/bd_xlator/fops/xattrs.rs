@@ -10,11 +10,11 @@ use glusterfs::fops::{
 };
 use glusterfs::{Call, Dict, Errno, FileType, Fop, Frame, Inode, gf_warn};
 
-use super::rights::Seen;
-use super::{attributes, clone, map, merge, places, rights};
 use crate::Brick;
 use crate::Image;
 use crate::names::{self, SIGNATURE};
+use crate::ops::rights::Seen;
+use crate::ops::{attributes, clone, convert, merge, places, rights};
 use crate::rights::Want;
 
 /// What a set of attributes asks of gluster-bd.
@@ -264,7 +264,7 @@ fn grant<F: Fop>(
         Wish::Map(ImageMark::Image { kind, size }) => {
             may_map(brick, frame, inode, &rights::look(frame, inode, gfid)?)?;
             heed(flags, brick.image_of(frame, inode)?.is_some())?;
-            map::map(brick, frame, inode, name, kind, size)
+            convert::to_image(brick, frame, inode, name, kind, size)
         }
         Wish::BeCopy(source) => clone::consent(brick, frame, inode, source),
         Wish::Copy(how, dest, space) => {

@@ -5,10 +5,10 @@ use bd_model::{Bytes, Gfid, ImageMark};
 use bd_proto::{CopyHow, Reply, Request};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_error};
 
-use super::{above, create, health, pieces, quota, rights};
 use crate::Image;
 use crate::inode_state::Kind;
 use crate::name_locks::of_file;
+use crate::ops::{above, heal_xattrs, new_image, pieces, quota, rights};
 use crate::rights::Want;
 use crate::{Brick, stub};
 
@@ -38,7 +38,7 @@ pub(crate) fn copy<F: Fop>(
         .write()
         .unwrap_or_else(PoisonError::into_inner);
     let plain = must_be_fresh(brick, frame, &fresh, dest, source.gfid())?;
-    let copying = brick.pending().begin(dest);
+    let copying = brick.unfinished_copies().begin(dest);
     let name = copying.name_in(brick.top());
     let request = Request::Copy {
         brick: brick.server.id(),
@@ -65,7 +65,7 @@ pub(crate) fn copy<F: Fop>(
         let marks = Dict::new();
         let from = inode.fresh();
         let from = Loc::by_gfid(&from, *source.gfid().as_bytes());
-        health::carry(frame, from, loc(), &marks)?;
+        heal_xattrs::carry(frame, from, loc(), &marks)?;
         // Whoever removes its name sees an image from now on, or has done so before.
         let _turn = brick.names.wait(&[of_file(*dest.as_bytes())]);
         stub::mark(frame, loc(), made.kind, marks)?;
@@ -74,7 +74,7 @@ pub(crate) fn copy<F: Fop>(
         }
         Ok(())
     })();
-    create::settle(brick, dest, marked.is_ok());
+    new_image::settle(brick, dest, marked.is_ok());
     if let Err(errno) = marked {
         gf_error!("cannot give <gfid:{dest}> its size and mark: {errno}");
         return Err(errno);
@@ -120,7 +120,7 @@ pub(crate) fn consent<F: Fop>(
 
 /// Makes sure that `source` is an image that the caller may read: a copy belongs to the caller and holds
 /// the source's bytes, so that copying is reading.
-pub(super) fn must_be_readable<F: Fop>(
+pub(crate) fn must_be_readable<F: Fop>(
     frame: &Frame<F>,
     inode: &Inode<'_>,
     source: Gfid,

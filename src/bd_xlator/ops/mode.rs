@@ -7,7 +7,7 @@ use glusterfs::{Errno, Fd};
 use crate::Brick;
 
 /// Fails with `EBADF` if `fd` was not opened for reading.
-pub(super) fn reads(fd: &Fd<'_>) -> Result<(), Errno> {
+pub(crate) fn reads(fd: &Fd<'_>) -> Result<(), Errno> {
     match fd.flags() & libc::O_ACCMODE {
         libc::O_WRONLY if !fd.is_anonymous() => Err(Errno::EBADF),
         _ => Ok(()),
@@ -15,7 +15,7 @@ pub(super) fn reads(fd: &Fd<'_>) -> Result<(), Errno> {
 }
 
 /// Fails with `EBADF` if `fd` was not opened for writing.
-pub(super) fn writes(brick: &Brick, fd: &Fd<'_>) -> Result<(), Errno> {
+pub(crate) fn writes(brick: &Brick, fd: &Fd<'_>) -> Result<(), Errno> {
     let refused = fd.flags() & libc::O_ACCMODE == libc::O_RDONLY
         && !fd.is_anonymous()
         && fd.ctx(brick.xl).is_none_or(|open| !open.is_maker);
@@ -28,7 +28,7 @@ pub(super) fn writes(brick: &Brick, fd: &Fd<'_>) -> Result<(), Errno> {
 ///
 /// Writes are taken as they come: write-behind joins them, also those of dd(1), which takes the flag away
 /// for the last bytes, with others.
-pub(super) fn read_is_aligned(
+pub(crate) fn read_is_aligned(
     fd: &Fd<'_>,
     flags: u32,
     offset: u64,
@@ -44,6 +44,6 @@ pub(super) fn read_is_aligned(
 
 /// The flags with which posix creates a file that was asked for with `flags`. Without any it is open for
 /// reading and writing; so it shall be where another flag is added.
-pub(super) fn of_creation(flags: i32) -> i32 {
+pub(crate) fn of_creation(flags: i32) -> i32 {
     if flags == 0 { libc::O_RDWR } else { flags }
 }

@@ -3,10 +3,10 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use bd_model::ImageKind;
 use glusterfs::{Call, Errno, FileType, Fop, Frame, Inode};
 
-use super::map;
 use crate::Brick;
 use crate::Image;
 use crate::inode_state::{InodeState, Kind};
+use crate::ops::convert;
 
 /// Does to a plain file what a fop on data does, which `on_plain` ends before it returns, unless the
 /// file is just becoming an image: then it waits, and `again` takes it from the start.
@@ -93,7 +93,7 @@ pub(crate) fn or_image_from<'a, F: Fop>(
             let (call, inode) = (call.detach(), inode.share());
             brick.on_control(move |brick| {
                 let name = brick.lv_name_of(&inode);
-                match map::map(brick, &call.frame, &inode, name, kind, None) {
+                match convert::to_image(brick, &call.frame, &inode, name, kind, None) {
                     Ok(()) => again(brick, call),
                     Err(errno) => call.fail(errno),
                 }

@@ -5,15 +5,15 @@ use std::sync::{Arc, MutexGuard};
 use glusterfs::fops::{Stat, StatArgs};
 use glusterfs::{Errno, Fop, Frame, Loc};
 
-use super::healed;
-use super::named::Named;
 use crate::Brick;
 use crate::Image;
+use crate::ops::healed;
+use crate::ops::named::Named;
 
 /// A name that is about to go. If it is an image's, the image gets and loses no other name until this
 /// has ended.
 #[must_use]
-pub(super) struct NameRemoval<'a> {
+pub(crate) struct NameRemoval<'a> {
     of_image: Option<OfImage<'a>>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> NameRemoval<'a> {
     /// the removal of nothing.
     ///
     /// Only for threads that may wait, where it is an image.
-    pub(super) fn begin<F: Fop>(
+    pub(crate) fn begin<F: Fop>(
         brick: &'a Brick,
         frame: &Frame<F>,
         named: Option<&'a Named>,
@@ -73,7 +73,7 @@ impl<'a> NameRemoval<'a> {
 
     /// Ends when posix has answered; `is_gone` says whether the name is gone. Says whether an image
     /// goes with it: it does not if it has got another name meanwhile.
-    pub(super) fn end<F: Fop>(self, frame: &Frame<F>, is_gone: bool) -> bool {
+    pub(crate) fn end<F: Fop>(self, frame: &Frame<F>, is_gone: bool) -> bool {
         match self.of_image {
             Some(it) if it.marked => it.end(frame, is_gone),
             _ => false,
@@ -93,7 +93,7 @@ impl OfImage<'_> {
         let is_needed = !image.end_removal() || image.is_orphan() || image.is_gone();
         drop(self.turn);
         if !goes && !is_needed {
-            healed::spare(self.brick, image.gfid());
+            healed::cancel_removal(self.brick, image.gfid());
         }
         goes
     }

@@ -11,17 +11,17 @@ const LIFE: Duration = Duration::from_secs(5);
 /// It is read once, and what is written from then on is added. What is freed stays in it: a hole
 /// may be called data, never the other way round.
 #[derive(Debug)]
-pub(crate) struct Mapping {
+pub(crate) struct ExtentMap {
     /// The end of each span by its start; they neither overlap nor touch.
     spans: BTreeMap<u64, u64>,
     /// When it was read; not yet, while only writes are noted.
     read_at: Option<Instant>,
 }
 
-impl Mapping {
+impl ExtentMap {
     /// A mapping that is about to be read.
-    pub(crate) fn begun() -> Mapping {
-        Mapping {
+    pub(crate) fn begun() -> ExtentMap {
+        ExtentMap {
             spans: BTreeMap::new(),
             read_at: None,
         }
@@ -86,8 +86,8 @@ impl Mapping {
 mod tests {
     use super::*;
 
-    fn mapping(spans: &[(u64, u64)]) -> Mapping {
-        let mut mapping = Mapping::begun();
+    fn mapping(spans: &[(u64, u64)]) -> ExtentMap {
+        let mut mapping = ExtentMap::begun();
         mapping.finish(spans.iter().map(|&(start, end)| Span { start, end }));
         mapping
     }
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_bitmap_agrees() {
-        let mut mapping = Mapping::begun();
+        let mut mapping = ExtentMap::begun();
         let mut bytes = [false; 300];
         let mut seed = 3_usize;
         for _ in 0..60 {

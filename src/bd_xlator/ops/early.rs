@@ -1,10 +1,9 @@
 //! Bytes that heal and rebalance bring for a file before they bring the mark that makes it an image:
 //! they shall not fill the file system of the names, where such a file still is.
 
+use crate::ops::resize;
 use glusterfs::fops::{Fallocate, Fstat, FstatArgs, Statfs, StatfsArgs, Writev};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, Loc, Service, gf_warn};
-
-use super::truncate;
 
 /// DHT's link files, and files that are just being moved, have these permissions.
 const LINK_FILE: u32 = libc::S_ISVTX;
@@ -18,7 +17,7 @@ const SPARED: u64 = 256 << 20;
 ///
 /// Posix would take the blocks on the file system of the names, which need not have room for images.
 /// The mover means to find out early whether there is room: for plain files it now does as it writes.
-pub(super) fn allocation(call: &Call<'_, Fallocate>) -> Result<Option<(Iatt, Iatt)>, Errno> {
+pub(crate) fn allocation(call: &Call<'_, Fallocate>) -> Result<Option<(Iatt, Iatt)>, Errno> {
     if call.frame.service() != Some(Service::Rebalance) {
         return Ok(None);
     }
@@ -34,13 +33,13 @@ pub(super) fn allocation(call: &Call<'_, Fallocate>) -> Result<Option<(Iatt, Iat
     if stub.permissions() != LINK_FILE || call.args.keep_size != 0 || end < stub.size() {
         return Ok(None);
     }
-    truncate::set_open(&call.frame, &call.args.fd, end).map(Some)
+    resize::set_open(&call.frame, &call.args.fd, end).map(Some)
 }
 
 /// Whether a write to a plain file may be done: not if it is heal's and hardly any room is left. Heal
 /// goes on with the attributes of the file then, among them the mark, if it has one; its bytes go to
 /// an LV with the next turn.
-pub(super) fn write(call: &Call<'_, Writev>) -> Result<(), Errno> {
+pub(crate) fn write(call: &Call<'_, Writev>) -> Result<(), Errno> {
     if call.frame.service() != Some(Service::Heal) || has_room(&call.frame, &call.args.fd)? {
         return Ok(());
     }

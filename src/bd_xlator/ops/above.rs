@@ -19,7 +19,7 @@ const CHANGELOG: &str = "features/changelog";
 const ASKED: &str = "glusterfs.bd.counted";
 
 /// Lets all know that the bytes of a file have changed.
-pub(super) fn changed<F: Fop>(frame: &Frame<F>, file: &Inode<'_>) {
+pub(crate) fn changed<F: Fop>(frame: &Frame<F>, file: &Inode<'_>) {
     if let Err(errno) = count(frame, file) {
         gf_warn!("{file:?} is not counted for quotas yet, nor are clients told of it: {errno}");
     }
@@ -29,13 +29,13 @@ pub(super) fn changed<F: Fop>(frame: &Frame<F>, file: &Inode<'_>) {
 }
 
 /// Has counted what a file holds by now.
-pub(super) fn count<F: Fop>(frame: &Frame<F>, file: &Inode<'_>) -> Result<(), Errno> {
+pub(crate) fn count<F: Fop>(frame: &Frame<F>, file: &Inode<'_>) -> Result<(), Errno> {
     allocate(frame, MARKER, file, 0)
 }
 
 /// Sends an allocation of `len` bytes, by which nothing is allocated, through the translator of a type;
 /// nothing where the brick has none.
-pub(super) fn allocate<F: Fop>(
+pub(crate) fn allocate<F: Fop>(
     frame: &Frame<F>,
     kind: &str,
     file: &Inode<'_>,
@@ -78,12 +78,12 @@ fn asked() -> Result<Dict<'static>, Errno> {
 }
 
 /// Whether a fop is such a question.
-pub(super) fn is_ours(xdata: &Xdata<'_>) -> bool {
+pub(crate) fn is_ours(xdata: &Xdata<'_>) -> bool {
     xdata.as_ref().is_some_and(|asked| asked.contains(ASKED))
 }
 
 /// Answers it, without a change.
-pub(super) fn answer_allocation(call: Call<'_, Fallocate>) {
+pub(crate) fn answer_allocation(call: Call<'_, Fallocate>) {
     match attributes(&call.frame, &call.args.fd) {
         Ok(found) => call.unwind(FallocateReply {
             preop: found,
@@ -95,7 +95,7 @@ pub(super) fn answer_allocation(call: Call<'_, Fallocate>) {
 }
 
 /// As [`answer_allocation`].
-pub(super) fn answer_write(call: Call<'_, Writev>) {
+pub(crate) fn answer_write(call: Call<'_, Writev>) {
     let written = u32::try_from(call.args.data.len()).unwrap_or(0);
     match attributes(&call.frame, &call.args.fd) {
         Ok(found) => call.unwind(WritevReply {

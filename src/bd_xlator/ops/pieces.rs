@@ -10,13 +10,13 @@ use glusterfs::{Dict, Errno, gf_error};
 use crate::names;
 
 /// Asks for what [`refuse`] looks at along with another request.
-pub(super) fn ask(request: &Dict<'_>) -> Result<(), Errno> {
+pub(crate) fn ask(request: &Dict<'_>) -> Result<(), Errno> {
     request.set_u64(names::SHARD_SIZE, 0)
 }
 
 /// Fails with `EOPNOTSUPP` if `told`, which comes with the making of a file or with its attributes,
 /// says that it is kept in pieces. `what` is the file.
-pub(super) fn refuse(what: &dyn Debug, told: Option<&Dict<'_>>) -> Result<(), Errno> {
+pub(crate) fn refuse(what: &dyn Debug, told: Option<&Dict<'_>>) -> Result<(), Errno> {
     if !told.is_some_and(|told| told.contains(names::SHARD_SIZE)) {
         return Ok(());
     }

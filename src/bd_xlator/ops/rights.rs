@@ -5,7 +5,7 @@ use bd_model::{Gfid, ImageMark, xattr};
 use glusterfs::fops::{Lookup, LookupArgs, LookupReply};
 use glusterfs::{Dict, Errno, FileType, Fop, Frame, Inode, Loc, gf_warn};
 
-use super::pieces;
+use crate::ops::pieces;
 use crate::rights::{Rights, Want};
 use crate::stub;
 
@@ -13,18 +13,18 @@ use crate::stub;
 const ACL: &str = "system.posix_acl_access";
 
 /// Whether heal or rebalance asks, which bring attributes of files as they are elsewhere.
-pub(super) fn is_service<F: Fop>(frame: &Frame<F>) -> bool {
+pub(crate) fn is_service<F: Fop>(frame: &Frame<F>) -> bool {
     frame.pid() < 0 && frame.uid() == 0
 }
 
 /// A file, as posix has it just now.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     found: LookupReply<'static>,
     rights: Rights,
 }
 
 /// Looks at a file.
-pub(super) fn look<F: Fop>(frame: &Frame<F>, inode: &Inode<'_>, gfid: Gfid) -> Result<Seen, Errno> {
+pub(crate) fn look<F: Fop>(frame: &Frame<F>, inode: &Inode<'_>, gfid: Gfid) -> Result<Seen, Errno> {
     let request = Dict::new();
     for key in [ACL, xattr::IMAGE, xattr::DHT_LINKTO] {
         request.set_u32(key, 0)?;
@@ -41,7 +41,7 @@ pub(super) fn look<F: Fop>(frame: &Frame<F>, inode: &Inode<'_>, gfid: Gfid) -> R
 
 impl Seen {
     /// EACCES unless the caller may do that to the file's bytes.
-    pub(super) fn must_let<F: Fop>(&self, frame: &Frame<F>, want: Want) -> Result<(), Errno> {
+    pub(crate) fn must_let<F: Fop>(&self, frame: &Frame<F>, want: Want) -> Result<(), Errno> {
         let who = frame.credentials();
         if self.rights.let_in(&who, want) {
             return Ok(());
@@ -50,7 +50,7 @@ impl Seen {
     }
 
     /// EPERM unless the file is the caller's.
-    pub(super) fn must_be_owned<F: Fop>(&self, frame: &Frame<F>) -> Result<(), Errno> {
+    pub(crate) fn must_be_owned<F: Fop>(&self, frame: &Frame<F>) -> Result<(), Errno> {
         if self.rights.is_owned_by(&frame.credentials()) {
             return Ok(());
         }
@@ -68,21 +68,21 @@ impl Seen {
     }
 
     /// What came with its attributes.
-    pub(super) fn xdata(&self) -> Option<&Dict<'_>> {
+    pub(crate) fn xdata(&self) -> Option<&Dict<'_>> {
         self.found.xdata.as_ref()
     }
 
-    pub(super) fn file_type(&self) -> FileType {
+    pub(crate) fn file_type(&self) -> FileType {
         self.found.buf.file_type()
     }
 
     /// What it says of being an image. EIO if that cannot be read.
-    pub(super) fn mark(&self) -> Result<Option<ImageMark>, Errno> {
+    pub(crate) fn mark(&self) -> Result<Option<ImageMark>, Errno> {
         stub::mark_in(&self.found).map_err(|_| Errno::EIO)
     }
 
     /// Whether it is an empty file without a mark, and no link of DHT's.
-    pub(super) fn is_empty_plain(&self) -> bool {
+    pub(crate) fn is_empty_plain(&self) -> bool {
         self.file_type() == FileType::Regular
             && self.found.buf.size() == 0
             && !self.has(xattr::IMAGE)
@@ -90,7 +90,7 @@ impl Seen {
     }
 
     /// Whether it is a link of DHT's to a file elsewhere.
-    pub(super) fn is_link_file(&self) -> bool {
+    pub(crate) fn is_link_file(&self) -> bool {
         self.has(xattr::DHT_LINKTO)
     }
 

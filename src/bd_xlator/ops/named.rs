@@ -13,15 +13,15 @@ use crate::inode_state::Kind;
 use crate::name_locks::{Name, of_file};
 
 /// The file that a name leads to.
-pub(super) struct Named {
+pub(crate) struct Named {
     gfid: [u8; 16],
-    pub(super) inode: Inode<'static>,
-    pub(super) image: Option<Arc<Image>>,
+    pub(crate) inode: Inode<'static>,
+    pub(crate) image: Option<Arc<Image>>,
 }
 
 impl Named {
     /// A file which is that image.
-    pub(super) fn image(inode: Inode<'static>, image: Arc<Image>) -> Named {
+    pub(crate) fn image(inode: Inode<'static>, image: Arc<Image>) -> Named {
         Named {
             gfid: *image.gfid().as_bytes(),
             inode,
@@ -29,12 +29,12 @@ impl Named {
         }
     }
 
-    pub(super) fn gfid(&self) -> Gfid {
+    pub(crate) fn gfid(&self) -> Gfid {
         Gfid::from_bytes(self.gfid)
     }
 
     /// What the client takes it for.
-    pub(super) fn as_asked<F: Fop>(
+    pub(crate) fn as_asked<F: Fop>(
         brick: &Brick,
         frame: &Frame<F>,
         loc: &Loc<'_>,
@@ -56,7 +56,7 @@ impl Named {
     }
 
     /// What it is now.
-    pub(super) fn as_is<F: Fop>(
+    pub(crate) fn as_is<F: Fop>(
         brick: &Brick,
         frame: &Frame<F>,
         loc: &Loc<'_>,
@@ -78,7 +78,7 @@ impl Named {
 
     /// Whether the name leads to it, or to nothing where nothing is expected. Ask with the turn of the
     /// name ([`NameLocks`](crate::name_locks::NameLocks)) in hand.
-    pub(super) fn is_at<F: Fop>(
+    pub(crate) fn is_at<F: Fop>(
         this: Option<&Named>,
         frame: &Frame<F>,
         loc: &Loc<'_>,
@@ -89,7 +89,7 @@ impl Named {
 
     /// Whether a file that is taken for no image is none still: a copy may have been made into it, or its own
     /// bytes put onto an LV. Ask with its turn ([`of_file`]) in hand.
-    pub(super) fn is_none_still<F: Fop>(&self, brick: &Brick, frame: &Frame<F>) -> bool {
+    pub(crate) fn is_none_still<F: Fop>(&self, brick: &Brick, frame: &Frame<F>) -> bool {
         self.image.is_some()
             || !matches!(
                 brick.kind_of(frame, &self.inode, self.gfid),
@@ -98,24 +98,24 @@ impl Named {
     }
 
     /// What stands for the file among names.
-    pub(super) fn turn(&self) -> Name<'static> {
+    pub(crate) fn turn(&self) -> Name<'static> {
         of_file(self.gfid)
     }
 
     /// Whether two are the same file.
-    pub(super) fn is(&self, other: &Named) -> bool {
+    pub(crate) fn is(&self, other: &Named) -> bool {
         self.gfid == other.gfid
     }
 
     /// Puts it into a loc in the place of what the client took the name for.
-    pub(super) fn put_into(&self, loc: &mut Loc<'static>) {
+    pub(crate) fn put_into(&self, loc: &mut Loc<'static>) {
         loc.set_inode(&self.inode);
         loc.set_gfid(self.gfid);
     }
 }
 
 /// The name of a loc; `EINVAL` where there is none that can be looked up.
-pub(super) fn name_of<'a>(loc: &'a Loc<'_>) -> Result<Name<'a>, Errno> {
+pub(crate) fn name_of<'a>(loc: &'a Loc<'_>) -> Result<Name<'a>, Errno> {
     let name: &CStr = loc.name().ok_or(Errno::EINVAL)?;
     let parent = loc.parent().ok_or(Errno::EINVAL)?;
     Ok((parent.gfid(), name))

@@ -21,13 +21,13 @@ use glusterfs::{
     set_attr,
 };
 
-use super::{healed, truncate};
 use crate::Image;
+use crate::ops::{healed, resize};
 use crate::{Brick, names};
 
 /// Whose write it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A client's, which must not be overwritten with what was there before.
     Client,
     /// That of the process that moves the file.
@@ -35,7 +35,7 @@ pub(super) enum Part {
 }
 
 /// The part that a write has in the move of a file, if one is under way.
-pub(super) fn part_of(xdata: &Xdata<'_>) -> Option<Part> {
+pub(crate) fn part_of(xdata: &Xdata<'_>) -> Option<Part> {
     let asked = xdata.as_ref()?;
     if asked.contains(names::PROTECT_WRITES) {
         Some(Part::Client)
@@ -48,7 +48,7 @@ pub(super) fn part_of(xdata: &Xdata<'_>) -> Option<Part> {
 
 /// Does a write of the process that moves the file, unless a client has written to it here, or
 /// a client's, of which it leaves a note before.
-pub(super) fn guard<T>(
+pub(crate) fn guard<T>(
     brick: &Brick,
     frame: &Frame<Writev>,
     args: &WritevArgs<'_>,
@@ -108,7 +108,7 @@ fn has<F: Fop>(frame: &Frame<F>, fd: &Fd<'_>, attribute: &CStr) -> Result<bool, 
 }
 
 /// The image that is moved here, if rebalance sets its attributes at the end of the move.
-pub(super) fn arriving(brick: &Brick, call: &Call<'_, Fsetattr>) -> Option<Arc<Image>> {
+pub(crate) fn arriving(brick: &Brick, call: &Call<'_, Fsetattr>) -> Option<Arc<Image>> {
     let ends = call.args.valid & set_attr::MODE != 0;
     if !ends || call.frame.service() != Some(Service::Rebalance) {
         return None;
@@ -120,7 +120,7 @@ pub(super) fn arriving(brick: &Brick, call: &Call<'_, Fsetattr>) -> Option<Arc<I
 /// Gives a file that has been moved here the size that it has at its old place.
 ///
 /// Only for threads that may wait.
-pub(super) fn arrive(
+pub(crate) fn arrive(
     brick: &Brick,
     frame: &Frame<Fsetattr>,
     args: &FsetattrArgs<'_>,
@@ -130,7 +130,7 @@ pub(super) fn arrive(
         // This is a part of the file, and the size is that of the whole.
         return Ok(());
     }
-    let mut set_stub_size = |size| truncate::stub_of(frame, &args.fd, image, size);
+    let mut set_stub_size = |size| resize::stub_of(frame, &args.fd, image, size);
     image
         .arrive(&brick.server, args.stbuf.size(), &mut set_stub_size)
         .map_err(|failure| {
@@ -143,7 +143,7 @@ pub(super) fn arrive(
 /// only says where the other is.
 ///
 /// Only when nobody has it open any more, and for threads that may wait.
-pub(super) fn leave(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
+pub(crate) fn leave(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
     if !image.seems_elsewhere() {
         return;
     }
@@ -201,7 +201,7 @@ fn unmap(
             })
             .map(drop)
             .map_err(|failure| {
-                healed::spare(brick, gfid);
+                healed::cancel_removal(brick, gfid);
                 failure.errno
             }),
         Err(error) => Err(brick.told("remove", gfid, &error)),

@@ -1,82 +1,15 @@
-use std::ffi::{CStr, CString};
-use std::io;
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+//! LVs that nobody has given a name yet become files of the top image directory.
 
-use bd_model::{Gfid, ImageMark};
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+
+use bd_model::Gfid;
 use bd_proto::{Foreign, Reply, Request};
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use glusterfs::fops::{Lookup, LookupArgs, LookupReply, Mknod, MknodArgs};
+use glusterfs::fops::{Lookup, LookupArgs, Mknod, MknodArgs};
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Stack, gf_info, gf_warn};
 
-use crate::fops::{health, merge, sync};
+use crate::ops::heal_xattrs;
 use crate::{Brick, names, stub};
-
-/// How long stubs may not know when their images were written.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// How often LVs are looked for that nobody has given a name yet, in turns of [`SAVE_EVERY`].
-const ADOPT_TURNS: u64 = 3;
-/// How often images that nobody holds are forgotten, in turns of [`SAVE_EVERY`].
-const SWEEP_TURNS: u64 = 30;
-
-/// The brick's own thread: what has to be done though no client asks.
-#[derive(Debug)]
-pub(crate) struct Keeper {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Keeper {
-    /// Starts the thread. It keeps no brick alive.
-    pub(crate) fn start(brick: &Arc<Brick>) -> io::Result<Keeper> {
-        let (stop, stopped) = bounded(0);
-        let brick = Arc::downgrade(brick);
-        let thread = std::thread::Builder::new()
-            .name("bd-keeper".to_owned())
-            .spawn(move || {
-                let mut turn: u64 = 0;
-                while stopped.recv_timeout(SAVE_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    turn += 1;
-                    let Some(brick) = Weak::upgrade(&brick) else {
-                        return;
-                    };
-                    brick.xl.node().enter(|| take_turn(&brick, turn));
-                }
-            })?;
-        Ok(Keeper { stop, thread })
-    }
-
-    /// Ends the thread and waits for it.
-    pub(crate) fn stop(self) {
-        drop(self.stop);
-        if self.thread.thread().id() != std::thread::current().id() {
-            let _ended = self.thread.join();
-        }
-    }
-}
-
-fn take_turn(brick: &Arc<Brick>, turn: u64) {
-    save(brick);
-    // While gluster-bdd is away, whoever needs it says so.
-    let _settled = brick.server.settle();
-    merge::settle_all(brick);
-    merge::forget_promises(brick);
-    if turn.is_multiple_of(SWEEP_TURNS) {
-        brick.images.sweep();
-    }
-    if turn.is_multiple_of(ADOPT_TURNS) && brick.top_is_known() {
-        show_new(brick);
-        remove_abandoned(brick);
-    }
-}
-
-/// Writes the times of images to their stubs.
-pub(crate) fn save(brick: &Brick) {
-    for (inode, image) in brick.take_unsaved() {
-        sync::save_times(brick, &inode, &image);
-    }
-}
 
 /// Shows the LVs that were there before the brick, once: a file of such a name must not be made as another
 /// image. Whoever makes one waits for gluster-bdd anyhow.
@@ -98,7 +31,7 @@ pub(crate) fn doubt_top(brick: &Arc<Brick>) {
     };
     let stack = Stack::new(node, &Credentials::root());
     let done = linked_top(brick, &stack, &root)
-        .and_then(|top| health::doubt(&stack, node, &Loc::by_gfid(&top, top.gfid())));
+        .and_then(|top| heal_xattrs::doubt(&stack, node, &Loc::by_gfid(&top, top.gfid())));
     if let Err(errno) = done {
         gf_warn!(
             "cannot have /{} compared with other bricks: {errno}",
@@ -107,7 +40,7 @@ pub(crate) fn doubt_top(brick: &Arc<Brick>) {
     }
 }
 
-fn show_new(brick: &Arc<Brick>) {
+pub(crate) fn show_new(brick: &Arc<Brick>) {
     let _turn = brick.adopting();
     if adopt(brick) {
         brick.note_shown();
@@ -116,7 +49,7 @@ fn show_new(brick: &Arc<Brick>) {
 
 /// Gives LVs that nobody has given a name yet a file in the top image directory. Says whether gluster-bdd
 /// was there to tell of them.
-fn adopt(brick: &Arc<Brick>) -> bool {
+pub(crate) fn adopt(brick: &Arc<Brick>) -> bool {
     let foreign = match brick.server.ask(&Request::Foreign {
         brick: brick.server.id(),
     }) {
@@ -149,7 +82,11 @@ fn adopt(brick: &Arc<Brick>) -> bool {
 }
 
 /// The top image directory's inode, in the table.
-fn linked_top(brick: &Brick, stack: &Stack, root: &Inode<'_>) -> Result<Inode<'static>, Errno> {
+pub(crate) fn linked_top(
+    brick: &Brick,
+    stack: &Stack,
+    root: &Inode<'_>,
+) -> Result<Inode<'static>, Errno> {
     let gfid = *brick.top().as_bytes();
     if let Some(top) = root.find(gfid) {
         return Ok(top);
@@ -164,7 +101,12 @@ fn linked_top(brick: &Brick, stack: &Stack, root: &Inode<'_>) -> Result<Inode<'s
 
 /// Tags the LV first, then makes a stub, gives it its size, and marks it last: cut off anywhere,
 /// the next turn goes on with the same gfid.
-fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Result<String, Errno> {
+pub(crate) fn adopt_one(
+    brick: &Brick,
+    stack: &Stack,
+    top: &Inode<'_>,
+    lv: &Foreign,
+) -> Result<String, Errno> {
     let gfid = lv.gfid.unwrap_or_else(Gfid::random);
     let fresh = top.find(*gfid.as_bytes()).unwrap_or_else(|| top.fresh());
     let name = free_name(stack, top, lv, gfid)?;
@@ -184,7 +126,7 @@ fn adopt_one(brick: &Brick, stack: &Stack, top: &Inode<'_>, lv: &Foreign) -> Res
 }
 
 /// Makes the stub of an LV that is shown as a file, gives it its size, and marks it.
-fn show(
+pub(crate) fn show(
     brick: &Brick,
     stack: &Stack,
     top: &Inode<'_>,
@@ -219,7 +161,12 @@ fn show(
 }
 
 /// The LV's name, or that with its gfid behind it if another file has the name.
-fn free_name(stack: &Stack, top: &Inode<'_>, lv: &Foreign, gfid: Gfid) -> Result<CString, Errno> {
+pub(crate) fn free_name(
+    stack: &Stack,
+    top: &Inode<'_>,
+    lv: &Foreign,
+    gfid: Gfid,
+) -> Result<CString, Errno> {
     let plain = CString::new(lv.lv.as_str()).map_err(|_| Errno::EINVAL)?;
     let loc = Loc::by_name(top, &plain, &top.fresh());
     match stack.ask::<Lookup>(LookupArgs { loc, xdata: None }) {
@@ -228,45 +175,4 @@ fn free_name(stack: &Stack, top: &Inode<'_>, lv: &Foreign, gfid: Gfid) -> Result
         Ok(found) if found.buf.gfid() == *gfid.as_bytes() => Ok(plain),
         Ok(_) => CString::new(format!("{}.{gfid}", lv.lv)).map_err(|_| Errno::EINVAL),
     }
-}
-
-/// Removes stubs that waited for their LV too long: the client that made them has died.
-fn remove_abandoned(brick: &Brick) {
-    let Some(root) = brick.xl.node().root_inode() else {
-        return;
-    };
-    let old = brick.pending().take_abandoned(Instant::now());
-    if old.is_empty() {
-        return;
-    }
-    let stack = Stack::new(brick.xl.node(), &Credentials::root());
-    for (gfid, waits) in old {
-        match remove_stub(brick, &stack, &root, gfid, waits.parent, &waits.name) {
-            Ok(true) => {
-                brick.pending().forget(gfid);
-                gf_info!("removed {}, whose copy was never asked for", waits.name);
-            }
-            Ok(false) => {}
-            Err(errno) => gf_warn!("cannot remove abandoned {}: {errno}", waits.name),
-        }
-    }
-}
-
-/// Removes a stub if it still is what it was: that name, that gfid, still pending.
-fn remove_stub(
-    brick: &Brick,
-    stack: &Stack,
-    root: &Inode<'_>,
-    gfid: Gfid,
-    parent: Gfid,
-    name: &str,
-) -> Result<bool, Errno> {
-    let Some(parent) = root.find(*parent.as_bytes()) else {
-        return Ok(false);
-    };
-    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-    let is_pending = |found: &LookupReply<'_>| {
-        matches!(stub::mark_in(found), Ok(Some(ImageMark::Pending { .. })))
-    };
-    stub::unlink_if(brick, stack, &parent, &name, *gfid.as_bytes(), is_pending)
 }

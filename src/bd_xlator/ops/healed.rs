@@ -11,19 +11,23 @@ use bd_proto::{ImageInfo, Reply, Request};
 use glusterfs::fops::{Lookup, LookupArgs, Mknod};
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Inode, Loc, gf_error, gf_info, gf_warn};
 
-use super::{create, rename};
 use crate::Image;
 use crate::inode_state::Kind;
+use crate::ops::lv_name;
 use crate::{Brick, names, stub};
 
 /// Whether heal asks for a file: a translator does, and not in a client's name.
-pub(super) fn is_asked<F: Fop>(frame: &Frame<F>, xdata: Option<&Dict<'_>>) -> bool {
+pub(crate) fn is_asked<F: Fop>(frame: &Frame<F>, xdata: Option<&Dict<'_>>) -> bool {
     frame.pid() < 0 && xdata.is_some_and(|xdata| xdata.contains(names::INTERNAL_FOP))
 }
 
 /// Lets posix give a name to a file that the brick has, if a mknod means that; else gives the call
-/// back.
-pub(super) fn give_name<'a>(brick: &Arc<Brick>, call: Call<'a, Mknod>) -> Option<Call<'a, Mknod>> {
+/// back. Where the file has just gone, `again` takes the mknod from the start.
+pub(crate) fn give_name<'a>(
+    brick: &Arc<Brick>,
+    call: Call<'a, Mknod>,
+    again: fn(&Arc<Brick>, Call<'_, Mknod>),
+) -> Option<Call<'a, Mknod>> {
     let xdata = call.args.xdata.as_ref();
     let internal = xdata.filter(|xdata| xdata.contains(names::INTERNAL_FOP));
     let gfid = internal.and_then(|xdata| xdata.get_gfid(names::GFID_REQ));
@@ -37,7 +41,7 @@ pub(super) fn give_name<'a>(brick: &Arc<Brick>, call: Call<'a, Mknod>) -> Option
         Err(errno) => call.fail(errno),
         Ok(Kind::Image(image)) => {
             let call = call.detach();
-            brick.on_control(move |brick| name_image(brick, call, &inode, &image));
+            brick.on_control(move |brick| name_image(brick, call, &inode, &image, again));
         }
         Ok(Kind::Plain | Kind::Pending) => call.pass(),
         // Its LV goes just now: heal comes again.
@@ -51,6 +55,7 @@ fn name_image(
     call: Call<'static, Mknod>,
     inode: &Inode<'_>,
     image: &Arc<Image>,
+    again: fn(&Arc<Brick>, Call<'_, Mknod>),
 ) {
     // One without a name goes, unless somebody has it open: then it stays what it is.
     brick.remove_if_orphan(image);
@@ -62,7 +67,7 @@ fn name_image(
     let revived = image.revive();
     if image.is_gone() {
         drop(naming);
-        return create::mknod(brick, call);
+        return again(brick, call);
     }
     let name = brick.lv_name_at(&call.args.loc);
     let change = image.changing();
@@ -80,7 +85,7 @@ fn name_image(
     drop(naming);
     match (&answer, revived) {
         (Ok(_), true) => {
-            spare(brick, image.gfid());
+            cancel_removal(brick, image.gfid());
             gf_info!(
                 "image <gfid:{}> was open and has a name again",
                 image.gfid()
@@ -91,7 +96,7 @@ fn name_image(
     }
     // One that had lost its last name may bear that still.
     if answer.is_ok() && (name.is_some() || revived) {
-        rename::rename_lv(brick, image, name);
+        lv_name::rename_lv(brick, image, name);
     }
     frame.answer(answer);
 }
@@ -116,8 +121,8 @@ fn keep_stub<F: Fop>(frame: &Frame<F>, inode: &Inode<'_>, image: &Image) -> Resu
     stub::mark(frame, loc(), image.kind(), Dict::new())
 }
 
-/// Tells gluster-bdd that a condemned image stays.
-pub(super) fn spare(brick: &Brick, gfid: Gfid) {
+/// Tells gluster-bdd that an image that was marked for removal stays.
+pub(crate) fn cancel_removal(brick: &Brick, gfid: Gfid) {
     let request = Request::Spare {
         brick: brick.server.id(),
         gfid,
@@ -128,7 +133,7 @@ pub(super) fn spare(brick: &Brick, gfid: Gfid) {
 }
 
 /// Takes the LV again of an image whose names this brick has lost; `None` if there is none.
-pub(super) fn retake(
+pub(crate) fn retake(
     brick: &Brick,
     gfid: Gfid,
     name: Option<String>,

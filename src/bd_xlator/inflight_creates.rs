@@ -20,7 +20,7 @@ type Place = ([u8; 16], CString);
 
 /// The names that are being made.
 #[derive(Debug, Default)]
-pub(crate) struct Making {
+pub(crate) struct InflightCreates {
     names: Mutex<Vec<Place>>,
     /// Woken when there is one less.
     ended: Condvar,
@@ -29,16 +29,16 @@ pub(crate) struct Making {
 /// A name that is being made until this is dropped.
 #[derive(Debug)]
 struct Made<'a> {
-    making: &'a Making,
+    creates: &'a InflightCreates,
     place: Place,
 }
 
-impl Making {
+impl InflightCreates {
     fn begin(&self, loc: &Loc<'_>) -> Made<'_> {
         let place = (loc.parent_gfid(), loc.name().unwrap_or_default().to_owned());
         self.names().push(place.clone());
         Made {
-            making: self,
+            creates: self,
             place,
         }
     }
@@ -72,11 +72,11 @@ fn is_among(names: &[Place], loc: &Loc<'_>) -> bool {
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        let mut names = self.making.names();
+        let mut names = self.creates.names();
         if let Some(at) = names.iter().position(|place| *place == self.place) {
             names.swap_remove(at);
         }
-        self.making.ended.notify_all();
+        self.creates.ended.notify_all();
     }
 }
 
@@ -94,7 +94,7 @@ impl Brick {
         make: impl FnOnce() -> Answer<'static, G>,
         gfid_of: impl FnOnce(&G::Reply<'static>) -> [u8; 16],
     ) -> Answer<'static, G> {
-        let _made = self.making().begin(loc);
+        let _made = self.inflight_creates().begin(loc);
         let answer = make();
         if let Ok(reply) = &answer {
             let found = gfid_of(reply);

@@ -6,8 +6,8 @@ use bd_model::xattr;
 use glusterfs::fops::{CopyFileRange, Put};
 use glusterfs::{Call, Dict, Errno};
 
-use super::plain;
 use crate::Brick;
+use crate::ops::dispatch;
 
 /// Refused if either end is an image; clients then read and write.
 pub(crate) fn copy_file_range(brick: &Arc<Brick>, call: Call<'_, CopyFileRange>) {
@@ -16,7 +16,7 @@ pub(crate) fn copy_file_range(brick: &Arc<Brick>, call: Call<'_, CopyFileRange>)
         Ok(Some(_)) => call.fail(Errno::EOPNOTSUPP),
         Ok(None) => {
             let fd = call.args.fd_out.share();
-            plain::or_image(brick, call, &fd.inode(), copy_file_range, |call, _| {
+            dispatch::or_image(brick, call, &fd.inode(), copy_file_range, |call, _| {
                 call.fail(Errno::EOPNOTSUPP);
             });
         }

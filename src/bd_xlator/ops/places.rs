@@ -13,7 +13,7 @@ use glusterfs::{Call, Dict, Errno, FileType, Inode, Loc, Stack};
 use crate::{Brick, names};
 
 /// Answers where a file is. Posix would crash where a directory of it goes at that moment.
-pub(super) fn paths(brick: &Brick, call: Call<'_, Getxattr>) {
+pub(crate) fn paths(brick: &Brick, call: Call<'_, Getxattr>) {
     let inode = call.args.loc.inode().map(|inode| inode.share());
     let Some(inode) = inode.filter(|inode| inode.file_type() != FileType::Directory) else {
         return call.pass();
@@ -47,7 +47,7 @@ pub(super) fn paths(brick: &Brick, call: Call<'_, Getxattr>) {
 }
 
 /// Removes the name of a file that has one name; done if it has none.
-pub(super) fn remove_name(
+pub(crate) fn remove_name(
     brick: &Brick,
     stack: &Stack,
     inode: &Inode<'_>,
@@ -73,7 +73,7 @@ pub(super) fn remove_name(
 }
 
 /// The directory and the name of a file that has one name.
-pub(super) fn place_of(
+pub(crate) fn place_of(
     brick: &Brick,
     stack: &Stack,
     inode: &Inode<'_>,

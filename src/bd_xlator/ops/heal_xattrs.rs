@@ -33,7 +33,7 @@ const ADD_LONG: u32 = 1;
 /// copies bytes without them, and only these notes tell that its copy wants healing, too.
 ///
 /// What must be added to the stub's attributes along with its mark goes to `marks`.
-pub(super) fn carry<F: Fop>(
+pub(crate) fn carry<F: Fop>(
     frame: &Frame<F>,
     source: Loc<'_>,
     dest: Loc<'_>,
@@ -78,7 +78,7 @@ pub(super) fn carry<F: Fop>(
 
 /// What changes of a file or directory.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Change<'a> {
+pub(crate) enum Change<'a> {
     /// Its bytes.
     Bytes,
     /// That name in it.
@@ -87,7 +87,7 @@ pub(super) enum Change<'a> {
 
 /// Notes that something changes here without AFR's knowledge, where AFR keeps replicas: heal compares them
 /// then, also if it is at that just now. Fails where the file or directory is not there.
-pub(super) fn note_change(
+pub(crate) fn note_change(
     brick: &Brick,
     stack: &Stack,
     file: &Loc<'_>,

@@ -6,10 +6,10 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardArgs, Readv, ReadvArgs, Seek, SeekArgs, Stat, StatArgs};
 use glusterfs::{Dict, Errno, Fd, Fop, Frame, Inode, Loc, Service, gf_error, gf_warn};
 
-use super::{create, healed, pieces, quota, truncate};
 use crate::Image;
 use crate::inode_state::Kind;
 use crate::name_locks::of_file;
+use crate::ops::{healed, new_image, pieces, quota, resize};
 use crate::{Brick, stub};
 use bd_image::WriteAt;
 
@@ -20,7 +20,7 @@ const STEP: usize = 1 << 20;
 /// it marked. I/O on the file waits meanwhile. An image it is already is resized if asked.
 ///
 /// Only for threads that may wait.
-pub(crate) fn map<F: Fop>(
+pub(crate) fn to_image<F: Fop>(
     brick: &Brick,
     frame: &Frame<F>,
     inode: &Inode<'_>,
@@ -51,7 +51,7 @@ pub(crate) fn map<F: Fop>(
     match size {
         Some(size) if size.0 != image.size() => {
             let loc = Loc::by_gfid(inode, inode.gfid());
-            truncate::to(brick, frame, &loc, &image, size.0)
+            resize::to(brick, frame, &loc, &image, size.0)
         }
         Some(_) | None => Ok(()),
     }
@@ -113,7 +113,7 @@ fn import<F: Fop>(
         });
     if let Err(errno) = marked {
         if again.is_none() {
-            create::settle(brick, gfid, false);
+            new_image::settle(brick, gfid, false);
         }
         return Err(errno);
     }
@@ -133,7 +133,7 @@ fn import<F: Fop>(
         }
     }
     if again.is_none() {
-        create::settle(brick, gfid, true);
+        new_image::settle(brick, gfid, true);
     }
     let image = brick
         .images

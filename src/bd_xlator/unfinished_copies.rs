@@ -19,7 +19,7 @@ const LIFE: Duration = Duration::from_secs(120);
 
 /// A stub that waits for its LV.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PendingStub {
+pub(crate) struct UnfinishedCopy {
     /// The directory it is in.
     pub(crate) parent: Gfid,
     /// Its name there.
@@ -34,17 +34,17 @@ pub(crate) struct PendingStub {
 
 /// The stubs of a brick that wait.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    stubs: Mutex<HashMap<Gfid, PendingStub>>,
+pub(crate) struct UnfinishedCopies {
+    stubs: Mutex<HashMap<Gfid, UnfinishedCopy>>,
     heals: bool,
     /// The brick's directory.
     dir: PathBuf,
 }
 
-impl Pending {
+impl UnfinishedCopies {
     /// Of the brick in `dir`. `heals`: other bricks have the same files.
-    pub(crate) fn new(dir: &Path, heals: bool) -> Pending {
-        Pending {
+    pub(crate) fn new(dir: &Path, heals: bool) -> UnfinishedCopies {
+        UnfinishedCopies {
             stubs: Mutex::default(),
             heals,
             dir: dir.to_owned(),
@@ -73,7 +73,7 @@ impl Pending {
 
     /// Remembers a stub that was made or seen; one that is known already waits since then.
     pub(crate) fn remember(&self, gfid: Gfid, parent: Gfid, name: &str, now: Instant) {
-        self.lock().entry(gfid).or_insert_with(|| PendingStub {
+        self.lock().entry(gfid).or_insert_with(|| UnfinishedCopy {
             parent,
             name: name.to_owned(),
             since: now,
@@ -96,8 +96,8 @@ impl Pending {
     }
 
     /// Takes out those that have waited too long.
-    pub(crate) fn take_abandoned(&self, now: Instant) -> Vec<(Gfid, PendingStub)> {
-        let waited = |stub: &PendingStub| now.saturating_duration_since(stub.since);
+    pub(crate) fn take_abandoned(&self, now: Instant) -> Vec<(Gfid, UnfinishedCopy)> {
+        let waited = |stub: &UnfinishedCopy| now.saturating_duration_since(stub.since);
         let mut all = self.lock();
         let old: Vec<_> = all
             .iter()
@@ -110,7 +110,7 @@ impl Pending {
         old
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, PendingStub>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, UnfinishedCopy>> {
         self.stubs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,9 +148,9 @@ impl Consents {
 /// A copy that is being made into a stub. When it ends without success, the stub waits again.
 #[derive(Debug)]
 pub(crate) struct Copying<'a> {
-    pending: &'a Pending,
+    pending: &'a UnfinishedCopies,
     gfid: Gfid,
-    known: Option<PendingStub>,
+    known: Option<UnfinishedCopy>,
 }
 
 impl Copying<'_> {
@@ -190,7 +190,7 @@ mod tests {
         PathBuf::from("/nonexistent")
     }
 
-    fn names(abandoned: Vec<(Gfid, PendingStub)>) -> Vec<String> {
+    fn names(abandoned: Vec<(Gfid, UnfinishedCopy)>) -> Vec<String> {
         let mut names: Vec<String> = abandoned.into_iter().map(|(_, stub)| stub.name).collect();
         names.sort();
         names
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_stub_whose_client_has_died_is_abandoned_after_a_while() {
-        let (pending, start) = (Pending::new(&no_brick(), false), Instant::now());
+        let (pending, start) = (UnfinishedCopies::new(&no_brick(), false), Instant::now());
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         pending.remember(Gfid::from_bytes([2; 16]), top(), "first", start);
         pending.remember(Gfid::from_bytes([3; 16]), top(), "second", start + minute);
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_stub_is_kept_while_a_copy_is_made_into_it() {
-        let pending = Pending::new(&no_brick(), false);
+        let pending = UnfinishedCopies::new(&no_brick(), false);
         let (gfid, start) = (Gfid::from_bytes([2; 16]), Instant::now());
         pending.remember(gfid, top(), "clone", start);
         let late = || Instant::now() + LIFE - Duration::from_secs(1);
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_stub_whose_copy_failed_waits_for_heal_where_there_is_some() {
         let (pending, gfid, start) = (
-            Pending::new(&no_brick(), true),
+            UnfinishedCopies::new(&no_brick(), true),
             Gfid::from_bytes([2; 16]),
             Instant::now(),
         );

@@ -18,12 +18,12 @@ use glusterfs::{
     Call, Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
 };
 
-use super::health::{self, Change};
-use super::named::name_of;
-use super::places::{place_of, remove_name};
-use super::{above, attributes};
 use crate::Brick;
 use crate::inode_state::Kind;
+use crate::ops::heal_xattrs::{self, Change};
+use crate::ops::named::name_of;
+use crate::ops::places::{place_of, remove_name};
+use crate::ops::{above, attributes};
 use crate::{Image, Quiesced};
 use bd_image::ServerError;
 
@@ -141,7 +141,7 @@ fn take_promised(brick: &Brick, snapshot: Gfid) -> Option<Merge> {
 }
 
 /// The image that the removal of a name is to merge a snapshot into, if it is.
-pub(super) fn is_asked(args: &UnlinkArgs<'_>) -> Result<Option<Gfid>, Errno> {
+pub(crate) fn is_asked(args: &UnlinkArgs<'_>) -> Result<Option<Gfid>, Errno> {
     let xdata = args.xdata.as_ref();
     let asked = xdata.and_then(|xdata| xdata.get_str(xattr::MERGE));
     let origin = asked.map(|text| text.parse().map_err(|_| Errno::EINVAL));
@@ -150,7 +150,7 @@ pub(super) fn is_asked(args: &UnlinkArgs<'_>) -> Result<Option<Gfid>, Errno> {
 
 /// The promised merge that the removal of a snapshot's name asks for. From now on heal
 /// waits for it: it must take neither bytes nor names from a brick that does not know what it has.
-pub(super) fn begin(brick: &Brick, origin: Gfid, snapshot: &Image) -> Result<Merge, Errno> {
+pub(crate) fn begin(brick: &Brick, origin: Gfid, snapshot: &Image) -> Result<Merge, Errno> {
     let promised = take_promised(brick, snapshot.gfid());
     let Some(merge) = promised.filter(|merge| merge.origin.gfid() == origin) else {
         gf_warn!(
@@ -378,7 +378,7 @@ impl Merge {
         let stack = Stack::new(brick.xl.node(), &Credentials::root());
         let origin = Loc::by_gfid(&self.origin_inode, *self.origin.gfid().as_bytes());
         let failed = |errno| self.failed("note what it changes", errno);
-        let is_there = match health::note_change(brick, &stack, &origin, Change::Bytes) {
+        let is_there = match heal_xattrs::note_change(brick, &stack, &origin, Change::Bytes) {
             Ok(()) => true,
             // Somebody has removed the origin since: nothing of the two is left.
             Err(Errno::ENOENT | Errno::ESTALE) => false,
@@ -387,7 +387,8 @@ impl Merge {
         // Else the name is gone already, or cannot be found; its removal tells them apart.
         if let Ok((parent, name)) = place_of(brick, &stack, &self.inode, self.snapshot.gfid()) {
             let parent = Loc::by_gfid(&parent, parent.gfid());
-            health::note_change(brick, &stack, &parent, Change::Name(&name)).map_err(failed)?;
+            heal_xattrs::note_change(brick, &stack, &parent, Change::Name(&name))
+                .map_err(failed)?;
         }
         Ok(is_there)
     }
