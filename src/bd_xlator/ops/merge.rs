@@ -5,9 +5,9 @@
 //! its locks, and notes on the directory which brick has missed it, as of any name. What such a brick
 //! misses of the origin's bytes is noted by bd-client, in AFR's way.
 
+mod promise;
+
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use bd_model::{Bytes, Gfid, ImageKind, xattr};
 use bd_proto::{CallError, Reply, Request};
@@ -18,6 +18,8 @@ use glusterfs::{
     Call, Credentials, Errno, Fop, Frame, Inode, Loc, Moment, Stack, gf_error, gf_info, gf_warn,
 };
 
+use self::promise::take_promised;
+pub(crate) use self::promise::{Promise, call_off, forget_promises, promise};
 use crate::Brick;
 use crate::inode_state::Kind;
 use crate::ops::heal_xattrs::{self, Change};
@@ -26,14 +28,6 @@ use crate::ops::places::{place_of, remove_name};
 use crate::ops::{above, attributes};
 use crate::{Image, Quiesced};
 use bd_image::ServerError;
-
-/// How long a merge waits for the last descriptor of the snapshot to go. Clients give descriptors
-/// back after the program that had them has ended, and heal may be looking at the file.
-const LAST_CLOSE: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a brick keeps a snapshot closed for a merge that does not come. bd-client gives up
-/// before that.
-const PROMISED: Duration = Duration::from_secs(30);
 
 /// What a merge works on.
 #[derive(Debug)]
@@ -46,98 +40,6 @@ pub(crate) struct Merge {
     size: u64,
     /// When it was asked for, the same on all bricks.
     at: Moment,
-}
-
-/// A snapshot that is kept closed because a merge of it was announced.
-#[derive(Debug)]
-pub(crate) struct Promise {
-    merge: Merge,
-    since: Instant,
-}
-
-/// Asked of all bricks before any of them merges: makes sure that `snapshot` can be merged into
-/// `origin`, and keeps it closed until it is merged, [called off](call_off), or [`PROMISED`] is over.
-///
-/// Only for threads that may wait.
-pub(crate) fn promise<F: Fop>(
-    brick: &Arc<Brick>,
-    frame: &Frame<F>,
-    inode: &Inode<'_>,
-    snapshot: &Arc<Image>,
-    origin: Gfid,
-) -> Result<(), Errno> {
-    // bd-client has looked at who asks, and asks itself in root's name.
-    if frame.uid() != 0 {
-        return Err(Errno::EPERM);
-    }
-    let merge = Merge::prepare(brick, frame, inode, snapshot, origin)?;
-    if let Err(errno) = snapshot.flush(&brick.server) {
-        return Err(Errno::new(errno));
-    }
-    let patience = Instant::now() + LAST_CLOSE;
-    while snapshot.is_open() && Instant::now() < patience {
-        thread::sleep(LOOK_AGAIN);
-    }
-    let still = snapshot.quiesce();
-    let mut promises = brick.promises();
-    let gfid = snapshot.gfid();
-    let is_promised = promises.iter().any(|promise| promise.is_of(gfid));
-    if is_promised || is_unsettled(brick, gfid) || !still.fence_idle() {
-        gf_warn!("<gfid:{gfid}> is open, or being merged: not merged");
-        return Err(Errno::EBUSY);
-    }
-    let since = Instant::now();
-    promises.push(Promise { merge, since });
-    Ok(())
-}
-
-/// The merge that was promised does not come. Refused while it is not known whether it has been
-/// done.
-pub(crate) fn call_off<F: Fop>(
-    brick: &Brick,
-    frame: &Frame<F>,
-    snapshot: Gfid,
-) -> Result<(), Errno> {
-    if frame.uid() != 0 {
-        return Err(Errno::EPERM);
-    }
-    if is_unsettled(brick, snapshot) {
-        return Err(Errno::EBUSY);
-    }
-    if let Some(merge) = take_promised(brick, snapshot) {
-        merge.snapshot.unfence();
-    }
-    Ok(())
-}
-
-/// Lets snapshots be opened whose merge has not come: the client that announced it has died.
-pub(crate) fn forget_promises(brick: &Brick) {
-    let mut old = Vec::new();
-    brick.promises().retain_mut(|promise| {
-        let is_kept = promise.since.elapsed() < PROMISED;
-        if !is_kept {
-            old.push(Arc::clone(&promise.merge.snapshot));
-        }
-        is_kept
-    });
-    for snapshot in old {
-        gf_info!("the merge of <gfid:{}> has not come", snapshot.gfid());
-        snapshot.unfence();
-    }
-}
-
-/// Whether it is not known yet if a merge of the snapshot was done.
-fn is_unsettled(brick: &Brick, snapshot: Gfid) -> bool {
-    let merges = brick.merges();
-    merges.iter().any(|merge| merge.snapshot.gfid() == snapshot)
-}
-
-fn take_promised(brick: &Brick, snapshot: Gfid) -> Option<Merge> {
-    let mut promises = brick.promises();
-    let at = promises
-        .iter()
-        .position(|promise| promise.is_of(snapshot))?;
-    Some(promises.swap_remove(at).merge)
 }
 
 /// The image that the removal of a name is to merge a snapshot into, if it is.
@@ -249,12 +151,6 @@ pub(crate) fn settle_all(brick: &Arc<Brick>) {
             // The next turn tries again.
             Err(_) => brick.merges().push(merge),
         }
-    }
-}
-
-impl Promise {
-    fn is_of(&self, snapshot: Gfid) -> bool {
-        self.merge.snapshot.gfid() == snapshot
     }
 }
 
