@@ -2,17 +2,17 @@ use std::ffi::{CStr, CString};
 
 use bd_model::{Bytes, Gfid, ImageMark, xattr};
 use glusterfs::fops::{
-    Create, CreateArgs, Fsync, FsyncArgs, Inodelk, InodelkArgs, Lookup, LookupArgs, Mknod,
-    MknodArgs, Setxattr, SetxattrArgs, Unlink, UnlinkArgs,
+    Create, CreateArgs, Fsync, FsyncArgs, Lookup, LookupArgs, Mknod, MknodArgs, Setxattr,
+    SetxattrArgs, Unlink, UnlinkArgs,
 };
-use glusterfs::{
-    Credentials, Dict, Errno, Fd, FileType, Flock, Iatt, Inode, Loc, Node, Stack, gf_error, gf_warn,
-};
+use glusterfs::{Credentials, Dict, Errno, Fd, Iatt, Inode, Loc, Node, Stack, gf_error, gf_warn};
 
+use crate::data_lock::DataLock;
+use crate::home::{Home, home_of};
 use crate::merging::Merging;
+use crate::path_resolution::Found;
 use crate::replicas::Replicas;
 use crate::space::bricks_of;
-use crate::walk::Found;
 use crate::{arbiter, copied};
 
 /// The type of the translator that keeps access control lists in a mount (`-o acl`).
@@ -20,33 +20,33 @@ const ACL: &str = "system/posix-acl";
 
 /// What to make of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum CopyRequest {
     /// A full clone.
     Clone,
     /// A snapshot; the bytes of its space, if it is a copy-on-write snapshot.
     Snapshot(Option<Bytes>),
 }
 
-impl Wish {
+impl CopyRequest {
     fn key(self) -> &'static str {
         match self {
-            Wish::Clone => xattr::CLONE,
-            Wish::Snapshot(_) => xattr::SNAPSHOT,
+            CopyRequest::Clone => xattr::CLONE,
+            CopyRequest::Snapshot(_) => xattr::SNAPSHOT,
         }
     }
 
     /// The value that asks for it in the file `dest`.
     fn value(self, dest: Gfid) -> String {
         match self {
-            Wish::Snapshot(Some(Bytes(space))) => format!("{dest}:{space}"),
-            Wish::Clone | Wish::Snapshot(None) => dest.to_string(),
+            CopyRequest::Snapshot(Some(Bytes(space))) => format!("{dest}:{space}"),
+            CopyRequest::Clone | CopyRequest::Snapshot(None) => dest.to_string(),
         }
     }
 }
 
 /// The making of one clone or snapshot.
 #[derive(Debug)]
-pub(crate) struct Recipe<'a> {
+pub(crate) struct CopyOperation<'a> {
     /// This translator.
     pub(crate) node: Node,
     /// Fops in the caller's name.
@@ -72,15 +72,15 @@ pub(crate) struct Made {
     pub(crate) postparent: Iatt,
 }
 
-impl Recipe<'_> {
+impl CopyOperation<'_> {
     /// Makes the copy; `inode` is the fresh inode which then stands for it.
-    pub(crate) fn make(&self, wish: Wish, inode: &Inode<'_>) -> Result<Made, Errno> {
+    pub(crate) fn make(&self, request: CopyRequest, inode: &Inode<'_>) -> Result<Made, Errno> {
         self.settle(&self.source.inode)?;
         let home = self.home()?;
         let gfid = Gfid::random();
         let (preparent, postparent) = self.destination(gfid, &home)?;
         let made = self
-            .copy(wish, gfid, &home)
+            .copy(request, gfid, &home)
             .and_then(|()| self.read_back(gfid, inode));
         match made {
             Ok(iatt) => Ok(Made {
@@ -96,11 +96,11 @@ impl Recipe<'_> {
     }
 
     /// Copies into a file that exists, empty, in the same part of the volume.
-    pub(crate) fn copy_into(&self, wish: Wish, dest: Gfid) -> Result<(), Errno> {
+    pub(crate) fn copy_into(&self, request: CopyRequest, dest: Gfid) -> Result<(), Errno> {
         self.settle(&self.source.inode)?;
         let home = self.home()?;
         self.consent(dest, &home)?;
-        self.copy(wish, dest, &home)
+        self.copy(request, dest, &home)
     }
 
     /// Tells each brick, in the caller's name, that the file `dest` may become a copy of the source: the
@@ -219,12 +219,12 @@ impl Recipe<'_> {
         Ok((reply.preparent, reply.postparent))
     }
 
-    fn copy(&self, wish: Wish, gfid: Gfid, home: &Home) -> Result<(), Errno> {
+    fn copy(&self, request: CopyRequest, gfid: Gfid, home: &Home) -> Result<(), Errno> {
         let replicas = Replicas::of(home.part).ok();
         let arbitrated = replicas.filter(|replicas| replicas.arbiter().is_some());
         let copy = |stack: &Stack| match &arbitrated {
-            Some(replicas) => self.copy_beside_arbiter(stack, replicas, wish, gfid),
-            None => self.copy_on_all(stack, wish, gfid, home),
+            Some(replicas) => self.copy_beside_arbiter(stack, replicas, request, gfid),
+            None => self.copy_on_all(stack, request, gfid, home),
         };
         // Root is somebody else where bricks squash it. The caller may do it who may write the source,
         // too, as posix-acl wants of a request that sets an attribute.
@@ -234,8 +234,14 @@ impl Recipe<'_> {
         })
     }
 
-    fn copy_on_all(&self, stack: &Stack, wish: Wish, gfid: Gfid, home: &Home) -> Result<(), Errno> {
-        let (file, key, value) = (&self.source.inode, wish.key(), wish.value(gfid));
+    fn copy_on_all(
+        &self,
+        stack: &Stack,
+        request: CopyRequest,
+        gfid: Gfid,
+        home: &Home,
+    ) -> Result<(), Errno> {
+        let (file, key, value) = (&self.source.inode, request.key(), request.value(gfid));
         let dict = Dict::new();
         dict.set_str(key, &value)?;
         let args = SetxattrArgs {
@@ -258,7 +264,7 @@ impl Recipe<'_> {
         &self,
         stack: &Stack,
         replicas: &Replicas,
-        wish: Wish,
+        request: CopyRequest,
         gfid: Gfid,
     ) -> Result<(), Errno> {
         let source = Loc::by_gfid(&self.source.inode, self.source.iatt.gfid());
@@ -269,7 +275,7 @@ impl Recipe<'_> {
         let mut failed = Errno::EIO;
         for (number, node) in replicas.with_bytes().iter().enumerate() {
             let dict = Dict::new();
-            dict.set_str(wish.key(), &wish.value(gfid))?;
+            dict.set_str(request.key(), &request.value(gfid))?;
             let args = SetxattrArgs {
                 loc: source.duplicate(),
                 dict,
@@ -382,126 +388,6 @@ impl Recipe<'_> {
                 self.name,
                 failure.errno
             ),
-        }
-    }
-}
-
-/// Where a file is.
-#[derive(Debug)]
-pub(crate) struct Home {
-    /// The translator that distributes, if there is a choice.
-    dht: Option<Node>,
-    /// The part of the volume.
-    pub(crate) part: Node,
-}
-
-/// A part of a distributed volume that cannot be reached: the volume says of its files that they are not
-/// there.
-pub(crate) fn away(node: Node, stack: &Stack, inode: &Inode<'_>) -> Option<Node> {
-    let parts = node.find_kind("cluster/distribute")?.children();
-    if parts.len() < 2 {
-        return None;
-    }
-    parts.into_iter().find(|part| {
-        let args = LookupArgs {
-            loc: Loc::root(&inode.root()),
-            xdata: None,
-        };
-        let asked = stack.ask_node::<Lookup>(*part, args);
-        asked.is_err_and(|failure| failure.errno == Errno::ENOTCONN)
-    })
-}
-
-/// The part of a distributed volume in which a file is.
-pub(crate) fn home_of(node: Node, stack: &Stack, file: &Found) -> Result<Home, Errno> {
-    let Some(dht) = node.find_kind("cluster/distribute") else {
-        let part = node.first_child().ok_or(Errno::EIO)?;
-        return Ok(Home { dht: None, part });
-    };
-    let parts = dht.children();
-    if let [part] = parts[..] {
-        return Ok(Home { dht: None, part });
-    }
-    let gfid = file.iatt.gfid();
-    let mut missing = Errno::ESTALE;
-    for part in parts {
-        let xdata = Dict::new();
-        xdata.set_u32(xattr::DHT_LINKTO, 256)?;
-        let loc = Loc::by_gfid(&file.inode.fresh(), gfid);
-        let args = LookupArgs {
-            loc,
-            xdata: Some(xdata),
-        };
-        match stack.ask_node::<Lookup>(part, args) {
-            Ok(reply) => {
-                let elsewhere = reply
-                    .xdata
-                    .is_some_and(|xdata| xdata.contains(xattr::DHT_LINKTO));
-                if !elsewhere && reply.buf.file_type() == FileType::Regular {
-                    return Ok(Home {
-                        dht: Some(dht),
-                        part,
-                    });
-                }
-            }
-            Err(failure) if matches!(failure.errno, Errno::ENOENT | Errno::ESTALE) => {}
-            // A part that is down may be the one; another may have it yet.
-            Err(failure) => missing = failure.errno,
-        }
-    }
-    Err(missing)
-}
-
-/// AFR's lock for data over the whole source, given back when dropped.
-struct DataLock<'a> {
-    stack: &'a Stack,
-    source: &'a Inode<'a>,
-    domain: CString,
-}
-
-impl<'a> DataLock<'a> {
-    fn take(
-        stack: &'a Stack,
-        source: &'a Inode<'a>,
-        replicas: Node,
-    ) -> Result<DataLock<'a>, Errno> {
-        let domain = CString::new(replicas.name()).map_err(|_| Errno::EINVAL)?;
-        let lock = DataLock {
-            stack,
-            source,
-            domain,
-        };
-        match lock.set(libc::F_SETLKW, Flock::write_all()) {
-            Ok(()) => Ok(lock),
-            Err(errno) => {
-                // Nothing is held: AFR gives back what it got of a lock that failed.
-                std::mem::forget(lock);
-                Err(errno)
-            }
-        }
-    }
-
-    fn set(&self, cmd: i32, flock: Flock) -> Result<(), Errno> {
-        let loc = Loc::by_gfid(self.source, self.source.gfid());
-        let volume = self.domain.as_c_str().into();
-        self.stack.ask::<Inodelk>(InodelkArgs {
-            volume,
-            loc,
-            cmd,
-            flock,
-            xdata: None,
-        })?;
-        Ok(())
-    }
-}
-
-impl Drop for DataLock<'_> {
-    fn drop(&mut self) {
-        if let Err(errno) = self.set(libc::F_SETLK, Flock::unlock_all()) {
-            gf_error!(
-                "the lock over {:?} could not be given back: {errno}",
-                self.source
-            );
         }
     }
 }

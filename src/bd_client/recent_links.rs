@@ -14,11 +14,11 @@ pub(crate) struct Place {
 ///
 /// libgfapi does not look at the inode which a link answers, and binds the new name to the source.
 /// The next lookup of that name comes with the source's inode, and md-cache would confirm it. The
-/// guard contradicts (`ESTALE`), and libgfapi looks the name up afresh. An entry stays until it
+/// links contradicts (`ESTALE`), and libgfapi looks the name up afresh. An entry stays until it
 /// was not needed for a while: another thread may have bound the name in between. An entry that
 /// never was needed stays, as the wrong binding may still be there.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub(crate) struct RecentLinks {
     entries: HashMap<Place, Entry>,
     order: VecDeque<(Place, u64)>,
     serial: u64,
@@ -33,11 +33,11 @@ struct Entry {
     serial: u64,
 }
 
-impl Guard {
-    /// A guard that forgets an entry `quiet` after its last contradiction, and the oldest ones
+impl RecentLinks {
+    /// A links that forgets an entry `quiet` after its last contradiction, and the oldest ones
     /// beyond `capacity`.
-    pub(crate) fn new(quiet: Duration, capacity: usize) -> Guard {
-        Guard {
+    pub(crate) fn new(quiet: Duration, capacity: usize) -> RecentLinks {
+        RecentLinks {
             entries: HashMap::new(),
             order: VecDeque::new(),
             serial: 0,
@@ -119,16 +119,16 @@ mod tests {
     #[test]
     fn the_source_is_contradicted_and_the_copy_is_not() {
         let now = Instant::now();
-        let mut guard = Guard::new(Duration::from_secs(10), 100);
-        guard.insert(place("b"), COPY);
-        assert!(guard.contradicts(&place("b"), SOURCE, now));
-        assert!(!guard.contradicts(&place("b"), COPY, now));
+        let mut links = RecentLinks::new(Duration::from_secs(10), 100);
+        links.insert(place("b"), COPY);
+        assert!(links.contradicts(&place("b"), SOURCE, now));
+        assert!(!links.contradicts(&place("b"), COPY, now));
         assert!(
-            !guard.contradicts(&place("b"), [0; 16], now),
+            !links.contradicts(&place("b"), [0; 16], now),
             "a fresh inode believes nothing"
         );
         assert!(
-            !guard.contradicts(&place("a"), SOURCE, now),
+            !links.contradicts(&place("a"), SOURCE, now),
             "other names are not watched"
         );
     }
@@ -136,45 +136,45 @@ mod tests {
     #[test]
     fn an_entry_lasts_while_it_is_needed() {
         let start = Instant::now();
-        let mut guard = Guard::new(Duration::from_secs(10), 100);
-        guard.insert(place("b"), COPY);
+        let mut links = RecentLinks::new(Duration::from_secs(10), 100);
+        links.insert(place("b"), COPY);
         let hour = start + Duration::from_secs(3600);
         assert!(
-            guard.contradicts(&place("b"), SOURCE, hour),
+            links.contradicts(&place("b"), SOURCE, hour),
             "never needed: still there"
         );
-        assert!(guard.contradicts(&place("b"), SOURCE, hour + Duration::from_secs(9)));
-        assert!(guard.contradicts(&place("b"), SOURCE, hour + Duration::from_secs(18)));
-        assert!(!guard.contradicts(&place("b"), SOURCE, hour + Duration::from_secs(29)));
-        assert!(guard.is_empty());
+        assert!(links.contradicts(&place("b"), SOURCE, hour + Duration::from_secs(9)));
+        assert!(links.contradicts(&place("b"), SOURCE, hour + Duration::from_secs(18)));
+        assert!(!links.contradicts(&place("b"), SOURCE, hour + Duration::from_secs(29)));
+        assert!(links.is_empty());
     }
 
     #[test]
     fn removed_and_reused_names_are_not_watched() {
         let now = Instant::now();
-        let mut guard = Guard::new(Duration::from_secs(10), 100);
-        guard.insert(place("b"), COPY);
-        guard.remove(&place("b"));
-        assert!(!guard.contradicts(&place("b"), SOURCE, now));
-        guard.insert(place("b"), SOURCE);
-        assert!(guard.contradicts(&place("b"), COPY, now));
+        let mut links = RecentLinks::new(Duration::from_secs(10), 100);
+        links.insert(place("b"), COPY);
+        links.remove(&place("b"));
+        assert!(!links.contradicts(&place("b"), SOURCE, now));
+        links.insert(place("b"), SOURCE);
+        assert!(links.contradicts(&place("b"), COPY, now));
     }
 
     #[test]
     fn the_oldest_entries_go_first_and_only_they() {
         let now = Instant::now();
-        let mut guard = Guard::new(Duration::from_secs(10), 3);
-        guard.insert(place("0"), COPY);
+        let mut links = RecentLinks::new(Duration::from_secs(10), 3);
+        links.insert(place("0"), COPY);
         for name in ["1", "2", "0", "3"] {
-            guard.insert(place(name), COPY);
+            links.insert(place(name), COPY);
         }
         assert!(
-            guard.contradicts(&place("0"), SOURCE, now),
+            links.contradicts(&place("0"), SOURCE, now),
             "made again, so not the oldest"
         );
-        assert!(!guard.contradicts(&place("1"), SOURCE, now));
+        assert!(!links.contradicts(&place("1"), SOURCE, now));
         for name in ["2", "3"] {
-            assert!(guard.contradicts(&place(name), SOURCE, now));
+            assert!(links.contradicts(&place(name), SOURCE, now));
         }
     }
 }
