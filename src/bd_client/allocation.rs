@@ -1,6 +1,6 @@
 //! fallocate(2) of a FUSE mount.
 //!
-//! GlusterFS's mount passes on whether the file shall keep its size, and nothing else: a wish to zero a
+//! GlusterFS's mount passes on whether the file shall keep its size, and nothing else: a request to zero a
 //! range arrives here as one to allocate it. A range of holes reads as zeros afterwards, so that both
 //! wishes are fulfilled by an allocation. Where there is data nobody can know what was meant. Then the
 //! answer is that it cannot be done, after which programs write the zeros, or touch each block.

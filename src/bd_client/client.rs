@@ -1,3 +1,5 @@
+mod translator;
+
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -6,32 +8,26 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bd_model::Gfid;
-use glusterfs::fops::{
-    Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetattr, Fsetxattr, Fstat,
-    FstatArgs, Ftruncate, Getxattr, GetxattrReply, Link, Lookup, Mkdir, Mknod, Open, Readlink,
-    Removexattr, Rename, Rmdir, Seek, Setattr, Setxattr, Stat, Statfs, Symlink, Truncate, Unlink,
-};
 use glusterfs::{
-    Call, Credentials, Errno, FileType, Fop, Iatt, InitError, Inode, Loc, Node, Stack, Translator,
-    Xlator, gf_warn,
+    Call, Credentials, Errno, FileType, Fop, Iatt, Inode, Loc, Node, Stack, Workers, Xlator,
+    gf_warn,
 };
 
 use crate::arbiter::Tops;
 use crate::attributes::Change;
-use crate::guard::{Guard, Place};
 use crate::notifier::Notifier;
+use crate::recent_links::{Place, RecentLinks};
 use crate::replicas::Replicas;
 use crate::target::{Roots, parse};
 use crate::withheld::{self, Tells};
-use crate::workers::Workers;
-use crate::{afterwards, allocation, attributes, copy, merge, mounts, space, walk};
+use crate::{mounts, path_resolution};
 
 /// The translator `features/bd-client`.
 #[derive(Debug)]
 pub struct BdClient {
     xl: Xlator<BdClient>,
     workers: Workers,
-    guard: Mutex<Guard>,
+    recent_links: Mutex<RecentLinks>,
     front: OnceLock<Front>,
     phantoms: AtomicUsize,
     tops: Tops,
@@ -56,7 +52,7 @@ pub struct Phantom(());
 const WORKERS: usize = 16;
 
 /// Names made by link that are remembered, at most.
-const GUARDED: usize = 100_000;
+const RECENT_LINKS: usize = 100_000;
 
 impl BdClient {
     pub(crate) fn node(&self) -> Node {
@@ -74,8 +70,10 @@ impl BdClient {
         )
     }
 
-    pub(crate) fn guard(&self) -> MutexGuard<'_, Guard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn recent_links(&self) -> MutexGuard<'_, RecentLinks> {
+        self.recent_links
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the kernel of a mount forget what it has of files whose bytes have changed by other means than writes.
@@ -159,7 +157,7 @@ impl BdClient {
             let text = std::fs::read_link(Path::new(OsStr::from_bytes(&path))).ok()?;
             Some(text.into_os_string().into_vec())
         };
-        let passage = |path: &[u8]| walk::passage(stack, &parent.root(), path);
+        let passage = |path: &[u8]| path_resolution::passage(stack, &parent.root(), path);
         for path in paths {
             match mounts::path_on(&seen, &device, &path, read_link, passage) {
                 Ok(Some(inside)) => {
@@ -245,23 +243,25 @@ impl BdClient {
 
     /// Whether a lookup believes the name to have a file that it has not.
     fn is_contradicted(&self, loc: &Loc<'_>) -> bool {
-        let mut guard = self.guard();
-        if guard.is_empty() {
+        let mut recent_links = self.recent_links();
+        if recent_links.is_empty() {
             return false;
         }
         match (place(loc), loc.inode()) {
-            (Some(place), Some(inode)) => guard.contradicts(&place, inode.gfid(), Instant::now()),
+            (Some(place), Some(inode)) => {
+                recent_links.contradicts(&place, inode.gfid(), Instant::now())
+            }
             _ => false,
         }
     }
 
     fn forget_place(&self, loc: &Loc<'_>) {
-        let mut guard = self.guard();
-        if guard.is_empty() {
+        let mut recent_links = self.recent_links();
+        if recent_links.is_empty() {
             return;
         }
         if let Some(place) = place(loc) {
-            guard.remove(&place);
+            recent_links.remove(&place);
         }
     }
 
@@ -279,7 +279,13 @@ impl BdClient {
             return call.pass();
         }
         let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || change.pass(&this, call, &inode));
+        self.run(move || change.pass(&this, call, &inode));
+    }
+
+    /// Runs a job that waits, which GlusterFS's own threads must not do.
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        let node = self.xl.node();
+        self.workers.run(move || node.enter(job));
     }
 
     /// The replicas of all parts of the volume where there is more than one.
@@ -322,264 +328,4 @@ fn quiet(node: Node) -> Duration {
         .and_then(|text| text.parse().ok())
         .unwrap_or(1);
     Duration::from_secs(timeout + 30)
-}
-
-/// Fops on a loc that are refused for phantoms and else passed.
-macro_rules! not_for_phantoms {
-    ($($method:ident: $Fop:ident),* $(,)?) => {$(
-        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
-            if self.is_phantom(&call.args.loc) {
-                return call.fail(Errno::ESTALE);
-            }
-            call.pass();
-        }
-    )*};
-}
-
-/// Fops whose answers tell a file's attributes, and which are refused for phantoms where they are on a loc.
-macro_rules! told_in_full {
-    ($($method:ident: $Fop:ident $(of $loc:ident)?),* $(,)?) => {$(
-        fn $method(self: &Arc<Self>, call: Call<'_, $Fop>) {
-            $(if self.is_phantom(&call.args.$loc) {
-                return call.fail(Errno::ESTALE);
-            })?
-            self.pass_in_full(call);
-        }
-    )*};
-}
-
-impl Translator for BdClient {
-    type InodeCtx = Phantom;
-    type FdCtx = ();
-
-    fn init(xl: Xlator<BdClient>) -> Result<Arc<BdClient>, InitError> {
-        Ok(Arc::new(BdClient {
-            xl,
-            workers: Workers::new(xl.node(), WORKERS),
-            guard: Mutex::new(Guard::new(quiet(xl.node()), GUARDED)),
-            front: OnceLock::new(),
-            phantoms: AtomicUsize::new(0),
-            tops: Tops::default(),
-            replicas: OnceLock::new(),
-        }))
-    }
-
-    fn fini(self: &Arc<Self>) {
-        self.workers.end();
-    }
-
-    fn forget(self: &Arc<Self>, _: &Inode<'_>, ctx: Option<Arc<Phantom>>) {
-        if ctx.is_some() {
-            self.phantoms.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    not_for_phantoms! {
-        stat: Stat, access: Access, readlink: Readlink, open: Open,
-    }
-
-    told_in_full! {
-        truncate: Truncate of loc, setattr: Setattr of loc, ftruncate: Ftruncate, fsetattr: Fsetattr,
-        mkdir: Mkdir,
-    }
-
-    fn getxattr(self: &Arc<Self>, call: Call<'_, Getxattr>) {
-        if self.is_phantom(&call.args.loc) {
-            return call.fail(Errno::ESTALE);
-        }
-        if BdClient::is_internal(&call) {
-            return call.pass();
-        }
-        if call.args.name.is_none() {
-            return call.wind(|frame, answer| {
-                frame.answer(answer.map(|reply| GetxattrReply {
-                    dict: reply.dict.as_ref().map(attributes::without_marks),
-                    ..reply
-                }));
-            });
-        }
-        if !space::is_wish(&call.args) {
-            return call.pass();
-        }
-        let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || space::getxattr(&this, call));
-    }
-
-    fn fgetxattr(self: &Arc<Self>, call: Call<'_, Fgetxattr>) {
-        if BdClient::is_internal(&call) || call.args.name.is_some() {
-            return call.pass();
-        }
-        call.wind(|frame, answer| {
-            frame.answer(answer.map(|reply| FgetxattrReply {
-                dict: reply.dict.as_ref().map(attributes::without_marks),
-                ..reply
-            }));
-        });
-    }
-
-    fn lookup(self: &Arc<Self>, call: Call<'_, Lookup>) {
-        if self.is_phantom(&call.args.loc) || self.is_contradicted(&call.args.loc) {
-            return call.fail(Errno::ESTALE);
-        }
-        // The first look at the root, or at a name in it.
-        let root = [call.args.loc.gfid(), call.args.loc.parent_gfid()]
-            .contains(Gfid::ROOT.as_bytes())
-            .then(|| self.node().root_inode())
-            .flatten();
-        if let Some(root) = root
-            && !BdClient::is_internal(&call)
-            && self.tops.want_a_look()
-        {
-            let (this, call) = (self.clone(), call.detach());
-            return self.workers.run(move || {
-                this.tops.make(&this, &root);
-                call.pass();
-            });
-        }
-        call.pass();
-    }
-
-    fn setxattr(self: &Arc<Self>, call: Call<'_, Setxattr>) {
-        if self.is_phantom(&call.args.loc) {
-            return call.fail(Errno::ESTALE);
-        }
-        if BdClient::is_internal(&call) {
-            return call.pass();
-        }
-        if attributes::are_internal(&call.args.dict) {
-            return call.fail(Errno::EPERM);
-        }
-        let this = self.clone();
-        if merge::is_wish(&call.args.dict) {
-            let call = call.detach();
-            self.workers.run(move || merge::setxattr(&this, call));
-        } else if copy::old_wish(&call.args.dict).is_some() {
-            let call = call.detach();
-            self.workers.run(move || copy::setxattr(&this, call));
-        } else {
-            let change = Change::of_set(&call.args.dict);
-            let inode = call.args.loc.inode().map(|inode| inode.share());
-            self.change(call, change, inode);
-        }
-    }
-
-    fn removexattr(self: &Arc<Self>, call: Call<'_, Removexattr>) {
-        if self.is_phantom(&call.args.loc) {
-            return call.fail(Errno::ESTALE);
-        }
-        let change = Change::of_removal(&call.args.name);
-        let inode = call.args.loc.inode().map(|inode| inode.share());
-        self.change(call, change, inode);
-    }
-
-    fn fremovexattr(self: &Arc<Self>, call: Call<'_, Fremovexattr>) {
-        let change = Change::of_removal(&call.args.name);
-        let inode = call.args.fd.inode().share();
-        self.change(call, change, Some(inode));
-    }
-
-    fn fsetxattr(self: &Arc<Self>, call: Call<'_, Fsetxattr>) {
-        if !BdClient::is_internal(&call) && attributes::are_internal(&call.args.dict) {
-            return call.fail(Errno::EPERM);
-        }
-        let change = Change::of_set(&call.args.dict);
-        let inode = call.args.fd.inode().share();
-        self.change(call, change, Some(inode));
-    }
-
-    /// Where a file is meant, distribution would ask about the root.
-    fn statfs(self: &Arc<Self>, mut call: Call<'_, Statfs>) {
-        let inode = call.args.loc.inode();
-        let file = inode.filter(|inode| inode.file_type() != FileType::Directory);
-        if let Some(dir) = file.and_then(|file| file.parent()) {
-            call.args.loc = Loc::by_gfid(&dir, dir.gfid());
-        }
-        call.pass();
-    }
-
-    fn unlink(self: &Arc<Self>, call: Call<'_, Unlink>) {
-        if self.is_phantom(&call.args.loc) {
-            return call.fail(Errno::ESTALE);
-        }
-        self.forget_place(&call.args.loc);
-        call.pass();
-    }
-
-    fn rename(self: &Arc<Self>, mut call: Call<'_, Rename>) {
-        if self.is_phantom(&call.args.oldloc) || self.is_phantom(&call.args.newloc) {
-            return call.fail(Errno::ESTALE);
-        }
-        self.forget_place(&call.args.oldloc);
-        self.forget_place(&call.args.newloc);
-        if let Err(errno) = attributes::name_renamed(&mut call) {
-            return call.fail(errno);
-        }
-        if BdClient::is_internal(&call) || self.arbitrated().next().is_none() {
-            return call.pass();
-        }
-        let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || afterwards::rename(&this, call));
-    }
-
-    fn rmdir(self: &Arc<Self>, call: Call<'_, Rmdir>) {
-        if BdClient::is_internal(&call) || self.replicas().is_empty() {
-            return call.pass();
-        }
-        let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || afterwards::rmdir(&this, call));
-    }
-
-    fn create(self: &Arc<Self>, call: Call<'_, Create>) {
-        self.forget_place(&call.args.loc);
-        self.pass_in_full(call);
-    }
-
-    fn mknod(self: &Arc<Self>, call: Call<'_, Mknod>) {
-        self.forget_place(&call.args.loc);
-        self.pass_in_full(call);
-    }
-
-    /// Looks for data and holes only after all that was written before has reached the brick:
-    /// write-behind, which knows no seek, would let it overtake writes that it has acknowledged,
-    /// and a copy would skip them. It keeps fstat behind them.
-    fn seek(self: &Arc<Self>, call: Call<'_, Seek>) {
-        let Call { frame, args } = call.detach();
-        let fstat = FstatArgs {
-            fd: args.fd.share(),
-            xdata: None,
-        };
-        frame.wind::<Fstat>(fstat, move |frame, answer| match answer {
-            Ok(_) => frame.pass(args),
-            Err(failure) => frame.fail(failure.errno),
-        });
-    }
-
-    fn fallocate(self: &Arc<Self>, call: Call<'_, Fallocate>) {
-        if self.fuse() && !BdClient::is_internal(&call) {
-            allocation::fallocate(call.detach());
-        } else {
-            call.pass();
-        }
-    }
-
-    fn link(self: &Arc<Self>, call: Call<'_, Link>) {
-        if self.is_phantom(&call.args.oldloc) {
-            return call.fail(Errno::ESTALE);
-        }
-        self.forget_place(&call.args.newloc);
-        if BdClient::is_internal(&call) {
-            return call.pass();
-        }
-        let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || copy::link(&this, call));
-    }
-
-    fn symlink(self: &Arc<Self>, call: Call<'_, Symlink>) {
-        self.forget_place(&call.args.loc);
-        if BdClient::is_internal(&call) {
-            return call.pass();
-        }
-        let (this, call) = (self.clone(), call.detach());
-        self.workers.run(move || copy::symlink(&this, call));
-    }
 }

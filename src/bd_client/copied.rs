@@ -9,8 +9,8 @@ use bd_model::{Gfid, ImageMark};
 use glusterfs::fops::{Xattrop, XattropArgs};
 use glusterfs::{Dict, Errno, Inode, Loc, Node, Stack, gf_warn};
 
+use crate::path_resolution::mark_on_brick;
 use crate::replicas::Replicas;
-use crate::walk::mark_on_brick;
 
 /// EC's note that changes of bytes and attributes were cut short.
 const DISPERSE_DIRTY: &str = "trusted.ec.dirty";

@@ -12,11 +12,12 @@ use glusterfs::{
 };
 
 use crate::client::BdClient;
-use crate::guard::Place;
+use crate::copy_operation::{CopyOperation, CopyRequest, Made};
+use crate::home::away;
+use crate::path_resolution::{self, Found};
 use crate::permission::{Want, allowed};
-use crate::recipe::{Made, Recipe, Wish, away};
+use crate::recent_links::Place;
 use crate::replicas::Replicas;
-use crate::walk::{self, Found};
 
 /// Tells the server that a link is meant as one.
 fn mark_plain(xdata: &mut Option<Dict<'static>>) -> Result<(), Errno> {
@@ -69,7 +70,7 @@ fn copyable(client: &BdClient, stack: &Stack, source: &Found) -> Result<bool, Er
         None => {
             let fresh = source.inode.fresh();
             let loc = Loc::by_gfid(&fresh, source.iatt.gfid());
-            match walk::is_image_on_a_brick(stack, client.node(), &loc) {
+            match path_resolution::is_image_on_a_brick(stack, client.node(), &loc) {
                 true => {
                     gf_warn!("{:?} is an image on some brick: not linked", source.inode);
                     Err(Errno::ESTALE)
@@ -85,11 +86,11 @@ fn copyable(client: &BdClient, stack: &Stack, source: &Found) -> Result<bool, Er
 }
 
 /// The copy that is asked for by an attribute, and the text that says into which file.
-pub(crate) fn old_wish(dict: &Dict<'_>) -> Option<(Wish, String)> {
-    let asked = |key, wish| dict.get_str(key).map(|text| (wish, text));
-    asked(xattr::OLD_CLONE, Wish::Clone)
-        .or_else(|| asked(xattr::OLD_SNAPSHOT, Wish::Snapshot(None)))
-        .or_else(|| asked(xattr::SNAPSHOT_AS, Wish::Snapshot(None)))
+pub(crate) fn old_wish(dict: &Dict<'_>) -> Option<(CopyRequest, String)> {
+    let asked = |key, request| dict.get_str(key).map(|text| (request, text));
+    asked(xattr::OLD_CLONE, CopyRequest::Clone)
+        .or_else(|| asked(xattr::OLD_SNAPSHOT, CopyRequest::Snapshot(None)))
+        .or_else(|| asked(xattr::SNAPSHOT_AS, CopyRequest::Snapshot(None)))
 }
 
 /// A setxattr for which [`old_wish`] has found something.
@@ -101,7 +102,7 @@ pub(crate) fn setxattr(client: &BdClient, call: Call<'static, Setxattr>) {
 }
 
 fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errno> {
-    let (wish, text) = old_wish(&call.args.dict).ok_or(Errno::EINVAL)?;
+    let (request, text) = old_wish(&call.args.dict).ok_or(Errno::EINVAL)?;
     if call.args.dict.contains(xattr::SNAPSHOT_AS) {
         return snapshot_as(client, call, &text);
     }
@@ -109,16 +110,16 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
         Some((gfid, space)) => (gfid, Some(space)),
         None => (text.as_str(), None),
     };
-    let wish = match (wish, space) {
-        (Wish::Snapshot(_), Some(space)) => {
+    let request = match (request, space) {
+        (CopyRequest::Snapshot(_), Some(space)) => {
             // As in GlusterFS 5, a bare number is bytes.
             let space = Bytes::parse_with_unit(space, Bytes(1)).map_err(|error| {
                 gf_warn!("cannot make a snapshot with a space of {space:?}: {error}");
                 Errno::EINVAL
             })?;
-            Wish::Snapshot(Some(space))
+            CopyRequest::Snapshot(Some(space))
         }
-        (wish, _) => wish,
+        (request, _) => request,
     };
     let dest: Gfid = gfid.parse().map_err(|_| {
         gf_warn!("cannot copy into {text:?}: the value is the gfid of an empty file");
@@ -127,16 +128,16 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
     let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
     let who = call.frame.credentials();
     let stack = client.stack(&who);
-    let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
+    let source = path_resolution::by_gfid(&stack, &inode, call.args.loc.gfid())?;
     if !copyable(client, &stack, &source)? {
         return Err(Errno::EOPNOTSUPP);
     }
-    let into = walk::by_gfid(&stack, &inode, *dest.as_bytes())?;
+    let into = path_resolution::by_gfid(&stack, &inode, *dest.as_bytes())?;
     if into.mark.is_some() || into.iatt.file_type() != FileType::Regular || into.iatt.size() > 0 {
         gf_warn!("cannot copy into <gfid:{dest}>: it is no empty plain file");
         return Err(Errno::EEXIST);
     }
-    Recipe {
+    CopyOperation {
         node: client.node(),
         stack: &stack,
         who: &who,
@@ -144,9 +145,9 @@ fn try_setxattr(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(),
         parent: &inode,
         name: c"",
     }
-    .copy_into(wish, dest)?;
+    .copy_into(request, dest)?;
     // Caches have the empty file.
-    let _seen = walk::by_gfid(&stack, &inode, *dest.as_bytes());
+    let _seen = path_resolution::by_gfid(&stack, &inode, *dest.as_bytes());
     client.forget(&[&into.inode]);
     Ok(())
 }
@@ -164,16 +165,16 @@ fn snapshot_as(client: &BdClient, call: &Call<'static, Setxattr>, text: &str) ->
     let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
     let who = call.frame.credentials();
     let stack = client.stack(&who);
-    let parent = walk::directory(&stack, &inode.root(), above.as_bytes())?;
+    let parent = path_resolution::directory(&stack, &inode.root(), above.as_bytes())?;
     if !links_copy(client, &parent)? {
         gf_warn!("cannot make a snapshot as {text:?}: it is in no image directory");
         return Err(Errno::EINVAL);
     }
-    let source = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
+    let source = path_resolution::by_gfid(&stack, &inode, call.args.loc.gfid())?;
     if !copyable(client, &stack, &source)? {
         return Err(Errno::EINVAL);
     }
-    let recipe = Recipe {
+    let operation = CopyOperation {
         node: client.node(),
         stack: &stack,
         who: &who,
@@ -181,7 +182,7 @@ fn snapshot_as(client: &BdClient, call: &Call<'static, Setxattr>, text: &str) ->
         parent: &parent,
         name: &name,
     };
-    let made = recipe.make(Wish::Snapshot(Some(Bytes(space))), &parent.fresh())?;
+    let made = operation.make(CopyRequest::Snapshot(Some(Bytes(space))), &parent.fresh())?;
     gf_info!(
         "{path} is a snapshot of {:?}: {}",
         source.inode,
@@ -226,12 +227,12 @@ fn try_link(
     if !links_copy(client, &parent)? {
         return Ok(Plan::Plain);
     }
-    let source = walk::by_gfid(&stack, &old_inode, old.gfid())?;
+    let source = path_resolution::by_gfid(&stack, &old_inode, old.gfid())?;
     if !copyable(client, &stack, &source)? {
         return Ok(Plan::Plain);
     }
     let node = client.node();
-    let recipe = Recipe {
+    let operation = CopyOperation {
         node,
         stack: &stack,
         who: &who,
@@ -240,13 +241,13 @@ fn try_link(
         name,
     };
     let inode = parent.fresh();
-    let made = recipe.make(Wish::Clone, &inode)?;
+    let made = operation.make(CopyRequest::Clone, &inode)?;
     if !client.fuse() {
         let place = Place {
             parent: new.parent_gfid(),
             name: name.to_bytes().to_vec(),
         };
-        client.guard().insert(place, made.iatt.gfid());
+        client.recent_links().insert(place, made.iatt.gfid());
     }
     gf_info!(
         "{} is a clone of {}",
@@ -292,7 +293,13 @@ fn try_symlink(
     let text = call.args.linkname.to_bytes();
     let below = client.below_mount(&stack, call.frame.pid(), &parent, text)?;
     let text = below.as_deref().unwrap_or(text);
-    let source = match walk::follow(&stack, client.node(), &parent, text, &client.roots()) {
+    let source = match path_resolution::follow(
+        &stack,
+        client.node(),
+        &parent,
+        text,
+        &client.roots(),
+    ) {
         Ok(Some(source)) => source,
         Ok(None) => return Ok(Plan::Plain),
         Err(Errno::ENOENT) => {
@@ -313,7 +320,7 @@ fn try_symlink(
         return Ok(Plan::Plain);
     }
     let node = client.node();
-    let recipe = Recipe {
+    let operation = CopyOperation {
         node,
         stack: &stack,
         who: &who,
@@ -322,10 +329,10 @@ fn try_symlink(
         name,
     };
     let made = if client.fuse() {
-        recipe.make(Wish::Snapshot(None), &parent.fresh())?
+        operation.make(CopyRequest::Snapshot(None), &parent.fresh())?
     } else {
         // libgfapi takes a file where it asked for a symbolic link.
-        recipe.make(Wish::Snapshot(None), &inode)?
+        operation.make(CopyRequest::Snapshot(None), &inode)?
     };
     gf_info!(
         "{} is a snapshot of {:?}",

@@ -11,7 +11,7 @@
 //! | `symlink` | a snapshot of the target  | passed on, marked as plain |
 //!
 //! What the kernel and libgfapi remember wrongly after such an answer is put right by phantoms
-//! and by the guard.
+//! and by the memory of recent links.
 #![forbid(unsafe_code)]
 
 mod afterwards;
@@ -21,18 +21,19 @@ mod attributes;
 mod client;
 mod copied;
 mod copy;
-mod guard;
+mod copy_operation;
+mod data_lock;
+mod home;
 mod merge;
 mod merging;
 mod mounts;
 mod notifier;
+mod path_resolution;
 mod permission;
-mod recipe;
+mod recent_links;
 mod replicas;
 mod space;
 mod target;
-mod walk;
 mod withheld;
-mod workers;
 
 pub use client::BdClient;

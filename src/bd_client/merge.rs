@@ -7,9 +7,9 @@ use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, Setxattr, Setx
 use glusterfs::{Call, Credentials, Dict, Errno, Iatt, Inode, Loc, Stack, gf_info, gf_warn};
 
 use crate::client::BdClient;
+use crate::copy_operation::CopyOperation;
+use crate::path_resolution::{self, Found};
 use crate::permission::{Want, allowed};
-use crate::recipe::Recipe;
-use crate::walk::{self, Found};
 
 /// The sticky bit of a directory: its files are removed by their owners alone.
 const STICKY: u32 = 0o1000;
@@ -49,13 +49,13 @@ fn attempt(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errn
     let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
     let who = call.frame.credentials();
     let stack = client.stack(&Credentials::root());
-    let snapshot = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
+    let snapshot = path_resolution::by_gfid(&stack, &inode, call.args.loc.gfid())?;
     if !matches!(snapshot.mark, Some(ImageMark::Image { .. })) {
         gf_warn!("{inode:?} is no image, and cannot be merged");
         return Err(Errno::EINVAL);
     }
     let (parent, name) = place_of(&stack, &snapshot)?;
-    let mut recipe = Recipe {
+    let mut operation = CopyOperation {
         node: client.node(),
         stack: &stack,
         who: &who,
@@ -63,11 +63,11 @@ fn attempt(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errn
         parent: &parent,
         name: &name,
     };
-    let origin = recipe.origin()?;
-    let origin = walk::by_gfid(&stack, &inode, *origin.as_bytes())?;
+    let origin = operation.origin()?;
+    let origin = path_resolution::by_gfid(&stack, &inode, *origin.as_bytes())?;
     must_be_allowed(&client.stack(&who), &who, &snapshot, &origin, &parent)?;
-    recipe.source = &origin;
-    recipe.merge(&snapshot)?;
+    operation.source = &origin;
+    operation.merge(&snapshot)?;
     gf_info!(
         "{} is merged into {:?}",
         call.args.loc.path().to_string_lossy(),
@@ -75,7 +75,7 @@ fn attempt(client: &BdClient, call: &Call<'static, Setxattr>) -> Result<(), Errn
     );
     // Caches have the origin's old bytes and size, and a name that is gone, which the kernel is told of as long as
     // the table has it.
-    let _seen = walk::by_gfid(&stack, &inode, origin.iatt.gfid());
+    let _seen = path_resolution::by_gfid(&stack, &inode, origin.iatt.gfid());
     client.forget(&[&origin.inode, &snapshot.inode]);
     snapshot.inode.unlink(&parent, &name);
     Ok(())
@@ -102,7 +102,7 @@ fn place_of(stack: &Stack, snapshot: &Found) -> Result<(Inode<'static>, CString)
     };
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let above = &path[..path.len() - name.len()];
-    let parent = walk::directory(stack, &inode.root(), above)?;
+    let parent = path_resolution::directory(stack, &inode.root(), above)?;
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     let found = stack.ask::<Lookup>(LookupArgs {
         loc: Loc::by_name(&parent, &name, &parent.fresh()),
@@ -123,7 +123,7 @@ fn must_be_allowed(
     origin: &Found,
     parent: &Inode<'_>,
 ) -> Result<(), Errno> {
-    let folder = walk::by_gfid(stack, parent, parent.gfid())?;
+    let folder = path_resolution::by_gfid(stack, parent, parent.gfid())?;
     let may = allowed(stack, snapshot, Want::Read)?
         && allowed(stack, origin, Want::Write)?
         && allowed(stack, &folder, Want::Change)?

@@ -8,8 +8,8 @@ use glusterfs::fops::{
 };
 use glusterfs::{Credentials, Dict, Errno, Inode, Loc, Node, Stack, gf_error, gf_warn};
 
+use crate::path_resolution::Found;
 use crate::replicas::{NOTES, Replicas};
-use crate::walk::Found;
 
 /// `GF_CLIENT_PID_NO_ROOT_SQUASH`: one of Gluster's own, so that no translator that keeps what
 /// people remove (trash) makes something else of the removal.

@@ -1,7 +1,7 @@
 use glusterfs::fops::{Access, AccessArgs};
 use glusterfs::{Errno, Loc, Stack};
 
-use crate::walk::Found;
+use crate::path_resolution::Found;
 
 /// What is wanted of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

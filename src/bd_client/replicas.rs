@@ -4,7 +4,7 @@ use bd_model::{Gfid, xattr};
 use glusterfs::fops::{Getxattr, GetxattrArgs, Xattrop, XattropArgs};
 use glusterfs::{Dict, Errno, Loc, Node, Stack, gf_warn};
 
-use crate::walk::Found;
+use crate::path_resolution::Found;
 
 /// [`xattr::ORIGIN`].
 const ORIGIN: &CStr = c"glusterfs.bd.origin";

@@ -8,8 +8,8 @@ use glusterfs::{Call, Credentials, Dict, Errno, Loc, Node, Stack};
 use serde_json::Value;
 
 use crate::client::BdClient;
-use crate::recipe::home_of;
-use crate::walk;
+use crate::home::home_of;
+use crate::path_resolution;
 
 /// [`xattr::SPACE`].
 const SPACE: &CStr = c"glusterfs.bd.space";
@@ -35,7 +35,7 @@ pub(crate) fn getxattr(client: &BdClient, call: Call<'static, Getxattr>) {
 fn ask(client: &BdClient, call: &Call<'static, Getxattr>) -> Result<Dict<'static>, Errno> {
     let inode = call.args.loc.inode().ok_or(Errno::EINVAL)?;
     let stack = client.stack(&Credentials::root());
-    let file = walk::by_gfid(&stack, &inode, call.args.loc.gfid())?;
+    let file = path_resolution::by_gfid(&stack, &inode, call.args.loc.gfid())?;
     let part = home_of(client.node(), &stack, &file)?.part;
     let (bricks, pieces) = bricks_of(part);
     let mut told = Vec::new();

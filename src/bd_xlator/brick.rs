@@ -1,29 +1,31 @@
+mod kinds;
+mod times;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bd_model::{DirPolicy, Gfid, ImageKind, ImageMark, xattr};
+use bd_model::Gfid;
 use bd_proto::{Reply, Request, Space};
 use bd_uring::Ring;
-use glusterfs::fops::{Discard, Getxattr, GetxattrArgs, Lookup, LookupArgs, LookupReply};
-use glusterfs::{
-    Credentials, Dict, Errno, Fd, FileType, Fop, Frame, Iatt, InitError, Inode, Loc, Moment, Stack,
-    Xlator, gf_error, gf_info, gf_warn,
-};
+use glusterfs::{Errno, Fd, InitError, Inode, Xlator, gf_error, gf_info, gf_warn};
 
+pub(crate) use self::times::moment;
+use crate::Storage;
 use crate::brief::Overdue;
-use crate::core::{
-    Changing, Image, Images, Kind, Link, LinkError, NameLocks, Node, Tally, Timestamp, Workers,
-};
-use crate::fops::merge::{Merge, Promise};
-use crate::hydrator::Hydrator;
-use crate::keeper::{self, Keeper};
-use crate::making::Making;
-use crate::pending::{Consents, Pending};
+use crate::inflight_creates::InflightCreates;
+use crate::maintenance::hydrator::Hydrator;
+use crate::maintenance::{self, Maintenance};
+use crate::name_locks::NameLocks;
+use crate::ops::merge::{Merge, Promise};
+use crate::server_client::ServerClient;
 use crate::setup::Setup;
-use crate::{Storage, stub};
+use crate::unfinished_copies::{Consents, UnfinishedCopies};
+use crate::{Image, Images};
+use bd_image::ServerError;
+use glusterfs::{Tally, Workers};
 
 /// The most threads for reading and writing open images, where the ring does not: several times
 /// what one client can ask at a time (server.outstanding-rpc-limit, 64).
@@ -42,7 +44,7 @@ const TOP_BY_HEAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Brick {
     pub(crate) xl: Xlator<Storage>,
-    pub(crate) link: Link,
+    pub(crate) server: ServerClient,
     pub(crate) images: Images,
     /// The top image directory, the same on every brick of the volume.
     top: Gfid,
@@ -54,12 +56,12 @@ pub struct Brick {
     /// Until then heal makes the top image directory, and not the brick.
     top_by_heal: Option<Instant>,
     /// Destinations of clones and snapshots that are under way.
-    pending: Pending,
+    unfinished_copies: UnfinishedCopies,
     /// Plain files that may become copies.
     consents: Consents,
     /// Whether root alone may make plain files images: the option `convert`.
     root_converts: AtomicBool,
-    making: Making,
+    inflight_creates: InflightCreates,
     /// Turns to change what names lead to.
     pub(crate) names: NameLocks,
     /// Whether posix keeps the times that clients give to fops (`features.ctime`, on by default).
@@ -87,7 +89,7 @@ pub struct Brick {
     ended: AtomicBool,
     /// Reads and writes whole blocks of open images, where the kernel allows it.
     ring: Option<Ring>,
-    keeper: Mutex<Option<Keeper>>,
+    maintenance: Mutex<Option<Maintenance>>,
     hydrator: Mutex<Option<Hydrator>>,
     /// Counts the reads and writes that clients have begun.
     traffic: AtomicU64,
@@ -106,17 +108,17 @@ impl Brick {
     pub(crate) fn start(
         xl: Xlator<Storage>,
         setup: &Setup,
-        link: Link,
+        server: ServerClient,
     ) -> Result<Arc<Brick>, InitError> {
         let dir = setup.dir.display();
-        let brick = link.brick();
+        let brick = server.brick();
         gf_info!(
             "brick {dir} serves images of {:?} in /{}",
             brick.engine,
             brick.top
         );
         let top = Gfid::of_top_directory(setup.volume, &brick.top);
-        let lost_names = setup.heals && has_lost_names(&link, &setup.dir, top);
+        let lost_names = setup.heals && has_lost_names(&server, &setup.dir, top);
         if lost_names {
             gf_warn!(
                 "brick {dir} has images in {:?} and no directory /{}: it has lost its names; heal \
@@ -133,16 +135,16 @@ impl Brick {
             ring: setup.engine.start(),
             xl,
             top,
-            link,
+            server,
             images: Images::default(),
             top_is_there: AtomicBool::new(false),
             shown: AtomicBool::new(false),
             adopting: Mutex::default(),
             top_by_heal: lost_names.then(|| Instant::now() + TOP_BY_HEAL),
-            pending: Pending::new(&setup.dir, setup.heals),
+            unfinished_copies: UnfinishedCopies::new(&setup.dir, setup.heals),
             consents: Consents::default(),
             root_converts: AtomicBool::new(setup.root_converts),
-            making: Making::default(),
+            inflight_creates: InflightCreates::default(),
             names: NameLocks::default(),
             times_by_clients: setup.times_by_clients,
             unsaved: Mutex::default(),
@@ -157,13 +159,13 @@ impl Brick {
             space: Mutex::default(),
             jobs: Arc::default(),
             ended: AtomicBool::new(false),
-            keeper: Mutex::default(),
+            maintenance: Mutex::default(),
             hydrator: Mutex::default(),
             traffic: AtomicU64::new(0),
         });
-        let keeper = Keeper::start(&brick)
+        let maintenance = Maintenance::start(&brick)
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
-        *lock(&brick.keeper) = Some(keeper);
+        *lock(&brick.maintenance) = Some(maintenance);
         let hydrator = Hydrator::start(&brick)
             .map_err(|error| InitError(format!("cannot start a thread: {error}")))?;
         *lock(&brick.hydrator) = Some(hydrator);
@@ -190,7 +192,7 @@ impl Brick {
     pub(crate) fn finish(&self) {
         self.stop();
         self.jobs.wait_for_none();
-        keeper::save(self);
+        maintenance::save(self);
         self.ended.store(true, Ordering::Release);
         gf_info!("all that was under way is done");
     }
@@ -200,8 +202,8 @@ impl Brick {
         if let Some(hydrator) = lock(&self.hydrator).take() {
             hydrator.stop();
         }
-        if let Some(keeper) = lock(&self.keeper).take() {
-            keeper.stop();
+        if let Some(maintenance) = lock(&self.maintenance).take() {
+            maintenance.stop();
         }
     }
 
@@ -259,127 +261,6 @@ impl Brick {
         self.traffic.load(Ordering::Relaxed)
     }
 
-    /// What the brick remembers of an inode.
-    pub(crate) fn node(&self, inode: &Inode<'_>) -> Arc<Node> {
-        inode.ctx_or_insert(self.xl, Node::default())
-    }
-
-    /// Makes sure what a file is. Everything that is not a regular file is plain.
-    ///
-    /// `gfid` is that of the answer when the inode is not linked yet.
-    pub(crate) fn kind_of<F: Fop>(
-        &self,
-        frame: &Frame<F>,
-        inode: &Inode<'_>,
-        gfid: [u8; 16],
-    ) -> Result<Kind, Errno> {
-        let node = self.node(inode);
-        match node.kind() {
-            known @ (Kind::Plain | Kind::Image(_)) => return Ok(known),
-            Kind::Unknown | Kind::Pending => {}
-        }
-        if !matches!(inode.file_type(), FileType::Regular | FileType::Unknown) {
-            return Ok(node.learn(Kind::Plain));
-        }
-        let mut other = Kind::Plain;
-        let gfid = Gfid::from_bytes(gfid);
-        let image = self.images.find_or_read(gfid, || {
-            let look = |args: LookupArgs<'_>| Ok(frame.ask::<Lookup>(args)?);
-            let (image, is_pending) = read_stub(inode, gfid, look)?;
-            if is_pending {
-                other = Kind::Pending;
-            }
-            Ok::<_, Errno>(image)
-        })?;
-        Ok(node.learn(image.map_or(other, Kind::Image)))
-    }
-
-    /// The image of a gfid, though no client asks; `None` if the file is none.
-    ///
-    /// Only for threads that may wait.
-    pub(crate) fn image_by_gfid(&self, gfid: Gfid) -> Result<Option<Arc<Image>>, Errno> {
-        if let Some(image) = self.images.find(gfid) {
-            return Ok(Some(image));
-        }
-        let root = self.xl.node().root_inode().ok_or(Errno::EAGAIN)?;
-        let inode = root.find(*gfid.as_bytes()).unwrap_or_else(|| root.fresh());
-        let stack = Stack::new(self.xl.node(), &Credentials::root());
-        self.images.find_or_read(gfid, || {
-            let look = |args: LookupArgs<'_>| Ok(stack.ask::<Lookup>(args)?);
-            read_stub(&inode, gfid, look).map(|(image, _)| image)
-        })
-    }
-
-    /// The image that a file is, if it is one.
-    pub(crate) fn image_of<F: Fop>(
-        &self,
-        frame: &Frame<F>,
-        inode: &Inode<'_>,
-    ) -> Result<Option<Arc<Image>>, Errno> {
-        match self.kind_of(frame, inode, inode.gfid())? {
-            Kind::Image(image) => Ok(Some(image)),
-            Kind::Unknown | Kind::Plain | Kind::Pending => Ok(None),
-        }
-    }
-
-    /// The policy of a directory, if it is an image directory.
-    pub(crate) fn policy_of<F: Fop>(
-        &self,
-        frame: &Frame<F>,
-        dir: &Inode<'_>,
-        gfid: [u8; 16],
-    ) -> Result<Option<DirPolicy>, Errno> {
-        let node = self.node(dir);
-        if let Some(policy) = node.policy() {
-            return Ok(policy);
-        }
-        let args = GetxattrArgs {
-            loc: Loc::by_gfid(dir, gfid),
-            name: Some(crate::names::DIR.into()),
-            xdata: None,
-        };
-        let value = match frame.ask::<Getxattr>(args) {
-            Ok(reply) => reply.dict.and_then(|dict| dict.get(xattr::DIR)),
-            Err(failure) if failure.errno == Errno::ENODATA => None,
-            Err(failure) => return Err(failure.errno),
-        };
-        // Without its policy nobody knows what new files in it are.
-        let policy = value.map(|value| DirPolicy::read(&value)).transpose();
-        let policy = policy.map_err(|error| {
-            gf_error!(
-                "directory {dir:?} has a policy that cannot be read: {error}; set {} again, or let \
-                 gluster-bd check --repair do it",
-                xattr::DIR
-            );
-            Errno::EIO
-        })?;
-        node.set_policy(Some(policy));
-        Ok(policy)
-    }
-
-    /// The policy of the directory that a new name would be in.
-    pub(crate) fn policy_at<F: Fop>(
-        &self,
-        frame: &Frame<F>,
-        loc: &Loc<'_>,
-    ) -> Result<Option<DirPolicy>, Errno> {
-        match loc.parent() {
-            Some(parent) if !loc.is_elsewhere() => {
-                self.policy_of(frame, &parent, loc.parent_gfid())
-            }
-            Some(_) | None => Ok(None),
-        }
-    }
-
-    /// The kind of image that a directory's policy comes to on this brick: without a thin pool
-    /// all images are thick.
-    pub(crate) fn kind_for(&self, wanted: ImageKind) -> ImageKind {
-        match self.link.brick().kind {
-            ImageKind::Thick => ImageKind::Thick,
-            ImageKind::Thin => wanted,
-        }
-    }
-
     /// The identity of the top image directory.
     pub(crate) fn top(&self) -> Gfid {
         self.top
@@ -410,31 +291,9 @@ impl Brick {
         self.top_is_there.load(Ordering::Acquire)
     }
 
-    /// The name that an image's LV should bear: that of the file in the top image directory.
-    pub(crate) fn lv_name_at(&self, loc: &Loc<'_>) -> Option<String> {
-        let in_top = Gfid::from_bytes(loc.parent_gfid()) == self.top && !loc.is_elsewhere();
-        loc.name()
-            .filter(|_| in_top)
-            .and_then(|name| name.to_str().ok())
-            .map(str::to_owned)
-    }
-
-    /// As [`Brick::lv_name_at`], for a file of which only the inode is known.
-    pub(crate) fn lv_name_of(&self, inode: &Inode<'_>) -> Option<String> {
-        let dir = inode.parent()?;
-        if Gfid::from_bytes(dir.gfid()) != self.top {
-            return None;
-        }
-        let path = inode.path(None)?;
-        Path::new(path.to_str().ok()?)
-            .file_name()?
-            .to_str()
-            .map(str::to_owned)
-    }
-
     /// Stubs that wait for their LV.
-    pub(crate) fn pending(&self) -> &Pending {
-        &self.pending
+    pub(crate) fn unfinished_copies(&self) -> &UnfinishedCopies {
+        &self.unfinished_copies
     }
 
     /// Plain files that may become copies.
@@ -442,8 +301,8 @@ impl Brick {
         &self.consents
     }
 
-    pub(crate) fn making(&self) -> &Making {
-        &self.making
+    pub(crate) fn inflight_creates(&self) -> &InflightCreates {
+        &self.inflight_creates
     }
 
     /// Space as gluster-bdd last told it.
@@ -458,7 +317,7 @@ impl Brick {
     /// An image in that directory could not be removed. AFR takes a directory that is not empty for no
     /// failure of rmdir, and would not note that this brick keeps it.
     pub(crate) fn note_kept(&self, dir: [u8; 16]) {
-        if self.link.heals() {
+        if self.server.heals() {
             lock(&self.kept_in).insert(dir);
         }
     }
@@ -481,65 +340,6 @@ impl Brick {
     /// Merges whose end is not known yet.
     pub(crate) fn merges(&self) -> MutexGuard<'_, Vec<Merge>> {
         lock(&self.merges)
-    }
-
-    /// Notes what a fop has written, so that the stub's mtime follows.
-    pub(crate) fn note_change<F: Fop>(
-        &self,
-        frame: &Frame<F>,
-        inode: &Inode<'_>,
-        image: &Arc<Image>,
-    ) {
-        // GlusterFS gives no time to a discard (`features/utime`), and each brick would take its own. On
-        // a stock brick it leaves none.
-        let timeless = F::index() == Discard::index() && frame.time_flags() == 0;
-        if frame.leaves_time() && !(timeless && self.times_by_clients) {
-            self.note_write(inode, image, frame.ctime());
-        }
-    }
-
-    /// Notes a write, so that the stub's mtime follows.
-    pub(crate) fn note_write(&self, inode: &Inode<'_>, image: &Arc<Image>, at: Option<Moment>) {
-        let at = at.unwrap_or_else(Moment::now);
-        if image.note_write(timestamp(at)) {
-            self.save_later(inode, image);
-        }
-    }
-
-    /// Puts an image on the list of those whose stubs do not know when they were written.
-    pub(crate) fn save_later(&self, inode: &Inode<'_>, image: &Arc<Image>) {
-        lock(&self.unsaved).push((inode.share(), Arc::clone(image)));
-    }
-
-    /// Whether posix keeps the times that clients give to fops.
-    pub(crate) fn keeps_times_of_clients(&self) -> bool {
-        self.times_by_clients
-    }
-
-    /// Takes the list of images whose stubs do not know when they were written.
-    pub(crate) fn take_unsaved(&self) -> Vec<(Inode<'static>, Arc<Image>)> {
-        std::mem::take(&mut *lock(&self.unsaved))
-    }
-
-    /// Answers an image's attributes instead of its stub's.
-    pub(crate) fn dress(&self, image: &Image, iatt: &mut Iatt) {
-        if iatt.is_empty() {
-            return;
-        }
-        iatt.set_size(image.size());
-        iatt.set_blocks(image.allocated_lately().div_ceil(bd_model::SECTOR));
-        let mut times = image.times();
-        iatt.set_mtime(moment(times.modified(timestamp(iatt.mtime()))));
-        // Never behind a ctime that was answered before: md-cache would take the answer for an
-        // old one that comes late.
-        iatt.set_ctime(moment(times.changed(timestamp(iatt.ctime()))));
-    }
-
-    /// Says that the stub of an inode may change, if an image is known there that remembers it.
-    pub(crate) fn changing(&self, inode: &Inode<'_>) -> Option<Changing> {
-        let image = self.node(inode).image();
-        let image = image.or_else(|| self.images.find(Gfid::from_bytes(inode.gfid())));
-        image.map(|image| image.changing())
     }
 
     /// Gives a descriptor its image.
@@ -572,13 +372,13 @@ impl Brick {
     }
 
     /// Removes the LV of an image whose last name is gone, once nobody has it open.
-    pub(crate) fn remove_if_doomed(&self, image: &Image) {
-        if image.take_doom() {
+    pub(crate) fn remove_if_orphan(&self, image: &Image) {
+        if image.take_orphan() {
             // The hydrator may be at work on it, and must not open it again.
-            image.stand_still().bar();
+            image.quiesce().fence();
             let gfid = image.gfid();
-            let brick = self.link.id();
-            if let Err(error) = self.link.tell_in_the_end(Request::Remove { brick, gfid }) {
+            let brick = self.server.id();
+            if let Err(error) = self.server.tell_in_the_end(Request::Remove { brick, gfid }) {
                 // The intent stays, too: the LV goes at the latest when the brick starts again.
                 gf_warn!("LV of removed image <gfid:{gfid}> stays for now: {error}");
             }
@@ -586,8 +386,8 @@ impl Brick {
     }
 
     /// Logs a failure of gluster-bdd and answers its errno for the client.
-    pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &LinkError) -> Errno {
-        if let LinkError::Gone = error {
+    pub(crate) fn told(&self, what: &str, gfid: Gfid, error: &ServerError) -> Errno {
+        if let ServerError::Gone = error {
             // Another client was quicker.
             return Errno::new(error.errno());
         }
@@ -606,53 +406,11 @@ impl Brick {
 }
 
 /// Whether a brick has volumes of images, but not the directory that its first start has made.
-fn has_lost_names(link: &Link, dir: &Path, top: Gfid) -> bool {
-    let list = Request::List { brick: link.id() };
+fn has_lost_names(server: &ServerClient, dir: &Path, top: Gfid) -> bool {
+    let list = Request::List { brick: server.id() };
     !dir.join(top.handle()).exists()
-        && !dir.join(&link.brick().top).exists()
-        && matches!(link.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
-}
-
-/// What the stub of a gfid says: the image, or whether it waits for its LV.
-fn read_stub(
-    inode: &Inode<'_>,
-    gfid: Gfid,
-    look: impl FnOnce(LookupArgs<'_>) -> Result<LookupReply<'static>, Errno>,
-) -> Result<(Option<Image>, bool), Errno> {
-    let request = Dict::new();
-    request.set_u32(xattr::IMAGE, 0)?;
-    let reply = look(LookupArgs {
-        loc: Loc::by_gfid(inode, *gfid.as_bytes()),
-        xdata: Some(request),
-    })?;
-    let mark = stub::mark_in(&reply).map_err(|error| {
-        gf_error!(
-            "<gfid:{gfid}> has a mark that cannot be read: {error}; let gluster-bd check --repair \
-             write it anew"
-        );
-        Errno::EIO
-    })?;
-    Ok(match mark {
-        Some(ImageMark::Image { kind, .. }) if reply.buf.file_type() == FileType::Regular => {
-            (Some(Image::new(gfid, kind, reply.buf.size())), false)
-        }
-        Some(ImageMark::Pending { .. }) => (None, true),
-        Some(ImageMark::Image { .. }) | None => (None, false),
-    })
-}
-
-pub(crate) fn timestamp(moment: Moment) -> Timestamp {
-    Timestamp {
-        seconds: moment.sec,
-        nanoseconds: moment.nsec,
-    }
-}
-
-pub(crate) fn moment(timestamp: Timestamp) -> Moment {
-    Moment {
-        sec: timestamp.seconds,
-        nsec: timestamp.nanoseconds,
-    }
+        && !dir.join(&server.brick().top).exists()
+        && matches!(server.ask(&list), Ok(Reply::Images(images)) if !images.is_empty())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

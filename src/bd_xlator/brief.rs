@@ -9,7 +9,7 @@ use bd_proto::{Reply, Request};
 use crossbeam_channel::bounded;
 
 use crate::Brick;
-use crate::core::Image;
+use crate::Image;
 
 /// How long a fop waits for an answer. gluster-bdd gives most of them at once; while it makes an LV, a
 /// second may pass.
@@ -51,7 +51,7 @@ impl Brick {
         let state = Arc::new(AtomicU8::new(ASKED));
         let seen = Arc::clone(&state);
         self.on_control(move |brick| {
-            let answer = brick.link.ask(&request).ok();
+            let answer = brick.server.ask(&request).ok();
             let answer = answer.map(|answer| use_answer(brick, answer));
             // Whoever has given up does not take it.
             let _taken = tell.send(answer);
@@ -77,10 +77,15 @@ impl Brick {
         if image.allocated_now().is_some() {
             return;
         }
-        let (request, asked) = image.ask_for_allocated(&self.link);
+        let (request, asked) = (
+            self.server.allocated_request(image.gfid()),
+            image.ask_for_allocated(),
+        );
         let image = Arc::clone(image);
         self.ask_briefly(request, move |_, answer| {
-            image.take_allocated(&asked, &answer)
+            if let Reply::Allocated(told) = answer {
+                image.take_allocated(&asked, told.first().copied().flatten());
+            }
         });
     }
 }

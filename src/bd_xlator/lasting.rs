@@ -28,7 +28,7 @@ impl Brick {
     /// As [`Brick::make_name_last`].
     pub(crate) fn make_last(&self, gfid: Gfid) -> Result<(), Errno> {
         // The handle of a directory is a link to it.
-        let handle = self.link.dir().join(gfid.handle());
+        let handle = self.server.dir().join(gfid.handle());
         match File::open(&handle).and_then(|file| file.sync_all()) {
             // Gone meanwhile, with all that was in it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

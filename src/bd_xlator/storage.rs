@@ -5,9 +5,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use glusterfs::{Dict, Event, Heard, InitError, Xlator, gf_error, gf_warn};
 
-use crate::core::{Link, LinkError};
+use crate::server_client::ServerClient;
 use crate::setup::Setup;
 use crate::{Brick, served};
+use bd_image::ServerError;
 
 /// How long a start waits to hear whether gluster-bdd takes the brick.
 const FIRST_WORD: Duration = Duration::from_secs(10);
@@ -152,15 +153,15 @@ impl Storage {
     }
 
     /// Asks gluster-bdd to take the brick, which serves from then on.
-    fn attach(&self) -> Result<(), (Option<LinkError>, String)> {
+    fn attach(&self) -> Result<(), (Option<ServerError>, String)> {
         let setup = lock(&self.setup).clone();
         let socket = bd_proto::socket_path();
-        let link = Link::attach(&socket, &setup.dir, setup.volume, setup.heals);
-        let link = link.map_err(|error| {
+        let server = ServerClient::attach(&socket, &setup.dir, setup.volume, setup.heals);
+        let server = server.map_err(|error| {
             let text = format!("cannot attach brick {}: {error}", setup.dir.display());
             (Some(error), text)
         })?;
-        let brick = Brick::start(self.xl, &setup, link).map_err(|error| (None, error.0))?;
+        let brick = Brick::start(self.xl, &setup, server).map_err(|error| (None, error.0))?;
         {
             let setup = lock(&self.setup);
             brick.change(&setup);

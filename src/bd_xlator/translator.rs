@@ -4,7 +4,7 @@ use glusterfs::fops::*;
 use glusterfs::{Call, Dict, Errno, Event, Fd, Heard, InitError, Translator, Xlator};
 
 use crate::brick::OpenImage;
-use crate::core::Node;
+use crate::inode_state::InodeState;
 use crate::{Storage, fops, xdata};
 
 macro_rules! served {
@@ -32,7 +32,7 @@ macro_rules! passed {
 }
 
 impl Translator for Storage {
-    type InodeCtx = Node;
+    type InodeCtx = InodeState;
     type FdCtx = OpenImage;
 
     fn init(xl: Xlator<Storage>) -> Result<Arc<Storage>, InitError> {
@@ -75,14 +75,14 @@ impl Translator for Storage {
         link: Link by link, symlink: Symlink by link,
         unlink: Unlink by unlink, rmdir: Rmdir by rmdir, rename: Rename by rename,
         statfs: Statfs by space,
-        setxattr: Setxattr by xattrs, fsetxattr: Fsetxattr by xattrs,
-        getxattr: Getxattr by xattrs, fgetxattr: Fgetxattr by xattrs,
-        removexattr: Removexattr by xattrs, fremovexattr: Fremovexattr by xattrs,
-        xattrop: Xattrop by xattrs, fxattrop: Fxattrop by xattrs,
+        setxattr: Setxattr by setxattr, fsetxattr: Fsetxattr by setxattr,
+        getxattr: Getxattr by getxattr, fgetxattr: Fgetxattr by getxattr,
+        removexattr: Removexattr by removexattr, fremovexattr: Fremovexattr by removexattr,
+        xattrop: Xattrop by xattrop, fxattrop: Fxattrop by xattrop,
         fallocate: Fallocate by allocate, discard: Discard by allocate,
         zerofill: Zerofill by allocate,
         rchecksum: Rchecksum by checksum,
-        copy_file_range: CopyFileRange by refuse,
-        put: Put by refuse,
+        copy_file_range: CopyFileRange by unsupported,
+        put: Put by unsupported,
     }
 }

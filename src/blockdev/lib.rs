@@ -5,9 +5,14 @@
 
 mod device;
 mod ioctl;
+#[cfg(test)]
+mod modelled;
 mod page;
 mod range_lock;
+#[cfg(test)]
+mod range_lock_tests;
 mod span;
+mod sync;
 mod write;
 
 pub use device::{Device, Geometry, Media};

@@ -1,12 +1,13 @@
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
+use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::Span;
 
 /// Keeps writes that read a block first apart from other writes to that block.
 ///
 /// Whole-block writes hold their span shared: their order among each other is the clients'
 /// business. A write that must read a block, change part of it and write it back holds it alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RangeLock {
     state: Mutex<State>,
     changed: Condvar,
@@ -36,6 +37,15 @@ impl State {
     fn forbids(&self, wanted: Held) -> bool {
         let in_the_way = |h: &Held| (wanted.alone || h.alone) && h.span.overlaps(wanted.span);
         self.held.iter().any(in_the_way)
+    }
+}
+
+impl Default for RangeLock {
+    fn default() -> RangeLock {
+        RangeLock {
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+        }
     }
 }
 
@@ -91,47 +101,5 @@ impl RangeLock {
 impl Drop for RangeGuard<'_> {
     fn drop(&mut self) {
         self.lock.drop_held(self.held);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn shared_spans_overlap_and_lone_ones_do_not() {
-        let lock = RangeLock::default();
-        let first = lock.hold(Span::at(0, 10), false);
-        let second = lock.hold(Span::at(5, 10), false);
-        let apart = lock.hold(Span::at(20, 10), true);
-        drop((first, second, apart));
-        assert!(lock.state().held.is_empty());
-        let alone = lock.hold(Span::at(0, 10), true);
-        assert!(!lock.try_share(Span::at(9, 2)));
-        assert!(lock.try_share(Span::at(10, 2)));
-        drop(alone);
-        assert!(lock.try_share(Span::at(9, 2)));
-        lock.give_back(Span::at(9, 2));
-        lock.give_back(Span::at(10, 2));
-        assert!(lock.state().held.is_empty());
-    }
-
-    #[test]
-    fn a_lone_holder_is_alone() {
-        let lock = RangeLock::default();
-        let inside = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..1000 {
-                        let _guard = lock.hold(Span::at(0, 1), true);
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    }
-                });
-            }
-        });
     }
 }

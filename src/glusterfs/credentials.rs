@@ -1,4 +1,8 @@
+use std::ptr::NonNull;
+
 use glusterfs_sys as sys;
+
+use crate::memory::field;
 
 /// In whose name a fop is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,20 +32,21 @@ impl Credentials {
         }
     }
 
-    /// # Safety
-    /// The stack's group list is live.
-    pub(crate) unsafe fn of(stack: &sys::call_stack_t) -> Credentials {
-        let groups = if stack.groups.is_null() {
+    /// Those of a stack that lives.
+    pub(crate) fn of(stack: NonNull<sys::call_stack_t>) -> Credentials {
+        let groups = field!(stack.groups);
+        let groups = if groups.is_null() {
             Vec::new()
         } else {
-            // SAFETY: the stack says how many groups it has.
-            unsafe { std::slice::from_raw_parts(stack.groups, usize::from(stack.ngrps)) }.to_vec()
+            let count = usize::from(field!(stack.ngrps));
+            // SAFETY: the stack says how many groups it has, which stay as they are.
+            unsafe { std::slice::from_raw_parts(groups, count) }.to_vec()
         };
         Credentials {
-            uid: stack.uid,
-            gid: stack.gid,
+            uid: field!(stack.uid),
+            gid: field!(stack.gid),
             groups,
-            pid: stack.pid,
+            pid: field!(stack.pid),
             lock_owner: lock_owner(stack),
         }
     }
@@ -70,11 +75,13 @@ impl Credentials {
     }
 }
 
-pub(crate) fn lock_owner(stack: &sys::call_stack_t) -> Vec<u8> {
-    let len = usize::try_from(stack.lk_owner.len)
+/// Who owns the locks of a stack that lives.
+pub(crate) fn lock_owner(stack: NonNull<sys::call_stack_t>) -> Vec<u8> {
+    let owner = field!(stack.lk_owner);
+    let len = usize::try_from(owner.len)
         .unwrap_or(0)
-        .min(stack.lk_owner.data.len());
-    stack.lk_owner.data[..len]
+        .min(owner.data.len());
+    owner.data[..len]
         .iter()
         .map(|b| b.to_ne_bytes()[0])
         .collect()

@@ -134,18 +134,6 @@ impl<'a> Dict<'a> {
         })?
     }
 
-    /// A value that was set as a number.
-    pub fn get_i64(&self, name: &str) -> Option<i64> {
-        let text = self.get_str(name)?;
-        text.trim().parse().ok()
-    }
-
-    /// A value that was set as a number without sign.
-    pub fn get_u64(&self, name: &str) -> Option<u64> {
-        let text = self.get_str(name)?;
-        text.trim().parse().ok()
-    }
-
     /// A gfid.
     pub fn get_gfid(&self, name: &str) -> Option<[u8; 16]> {
         self.with(name, |bytes| bytes.try_into().ok())?

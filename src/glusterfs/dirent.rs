@@ -218,11 +218,6 @@ impl Entry<'_> {
         self.get().d_off
     }
 
-    /// The type that a plain readdir gives (`DT_*`).
-    pub fn dirent_type(&self) -> u32 {
-        self.get().d_type
-    }
-
     /// The attributes; empty ones in a plain readdir, and when posix could not read them.
     pub fn iatt(&self) -> Iatt {
         Iatt(self.get().d_stat)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use glusterfs_sys as sys;
 
 use crate::inode::{number, pointer};
-use crate::memory::Locked;
+use crate::memory::{Locked, field};
 use crate::{Inode, Translator, Xlator};
 
 /// An open file or directory.
@@ -38,11 +38,6 @@ impl<'a> Fd<'a> {
         self.raw.as_ptr()
     }
 
-    fn get(&self) -> &sys::fd_t {
-        // SAFETY: live, as self exists.
-        unsafe { self.raw.as_ref() }
-    }
-
     /// Takes a reference, so that the fd can be kept. While references exist the file is not
     /// released.
     pub fn into_owned(self) -> Fd<'static> {
@@ -71,19 +66,19 @@ impl<'a> Fd<'a> {
 
     /// The file it is open on.
     pub fn inode(&self) -> Inode<'_> {
-        let raw = NonNull::new(self.get().inode).expect("an fd has an inode");
+        let raw = NonNull::new(field!(self.inode)).expect("an fd has an inode");
         // SAFETY: an fd holds a reference to its inode.
         unsafe { Inode::borrow(raw) }
     }
 
     /// The flags it was opened with (`O_*`).
     pub fn flags(&self) -> i32 {
-        self.get().flags
+        field!(self.flags)
     }
 
     /// The process that opened it, on the client.
     pub fn pid(&self) -> u64 {
-        self.get().pid
+        field!(self.pid)
     }
 
     /// True for one that no open made: used by fops that have only a gfid, such as those of NFS

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use glusterfs_sys as sys;
 
 use crate::fop::Waiter;
-use crate::memory::Locked;
+use crate::memory::{Locked, field};
 use crate::this::Entered;
 use crate::{Answer, Credentials, Errno, Failure, Fop, Moment, Node, gf_error};
 
@@ -56,36 +56,41 @@ impl<F: Fop> Frame<F> {
         raw
     }
 
-    fn root(&self) -> &sys::call_stack_t {
-        // SAFETY: a frame waiting for its answer has a live stack.
-        unsafe { &*self.raw.as_ref().root }
+    /// The stack, which lives as long as a frame that waits for its answer.
+    fn root(&self) -> NonNull<sys::call_stack_t> {
+        let raw = self.raw;
+        NonNull::new(field!(raw.root)).expect("a frame has a stack")
     }
 
     /// The translator that handles the fop.
     pub fn node(&self) -> Node {
+        let raw = self.raw;
+        let this = field!(raw.this);
         // SAFETY: a frame waiting for its answer names a live translator.
-        unsafe { Node::of(self.raw.as_ref().this) }.expect("a frame has a translator")
+        unsafe { Node::of(this) }.expect("a frame has a translator")
     }
 
     /// Who asks, to do more work in the same name.
     pub fn credentials(&self) -> Credentials {
-        // SAFETY: the stack is live as long as the frame.
-        unsafe { Credentials::of(self.root()) }
+        Credentials::of(self.root())
     }
 
     /// The user who asks.
     pub fn uid(&self) -> u32 {
-        self.root().uid
+        let root = self.root();
+        field!(root.uid)
     }
 
     /// The group that asks.
     pub fn gid(&self) -> u32 {
-        self.root().gid
+        let root = self.root();
+        field!(root.gid)
     }
 
     /// The process that asks, on its client; negative for GlusterFS's own (heal, rebalance).
     pub fn pid(&self) -> i32 {
-        self.root().pid
+        let root = self.root();
+        field!(root.pid)
     }
 
     /// Which of GlusterFS's own services asks, if one does that changes files' bytes.
@@ -104,7 +109,8 @@ impl<F: Fop> Frame<F> {
 
     /// The time that the client gave the fop, if it did: mtime and ctime of what it changes.
     pub fn ctime(&self) -> Option<Moment> {
-        let at = self.root().ctime;
+        let root = self.root();
+        let at = field!(root.ctime);
         let nsec = u32::try_from(at.tv_nsec).ok()?;
         (at.tv_sec != 0).then_some(Moment {
             sec: at.tv_sec,
@@ -114,7 +120,8 @@ impl<F: Fop> Frame<F> {
 
     /// Which times of the file and its parent the fop sets (`MDATA_*` of C).
     pub fn time_flags(&self) -> u32 {
-        self.root().flags
+        let root = self.root();
+        field!(root.flags)
     }
 
     /// Whether what the fop does to a file's bytes counts as a change that its times tell. What

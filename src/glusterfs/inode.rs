@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use glusterfs_sys as sys;
 
-use crate::memory::Locked;
+use crate::memory::{Locked, field};
 use crate::{Errno, FileType, Iatt, Translator, Xlator, memory, this};
 
 /// A file or directory, known by its gfid.
@@ -50,11 +50,6 @@ impl<'a> Inode<'a> {
         self.raw.as_ptr()
     }
 
-    fn get(&self) -> &sys::inode_t {
-        // SAFETY: live, as self exists.
-        unsafe { self.raw.as_ref() }
-    }
-
     /// Takes a reference, so that the inode can be kept.
     pub fn into_owned(self) -> Inode<'static> {
         if !self.owned {
@@ -83,26 +78,26 @@ impl<'a> Inode<'a> {
     /// The gfid's 16 bytes; all zero for an inode that is not linked into the table yet (the gfid
     /// then stands in the answer of the fop that makes or looks it up).
     pub fn gfid(&self) -> [u8; 16] {
-        self.get().gfid
+        field!(self.gfid)
     }
 
     /// The type of the file; `Unknown` for an inode that is not linked yet.
     pub fn file_type(&self) -> FileType {
-        FileType::from_raw(self.get().ia_type)
+        FileType::from_raw(field!(self.ia_type))
     }
 
     /// The number of open files on it, of this process.
     pub fn open_count(&self) -> u32 {
         // SAFETY: live inode with an initialised lock.
         let _locked = unsafe { Locked::take(&raw mut (*self.as_ptr()).lock) };
-        self.get().fd_count
+        field!(self.fd_count)
     }
 
     /// The number of open files on it, of this process, that are still in use.
     pub fn active_count(&self) -> u32 {
         // SAFETY: live inode with an initialised lock.
         let _locked = unsafe { Locked::take(&raw mut (*self.as_ptr()).lock) };
-        self.get().active_fd_count
+        field!(self.active_fd_count)
     }
 
     /// True if both are the same inode object.
@@ -117,16 +112,18 @@ impl<'a> Inode<'a> {
 
     /// A fresh inode of the same table, without gfid.
     pub fn fresh(&self) -> Inode<'static> {
+        let table = field!(self.table);
         // SAFETY: the table of a live inode is live.
-        let raw = unsafe { sys::inode_new(self.get().table) };
+        let raw = unsafe { sys::inode_new(table) };
         // SAFETY: inode_new gives a reference.
         unsafe { Inode::take(raw) }.expect("out of memory")
     }
 
     /// The table's root directory.
     pub fn root(&self) -> Inode<'static> {
+        let table = field!(self.table);
         // SAFETY: the table of a live inode is live, and so is its root.
-        let root = unsafe { NonNull::new((*self.get().table).root) }.expect("a table has a root");
+        let root = unsafe { NonNull::new((*table).root) }.expect("a table has a root");
         // SAFETY: live at least as long as the table.
         unsafe { Inode::borrow(root) }.into_owned()
     }
@@ -134,20 +131,16 @@ impl<'a> Inode<'a> {
     /// The inode of that gfid, if the table has it.
     pub fn find(&self, gfid: [u8; 16]) -> Option<Inode<'static>> {
         let mut gfid = gfid;
+        let table = field!(self.table);
         // SAFETY: live table; the function gives a reference.
-        unsafe { Inode::take(sys::inode_find(self.get().table, gfid.as_mut_ptr())) }
+        unsafe { Inode::take(sys::inode_find(table, gfid.as_mut_ptr())) }
     }
 
     /// The inode which the table remembers under a name of this directory.
     pub fn child(&self, name: &CStr) -> Option<Inode<'static>> {
+        let table = field!(self.table);
         // SAFETY: live table and inode; the function gives a reference.
-        unsafe {
-            Inode::take(sys::inode_grep(
-                self.get().table,
-                self.as_ptr(),
-                name.as_ptr(),
-            ))
-        }
+        unsafe { Inode::take(sys::inode_grep(table, self.as_ptr(), name.as_ptr())) }
     }
 
     /// Makes the table forget that this inode has a name; the next lookup of the name tells it again.
@@ -211,12 +204,6 @@ impl<'a> Inode<'a> {
         .ok_or(Errno::EINVAL)
     }
 
-    /// Counts one lookup on it, as the kernel does; keeps it in the table until forgotten.
-    pub fn count_lookup(&self) {
-        // SAFETY: live inode.
-        unsafe { sys::inode_lookup(self.as_ptr()) };
-    }
-
     /// Takes the name out of the table.
     pub fn unlink(&self, parent: &Inode<'_>, name: &CStr) {
         // SAFETY: live inodes.
@@ -226,18 +213,16 @@ impl<'a> Inode<'a> {
     /// Asks the kernel, on a FUSE mount, to forget this inode and its names; false if the table
     /// has nobody to ask (libgfapi, a brick).
     pub fn invalidate(&self) -> bool {
+        let table = field!(self.table);
         // SAFETY: the table of a live inode is live.
-        let table = unsafe { &*self.get().table };
-        let Some(ask) = table.invalidator_fn else {
+        let (ask, asked) = unsafe { ((*table).invalidator_fn, (*table).invalidator_xl) };
+        let Some(ask) = ask.filter(|_| !asked.is_null()) else {
             return false;
         };
-        if table.invalidator_xl.is_null() {
-            return false;
-        }
         // SAFETY: the invalidator outlives its table.
-        let _this = unsafe { this::Entered::new(table.invalidator_xl) };
+        let _this = unsafe { this::Entered::new(asked) };
         // SAFETY: the function the table's owner registered, called as libglusterfs does.
-        unsafe { ask(table.invalidator_xl, self.as_ptr()) == 0 }
+        unsafe { ask(asked, self.as_ptr()) == 0 }
     }
 
     /// This translator's context of the inode.

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::io::IoSlice;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
 use glusterfs_sys as sys;
 
+use crate::memory::field;
 use crate::{Errno, Node};
 
 /// A buffer that libglusterfs can send, for data that a readv answers.
@@ -34,8 +34,8 @@ impl Iobuf {
     }
 
     fn start(&self) -> *mut u8 {
-        // SAFETY: live, as self exists.
-        unsafe { self.raw.as_ref() }.ptr.cast()
+        let raw = self.raw;
+        field!(raw.ptr).cast()
     }
 
     /// The payload made of some of its bytes.
@@ -146,13 +146,6 @@ impl<'a> Payload<'a> {
             // SAFETY: a piece says where it is and how long.
             unsafe { std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len) }
         })
-    }
-
-    /// The pieces as the standard library's vectored I/O takes them.
-    pub fn io_slices(&self) -> &[IoSlice<'_>] {
-        let pieces = self.pieces();
-        // SAFETY: IoSlice is documented to have the layout of iovec; the memory is live.
-        unsafe { std::slice::from_raw_parts(pieces.as_ptr().cast::<IoSlice<'_>>(), pieces.len()) }
     }
 
     /// The number of bytes in all pieces.

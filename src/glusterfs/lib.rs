@@ -93,6 +93,7 @@ mod stack_room;
 mod this;
 #[doc(hidden)]
 pub mod translator;
+mod workers;
 
 #[doc(hidden)]
 pub use glusterfs_sys as sys;
@@ -115,3 +116,4 @@ pub use node::{Node, Xlator};
 pub use schedule::run_first;
 pub use stack::Stack;
 pub use translator::{Call, Event, Heard, InitError, Translator};
+pub use workers::{Counted, Tally, Workers};

@@ -91,11 +91,6 @@ impl<'a> Loc<'a> {
         }
     }
 
-    /// True if it names no place in a directory, only a gfid.
-    pub fn is_nameless(&self) -> bool {
-        self.get().name.is_null() || (self.get().parent.is_null() && self.get().pargfid == [0; 16])
-    }
-
     /// Copies the texts and takes references, so that the loc can be kept.
     pub fn into_owned(self) -> Loc<'static> {
         if self.owned {

@@ -4,6 +4,16 @@ use std::ffi::{CStr, c_char, c_void};
 
 use glusterfs_sys as sys;
 
+/// What a field of a live structure holds now. C code may change the structure meanwhile, so there must be no
+/// reference to it.
+macro_rules! field {
+    ($it:ident.$field:ident) => {
+        // SAFETY: `as_ptr` of what exists leads to a live structure.
+        unsafe { (&raw const (*$it.as_ptr()).$field).read() }
+    };
+}
+pub(crate) use field;
+
 /// Copies bytes into memory of libglusterfs, with a NUL behind them.
 pub(crate) fn copy(bytes: &[u8]) -> *mut u8 {
     // SAFETY: the call has no precondition but a translator in THIS, which is always set.

@@ -6,6 +6,7 @@ use std::ptr::{NonNull, null_mut};
 
 use glusterfs_sys as sys;
 
+use crate::memory::field;
 use crate::this::Entered;
 use crate::{Inode, Translator, memory, this};
 
@@ -37,30 +38,23 @@ impl Node {
         self.0.as_ptr()
     }
 
-    fn get(&self) -> &sys::xlator_t {
-        // SAFETY: live until the graph ends.
-        unsafe { self.0.as_ref() }
-    }
-
     /// Its name in the volfile, such as `vol0-replicate-0`.
     pub fn name(&self) -> String {
+        let name = field!(self.name);
         // SAFETY: a string that lives as long as the translator.
-        unsafe { memory::text(self.get().name) }
-            .to_string_lossy()
-            .into_owned()
+        unsafe { memory::text(name) }.to_string_lossy().into_owned()
     }
 
     /// Its type, such as `cluster/distribute`.
     pub fn kind(&self) -> String {
+        let kind = field!(self.type_);
         // SAFETY: a string that lives as long as the translator.
-        unsafe { memory::text(self.get().type_) }
-            .to_string_lossy()
-            .into_owned()
+        unsafe { memory::text(kind) }.to_string_lossy().into_owned()
     }
 
     /// The translators below it, in the order of the volfile.
     pub fn children(&self) -> Vec<Node> {
-        Node::list(self.get().children)
+        Node::list(field!(self.children))
     }
 
     fn list(mut at: *const sys::xlator_list_t) -> Vec<Node> {
@@ -76,7 +70,7 @@ impl Node {
     }
 
     fn parents(&self) -> Vec<Node> {
-        Node::list(self.get().parents)
+        Node::list(field!(self.parents))
     }
 
     /// The first translator below it.
@@ -107,7 +101,7 @@ impl Node {
 
     /// An option of the volfile, as its text.
     pub fn option(&self, name: &str) -> Option<String> {
-        let dict = NonNull::new(self.get().options)?;
+        let dict = NonNull::new(field!(self.options))?;
         // SAFETY: the options live as long as the translator.
         unsafe { crate::Dict::borrow(dict) }.get_str(name)
     }
@@ -115,17 +109,17 @@ impl Node {
     /// The type of the process's front end: `mount/fuse` in a FUSE client, `mount/api` (or
     /// nothing) in a program with libgfapi, `None` in a brick.
     pub fn front_end(&self) -> Option<String> {
-        // SAFETY: the context of a live translator is live.
-        let ctx = unsafe { self.get().ctx.as_ref() }?;
+        let ctx = NonNull::new(field!(self.ctx))?;
+        let root = field!(ctx.root);
         // SAFETY: null, or the front end's translator, which is never freed before the graph.
-        unsafe { Node::of(ctx.root.cast()) }.map(|root| root.kind())
+        unsafe { Node::of(root.cast()) }.map(|root| root.kind())
     }
 
     /// Where the FUSE client is mounted, as given on its command line.
     pub fn mount_point(&self) -> Option<CString> {
+        let ctx = NonNull::new(field!(self.ctx))?;
         // SAFETY: the context of a live translator is live.
-        let ctx = unsafe { self.get().ctx.as_ref() }?;
-        let raw = ctx.cmd_args.mount_point;
+        let raw = unsafe { (*ctx.as_ptr()).cmd_args.mount_point };
         // SAFETY: a string that lives as long as the process.
         (!raw.is_null()).then(|| unsafe { memory::text(raw) }.to_owned())
     }
@@ -136,9 +130,9 @@ impl Node {
         let mut level = vec![*self];
         while !level.is_empty() {
             for node in &level {
-                // SAFETY: null or a live table.
-                let root = unsafe { node.get().itable.as_ref() }.map(|table| table.root);
-                if let Some(root) = root.and_then(NonNull::new) {
+                let table = NonNull::new(field!(node.itable));
+                let root = table.and_then(|table| NonNull::new(field!(table.root)));
+                if let Some(root) = root {
                     // SAFETY: a table holds its root.
                     return Some(unsafe { Inode::borrow(root) }.into_owned());
                 }
@@ -181,8 +175,9 @@ impl Node {
     }
 
     pub(crate) fn iobuf_pool(&self) -> *mut sys::iobuf_pool {
+        let ctx = field!(self.ctx);
         // SAFETY: the context of a live translator is live.
-        unsafe { (*self.get().ctx).iobuf_pool.cast() }
+        unsafe { (*ctx).iobuf_pool.cast() }
     }
 }
 

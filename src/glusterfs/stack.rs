@@ -103,8 +103,13 @@ impl Drop for Stack {
                     sys::gf_frame_latency_update(frame);
                 }
                 unlink(node);
+                // What a translator has left in it comes from a pool of GlusterFS.
+                let local = std::mem::replace(&mut (*frame).local, std::ptr::null_mut());
                 libc::pthread_mutex_destroy((&raw mut (*frame).lock).cast());
                 sys::mem_put_pool(frame.cast());
+                if !local.is_null() {
+                    sys::mem_put_pool(local);
+                }
             }
             memory::free((*root).groups_large);
             sys::mem_put_pool(root.cast());

@@ -5,9 +5,13 @@
 //! to be done. It owns file and memory meanwhile, so that neither can go while the kernel uses
 //! them.
 
+mod bell;
+#[cfg(test)]
+mod modelled;
 mod op;
 mod queue;
 mod ring;
+mod sync;
 mod worker;
 
 pub use op::Outcome;

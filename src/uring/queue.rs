@@ -1,10 +1,9 @@
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
-use rustix::event::{EventfdFlags, eventfd};
-
+use super::bell::Bell;
+use super::sync::{AtomicBool, Mutex, MutexGuard};
 use crate::op::Op;
 
 /// Requests on their way to the ring's thread, and the means to wake it.
@@ -12,7 +11,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// The thread sleeps, or is about to: it must be woken.
     asleep: AtomicBool,
-    bell: OwnedFd,
+    bell: Bell,
 }
 
 #[derive(Default)]
@@ -24,14 +23,14 @@ struct State {
 impl Queue {
     pub(crate) fn new() -> io::Result<Queue> {
         Ok(Queue {
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             asleep: AtomicBool::new(false),
-            bell: eventfd(0, EventfdFlags::CLOEXEC)?,
+            bell: Bell::new()?,
         })
     }
 
     /// What is written to when the thread must wake up.
-    pub(crate) fn bell(&self) -> &OwnedFd {
+    pub(crate) fn bell(&self) -> &Bell {
         &self.bell
     }
 
@@ -79,8 +78,7 @@ impl Queue {
 
     fn wake(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
-            // It can only fail when it was rung 2^64 times.
-            let _rung = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+            self.bell.ring();
         }
     }
 

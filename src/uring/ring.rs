@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use crate::op::{Outcome, Read, Write};
+use crate::op::{Outcome, Read, Transfer, Way, Write};
 use crate::queue::Queue;
 use crate::worker::Worker;
 
@@ -74,15 +74,7 @@ impl Ring {
         B: DerefMut<Target = [u8]> + Send + 'static,
         D: FnOnce(Outcome<B>) + Send + 'static,
     {
-        let op = Read {
-            file,
-            at,
-            buffer,
-            done,
-        };
-        self.queue
-            .push(Box::new(op))
-            .map_err(|op| (op.buffer, op.done))
+        self.give::<F, B, D, Read>(file, at, buffer, done)
     }
 
     /// Writes `buffer` to byte `at` of `file`; otherwise as [`Ring::read`].
@@ -92,15 +84,18 @@ impl Ring {
         B: Deref<Target = [u8]> + Send + 'static,
         D: FnOnce(Outcome<B>) + Send + 'static,
     {
-        let op = Write {
-            file,
-            at,
-            buffer,
-            done,
-        };
-        self.queue
-            .push(Box::new(op))
-            .map_err(|op| (op.buffer, op.done))
+        self.give::<F, B, D, Write>(file, at, buffer, done)
+    }
+
+    fn give<F, B, D, W>(&self, file: F, at: u64, buffer: B, done: D) -> Result<(), (B, D)>
+    where
+        F: AsFd + Send + 'static,
+        B: Send + 'static,
+        D: FnOnce(Outcome<B>) + Send + 'static,
+        W: Way<B> + 'static,
+    {
+        let op = Transfer::<F, B, D, W>::new(file, at, buffer, done);
+        self.queue.push(Box::new(op)).map_err(|op| op.into_parts())
     }
 }
 

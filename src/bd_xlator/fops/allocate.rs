@@ -4,9 +4,10 @@ use blockdev::Span;
 use glusterfs::fops::{Discard, DiscardReply, Fallocate, FallocateReply, Zerofill, ZerofillReply};
 use glusterfs::{Call, Errno, Fd, Fop, Frame, Iatt, gf_error};
 
-use super::{above, attributes, early, mode, plain, truncate};
 use crate::Brick;
-use crate::core::{Failure, Image};
+use crate::Image;
+use crate::ops::{above, attributes, dispatch, early, mode, resize};
+use bd_image::Failure;
 
 /// Allocates a range of an image, and grows the image to hold it unless told to keep its size.
 pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
@@ -28,9 +29,9 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
                         |set_stub_size| {
                             if args.keep_size == 0 {
                                 image.note_written_here(span.end);
-                                image.grow(&brick.link, span.end, set_stub_size)?;
+                                image.grow(&brick.server, span.end, set_stub_size)?;
                             }
-                            image.provision(&brick.link, span)
+                            image.provision(&brick.server, span)
                         },
                     )
                 });
@@ -55,19 +56,19 @@ pub(crate) fn fallocate(brick: &Arc<Brick>, call: Call<'_, Fallocate>) {
         Ok(None) => call.pass(),
         Err(errno) => call.fail(errno),
     };
-    plain::either(brick, call, &fd.inode(), fallocate, on_image, on_plain);
+    dispatch::either(brick, call, &fd.inode(), fallocate, on_image, on_plain);
 }
 
 /// Frees a range of an image, which then reads as zeros.
 pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), discard, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), discard, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let done =
                 span_to_write(brick, &args.fd, args.offset, args.len as u64).and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "discard", |_| {
-                        image.zero(&brick.link, span)
+                        image.zero(&brick.server, span)
                     })
                 });
             match done {
@@ -90,7 +91,7 @@ pub(crate) fn discard(brick: &Arc<Brick>, call: Call<'_, Discard>) {
 /// as a whole: nobody needs zeros there, and QEMU asks so for all of an image to be allocated.
 pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), zerofill, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), zerofill, |call, image| {
         let Call { frame, args } = call.detach();
         brick.on_control(move |brick| {
             let len = u64::try_from(args.len).map_err(|_| Errno::EINVAL);
@@ -99,11 +100,11 @@ pub(crate) fn zerofill(brick: &Arc<Brick>, call: Call<'_, Zerofill>) {
                 .and_then(|span| {
                     change(brick, &frame, &args.fd, &image, "zero", |set_stub_size| {
                         let is_new = image.take_grown(span);
-                        image.zero(&brick.link, span)?;
+                        image.zero(&brick.server, span)?;
                         image.note_written_here(span.end);
-                        image.grow(&brick.link, span.end, set_stub_size)?;
+                        image.grow(&brick.server, span.end, set_stub_size)?;
                         match is_new {
-                            true => image.provision(&brick.link, span),
+                            true => image.provision(&brick.server, span),
                             false => Ok(()),
                         }
                     })
@@ -145,7 +146,7 @@ fn change<F: Fop>(
     work: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), i32>) -> Result<(), Failure>,
 ) -> Result<(Iatt, Iatt), Errno> {
     let before = attributes::of_fd(brick, frame, fd, image)?;
-    let mut set_stub_size = |size| truncate::stub_of(frame, fd, image, size);
+    let mut set_stub_size = |size| resize::stub_of(frame, fd, image, size);
     work(&mut set_stub_size).map_err(|failure| {
         gf_error!(
             "cannot {what} a range of image <gfid:{}>: {failure}",
@@ -154,6 +155,6 @@ fn change<F: Fop>(
         Errno::new(failure.errno())
     })?;
     brick.note_change(frame, &fd.inode(), image);
-    image.refresh_allocated(&brick.link);
+    image.refresh_allocated(&brick.server);
     Ok((before, attributes::of_fd(brick, frame, fd, image)?))
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use glusterfs::fops::{Fsetattr, Fstat, FstatArgs, Setattr, Stat};
-use glusterfs::{Call, Dict, Errno, Failure, Fd, Fop, Frame, Iatt, Inode, set_attr};
+use glusterfs::fops::{Fsetattr, Fstat, Setattr, Stat};
+use glusterfs::{Call, Fop, Iatt, Inode, set_attr};
 
-use super::migration;
-use crate::core::Image;
-use crate::{Brick, names};
+use crate::Brick;
+use crate::Image;
+use crate::ops::{attributes, migration};
 
 /// Answers an image's attributes instead of its stub's.
 pub(crate) fn stat(brick: &Arc<Brick>, call: Call<'_, Stat>) {
@@ -109,47 +109,9 @@ fn set<F: Fop>(
     drop(dating);
     frame.answer(answer.map(|mut reply| {
         let (before, after) = iatts(&mut reply);
-        change.told(*after);
+        change.told(attributes::known(*after));
         brick.dress(&image, before);
         brick.dress(&image, after);
         reply
     }));
-}
-
-/// Replaces the attributes of a stub that posix has told along with another answer.
-pub(super) fn dress_told(brick: &Brick, image: &Image, told: &Dict<'_>) {
-    for name in [names::PRESTAT, names::POSTSTAT] {
-        if let Some(mut iatt) = told.get_iatt(name) {
-            brick.dress(image, &mut iatt);
-            if told.set_iatt(name, &iatt).is_err() {
-                told.remove(name);
-            }
-        }
-    }
-    if told.contains(names::BLOCK_COUNT) {
-        let blocks = image.allocated_lately().div_ceil(bd_model::SECTOR);
-        if told.set_u64(names::BLOCK_COUNT, blocks).is_err() {
-            told.remove(names::BLOCK_COUNT);
-        }
-    }
-}
-
-/// The attributes of an open image, for answers of other fops.
-pub(crate) fn of_fd<F: Fop>(
-    brick: &Brick,
-    frame: &Frame<F>,
-    fd: &Fd<'_>,
-    image: &Image,
-) -> Result<Iatt, Errno> {
-    let mut iatt = image.stub(|| {
-        let reply = frame.ask::<Fstat>(FstatArgs {
-            fd: fd.share(),
-            xdata: None,
-        });
-        reply
-            .map(|reply| reply.buf)
-            .map_err(|failure: Failure<'_>| failure.errno)
-    })?;
-    brick.dress(image, &mut iatt);
-    Ok(iatt)
 }

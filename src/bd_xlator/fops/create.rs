@@ -1,17 +1,16 @@
 use std::sync::Arc;
-use std::time::Instant;
 
 use bd_model::{Bytes, DirPolicy, Gfid, ImageKind, ImageMark, xattr};
-use bd_proto::Request;
 use glusterfs::fops::{Create, CreateArgs, Lookup, LookupArgs, Mkdir, Mknod, MknodArgs};
 use glusterfs::{
     Answer, Call, Credentials, Dict, Errno, FileType, Fop, Frame, Inode, Loc, Service, Stack,
     gf_warn,
 };
 
-use super::{clone, healed, lookup, mode, open, pieces, rights, truncate};
-use crate::core::{Image, Kind};
-use crate::{Brick, keeper, names, stub};
+use crate::Image;
+use crate::inode_state::Kind;
+use crate::ops::{clone, healed, last_close, mode, new_image, old_times, pieces, resize, rights};
+use crate::{Brick, maintenance, names, stub};
 
 /// What a new file shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub(crate) fn create(brick: &Arc<Brick>, mut call: Call<'_, Create>) {
         (Err(errno), _) | (_, Err(errno)) => call.fail(errno),
         (Ok(NewFile::Pending(gfid)), Ok(false)) => {
             // On a distributed volume only a create can say which brick gets the file.
-            remember_pending(brick, gfid, &call.args.loc);
+            new_image::remember_pending(brick, gfid, &call.args.loc);
             let (frame, answer) = create_stub(brick, call.detach(), gfid);
             frame.answer(answer);
         }
@@ -57,7 +56,7 @@ pub(crate) fn create(brick: &Arc<Brick>, mut call: Call<'_, Create>) {
 }
 
 fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid, kind: ImageKind) {
-    keeper::show_first(brick);
+    maintenance::show_first(brick);
     let name = brick.lv_name_at(&call.args.loc);
     let asked = CreateArgs {
         loc: call.args.loc.duplicate(),
@@ -67,11 +66,11 @@ fn create_image(brick: &Arc<Brick>, mut call: Call<'static, Create>, gfid: Gfid,
         fd: call.args.fd.share(),
         xdata: call.args.xdata.as_ref().map(Dict::share),
     };
-    if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
+    if let Err(errno) = new_image::make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
     let (frame, answer) = create_stub(brick, call, gfid);
-    settle(brick, gfid, answer.is_ok());
+    new_image::settle(brick, gfid, answer.is_ok());
     if let Err(failure) = &answer
         && failure.errno == Errno::EEXIST
         && asked.flags & libc::O_EXCL == 0
@@ -138,7 +137,7 @@ fn ask_for_stub<F: Fop>(
 
 /// A create of a file that is there is an open.
 fn open_existing(brick: &Arc<Brick>, call: Call<'static, Create>) {
-    brick.making().wait(&call.args.loc);
+    brick.inflight_creates().wait(&call.args.loc);
     let fresh = call.args.loc.inode().map(|inode| inode.share());
     let existing = fresh
         .as_ref()
@@ -153,7 +152,7 @@ fn open_existing(brick: &Arc<Brick>, call: Call<'static, Create>) {
         Ok(Kind::Unknown | Kind::Plain | Kind::Pending) => return call.pass(),
         Err(errno) => return call.fail(errno),
     };
-    open::held(brick, &inode, &image, || {
+    last_close::held(brick, &inode, &image, || {
         open_image(brick, call, &inode, gfid, &image)
     });
 }
@@ -167,7 +166,7 @@ fn open_image(
 ) {
     let truncates = call.args.flags & libc::O_TRUNC != 0;
     let fd = call.args.fd.share();
-    if let Err(error) = image.device(&brick.link) {
+    if let Err(error) = image.device(&brick.server) {
         return call.fail(brick.told("open", image.gfid(), &error));
     }
     // Posix would cut the stub and leave the LV.
@@ -179,7 +178,7 @@ fn open_image(
     };
     if truncates {
         let loc = Loc::by_gfid(inode, gfid);
-        if let Err(errno) = truncate::to(brick, &frame, &loc, image, 0) {
+        if let Err(errno) = resize::to(brick, &frame, &loc, image, 0) {
             return frame.fail(errno);
         }
     }
@@ -206,7 +205,7 @@ pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
     if !matches!(call.args.mode & libc::S_IFMT, 0 | libc::S_IFREG) {
         return call.pass();
     }
-    let Some(mut call) = healed::give_name(brick, call) else {
+    let Some(mut call) = healed::give_name(brick, call, mknod) else {
         return;
     };
     let (frame, args) = (&call.frame, &call.args);
@@ -228,7 +227,7 @@ pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
         (_, Ok(true)) => call.fail(Errno::EEXIST),
         (NewFile::Plain, Ok(false)) => call.pass(),
         (NewFile::Pending(gfid), Ok(false)) => {
-            remember_pending(brick, gfid, &call.args.loc);
+            new_image::remember_pending(brick, gfid, &call.args.loc);
             let (frame, answer) = mknod_stub(brick, call.detach(), gfid, None);
             frame.answer(answer);
         }
@@ -240,12 +239,12 @@ pub(crate) fn mknod(brick: &Arc<Brick>, call: Call<'_, Mknod>) {
 }
 
 fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, kind: ImageKind) {
-    keeper::show_first(brick);
+    maintenance::show_first(brick);
     let name = brick.lv_name_at(&call.args.loc);
     if healed::is_asked(&call.frame, call.args.xdata.as_ref()) {
         match healed::retake(brick, gfid, name.clone()) {
             Ok(Some(known)) => {
-                if let Err(errno) = put_mark(&mut call.args.xdata, known.kind) {
+                if let Err(errno) = new_image::put_mark(&mut call.args.xdata, known.kind) {
                     return call.fail(errno);
                 }
                 // As large as its LV: heal, which has noted that all of it may be wrong, compares
@@ -258,11 +257,11 @@ fn mknod_image(brick: &Arc<Brick>, mut call: Call<'static, Mknod>, gfid: Gfid, k
             Err(errno) => return call.fail(errno),
         }
     }
-    if let Err(errno) = make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
+    if let Err(errno) = new_image::make_lv(brick, gfid, kind, name, &mut call.args.xdata) {
         return call.fail(errno);
     }
     let (frame, answer) = mknod_stub(brick, call, gfid, None);
-    settle(brick, gfid, answer.is_ok());
+    new_image::settle(brick, gfid, answer.is_ok());
     frame.answer(answer);
 }
 
@@ -273,16 +272,6 @@ fn is_link_file(frame: &Frame<Mknod>, args: &MknodArgs<'_>) -> bool {
     args.mode & 0o7777 == libc::S_ISVTX && healed::is_asked(frame, args.xdata.as_ref())
 }
 
-/// Remembers a stub that waits for its LV, so that it can be removed if nobody asks for one.
-pub(crate) fn remember_pending(brick: &Brick, gfid: Gfid, loc: &Loc<'_>) {
-    let Some(name) = loc.name().and_then(|name| name.to_str().ok()) else {
-        return;
-    };
-    let parent = Gfid::from_bytes(loc.parent_gfid());
-    brick.pending().note(gfid);
-    brick.pending().remember(gfid, parent, name, Instant::now());
-}
-
 /// Makes a directory, an image directory if the one above it is.
 pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
     let asked = call.args.xdata.as_ref();
@@ -290,7 +279,7 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
     let policy = match brick.policy_at(&call.frame, &call.args.loc) {
         // Heal makes the top one anew, and its files may come before its attributes.
         Ok(None) if gfid == Some(*brick.top().as_bytes()) => {
-            Some(DirPolicy::new(brick.link.brick().kind))
+            Some(DirPolicy::new(brick.server.brick().kind))
         }
         Ok(policy) => policy,
         Err(errno) => return call.fail(errno),
@@ -321,7 +310,7 @@ pub(crate) fn mkdir(brick: &Arc<Brick>, mut call: Call<'_, Mkdir>) {
     }
 }
 
-/// Makes a directory that has no times yet: see [`lookup::be_as_old_as_can_be`].
+/// Makes a directory that has no times yet: see [`old_times::be_as_old_as_can_be`].
 fn mkdir_by_heal(brick: &Arc<Brick>, call: Call<'_, Mkdir>, gfid: [u8; 16]) {
     let fresh = call.args.loc.inode().map(|inode| inode.fresh());
     let brick = Arc::clone(brick);
@@ -329,7 +318,7 @@ fn mkdir_by_heal(brick: &Arc<Brick>, call: Call<'_, Mkdir>, gfid: [u8; 16]) {
         if let (Ok(_), Some(fresh)) = (&answer, fresh) {
             let stack = Stack::new(brick.xl.node(), &Credentials::root());
             let loc = Loc::by_gfid(&fresh, gfid);
-            if let Err(errno) = lookup::be_as_old_as_can_be(&brick, &stack, loc) {
+            if let Err(errno) = old_times::be_as_old_as_can_be(&brick, &stack, loc) {
                 gf_warn!(
                     "directory {:?} has times of its own: {errno}",
                     Gfid::from_bytes(gfid)
@@ -413,52 +402,4 @@ fn found<F: Fop>(frame: &Frame<F>, loc: &Loc<'_>, inode: &Inode<'_>) -> Option<[
         .ok()
         .filter(|reply| reply.buf.file_type() == FileType::Regular);
     file.map(|reply| reply.buf.gfid())
-}
-
-/// Puts an image's mark into the request for its stub.
-fn put_mark(xdata: &mut Option<Dict<'static>>, kind: ImageKind) -> Result<(), Errno> {
-    let marked = xdata
-        .take()
-        .map_or_else(Dict::new, |xdata| xdata.duplicate());
-    stub::put_mark(&marked, kind)?;
-    *xdata = Some(marked);
-    Ok(())
-}
-
-/// Makes the LV of a new image, and puts the image's mark into the request for its stub.
-fn make_lv(
-    brick: &Brick,
-    gfid: Gfid,
-    kind: ImageKind,
-    name: Option<String>,
-    xdata: &mut Option<Dict<'static>>,
-) -> Result<(), Errno> {
-    put_mark(xdata, kind)?;
-    let request = Request::Create {
-        brick: brick.link.id(),
-        gfid,
-        name,
-        kind,
-        size: Bytes(0),
-        import: false,
-    };
-    brick
-        .link
-        .make(gfid, &request)
-        .map_err(|error| brick.told("make", gfid, &error))?;
-    Ok(())
-}
-
-/// Tells gluster-bdd whether the namespace holds a new image.
-pub(crate) fn settle(brick: &Brick, gfid: Gfid, is_there: bool) {
-    let id = brick.link.id();
-    let request = if is_there {
-        Request::Commit { brick: id, gfid }
-    } else {
-        Request::Abort { brick: id, gfid }
-    };
-    if let Err(error) = brick.link.tell_in_the_end(request) {
-        // The intent stays, and the stub, or its absence, decides when the brick starts again.
-        gf_warn!("making of image <gfid:{gfid}> is not settled yet: {error}");
-    }
 }

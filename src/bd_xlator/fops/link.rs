@@ -5,7 +5,7 @@ use bd_model::{LinkMeans, xattr};
 use glusterfs::fops::{Link, Symlink};
 use glusterfs::{Call, Dict, Errno, Fop, Frame, Loc, gf_warn};
 
-use super::rename;
+use crate::ops::lv_name;
 use crate::{Brick, names};
 
 /// Makes a second name where that is meant, and refuses one that means a clone: `bd-client` asks
@@ -44,7 +44,7 @@ pub(crate) fn link(brick: &Arc<Brick>, call: Call<'_, Link>) {
                 drop(change);
                 drop(naming);
                 if answer.is_ok() && name.is_some() {
-                    rename::rename_lv(brick, &image, name);
+                    lv_name::rename_lv(brick, &image, name);
                 }
                 frame.answer(answer);
             });

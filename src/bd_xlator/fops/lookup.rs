@@ -8,8 +8,10 @@ use glusterfs::{
     gf_info, gf_warn,
 };
 
-use crate::core::{Image, Kind};
-use crate::{Brick, keeper, names, stub};
+use crate::Image;
+use crate::inode_state::Kind;
+use crate::ops::old_times;
+use crate::{Brick, maintenance, names, stub};
 
 /// Learns what the file is, and answers an image's size, times and blocks.
 pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
@@ -22,22 +24,23 @@ pub(crate) fn lookup(brick: &Arc<Brick>, mut call: Call<'_, Lookup>) {
         match make_top(brick, &root) {
             Ok(true) => {
                 brick.note_top();
-                brick.on_control(keeper::show_first);
-                if brick.link.heals() {
-                    brick.on_control(keeper::doubt_top);
+                brick.on_control(maintenance::show_first);
+                if brick.server.heals() {
+                    brick.on_control(maintenance::doubt_top);
                 }
             }
             Ok(false) => {}
             Err(errno) => {
                 gf_warn!(
                     "cannot make the image directory /{}: {errno}",
-                    brick.link.brick().top
+                    brick.server.brick().top
                 );
             }
         }
     }
     let mut xdata = names::request_of(call.args.xdata.take());
-    let is_being_made = xdata.contains(names::GFID_REQ) && brick.making().has(&call.args.loc);
+    let is_being_made =
+        xdata.contains(names::GFID_REQ) && brick.inflight_creates().has(&call.args.loc);
     if is_being_made {
         // It gets its own.
         xdata = xdata.duplicate();
@@ -113,7 +116,7 @@ fn answer_file(
             if let Some((parent, name)) = place {
                 let gfid = Gfid::from_bytes(gfid);
                 brick
-                    .pending()
+                    .unfinished_copies()
                     .remember(gfid, parent, &name, Instant::now());
             }
             frame.unwind(reply);
@@ -164,7 +167,7 @@ fn dress(brick: &Brick, frame: &Frame<Lookup>, image: &Image, buf: &mut Iatt) {
 
 /// Makes the top image directory, or sees that it is there; says whether it is.
 fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
-    let own = brick.link.brick();
+    let own = brick.server.brick();
     let policy = DirPolicy::new(own.kind).to_string();
     let name = std::ffi::CString::new(own.top.as_str()).map_err(|_| Errno::EINVAL)?;
     let stack = Stack::new(brick.xl.node(), &Credentials::root());
@@ -209,7 +212,11 @@ fn make_top(brick: &Arc<Brick>, root: &Inode<'_>) -> Result<bool, Errno> {
                 xdata: Some(xdata),
             };
             stack.ask::<Mkdir>(args)?;
-            be_as_old_as_can_be(brick, &stack, Loc::by_gfid(&fresh, *brick.top().as_bytes()))?;
+            old_times::be_as_old_as_can_be(
+                brick,
+                &stack,
+                Loc::by_gfid(&fresh, *brick.top().as_bytes()),
+            )?;
             Ok(true)
         }
         Err(failure) => Err(failure.errno),
@@ -229,19 +236,6 @@ fn replaces_another(stack: &Stack, root: &Inode<'_>) -> Result<bool, Errno> {
     })?;
     let note = found.xdata.and_then(|xdata| xdata.get(names::AFR_DIRTY));
     Ok(note.is_some_and(|note| note.iter().any(|byte| *byte != 0)))
-}
-
-/// Gives a new directory times that all others are later than, where other bricks have the same: one that a
-/// brick or heal makes where it is already elsewhere. Posix would take those of the next change there for it; of
-/// what heal brings later it takes what is later; and EC heals no attributes of a directory where no two bricks
-/// agree.
-pub(super) fn be_as_old_as_can_be(brick: &Brick, stack: &Stack, loc: Loc<'_>) -> Result<(), Errno> {
-    if !brick.link.heals() || !brick.keeps_times_of_clients() {
-        return Ok(());
-    }
-    let dict = Dict::new();
-    dict.set(names::TIMES, &names::NO_TIMES)?;
-    stub::set(stack, loc, dict)
 }
 
 /// Marks a directory that somebody made before the brick was one.

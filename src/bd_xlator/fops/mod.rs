@@ -1,36 +1,24 @@
-//! The fops: each decodes, calls the core, and answers.
+//! The fops: each decodes, calls an image and the [steps](crate::ops) that it shares with others, and
+//! answers.
 
-mod above;
 pub(crate) mod allocate;
 pub(crate) mod attributes;
 pub(crate) mod checksum;
-pub(crate) mod clone;
 pub(crate) mod create;
-mod early;
-mod healed;
-pub(crate) mod health;
+pub(crate) mod getxattr;
 pub(crate) mod link;
 pub(crate) mod lookup;
-pub(crate) mod map;
-pub(crate) mod merge;
-mod migration;
-mod mode;
-mod name_removal;
-mod named;
 pub(crate) mod open;
-mod pieces;
-mod places;
-pub(crate) mod plain;
-mod quota;
 pub(crate) mod read;
 pub(crate) mod readdir;
-pub(crate) mod refuse;
+pub(crate) mod removexattr;
 pub(crate) mod rename;
-mod rights;
 pub(crate) mod rmdir;
+pub(crate) mod setxattr;
 pub(crate) mod space;
 pub(crate) mod sync;
 pub(crate) mod truncate;
 pub(crate) mod unlink;
+pub(crate) mod unsupported;
 pub(crate) mod write;
-pub(crate) mod xattrs;
+pub(crate) mod xattrop;

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
 use glusterfs::fops::Open;
-use glusterfs::{Call, Errno, Fd, Inode, gf_warn};
+use glusterfs::{Call, Fd};
 
-use super::{migration, sync, truncate};
 use crate::Brick;
+use crate::Image;
 use crate::brick::OpenImage;
-use crate::core::Image;
+use crate::ops::{last_close, resize};
 
 /// Opens the stub through posix and the image's device through gluster-bdd.
 pub(crate) fn open(brick: &Arc<Brick>, call: Call<'_, Open>) {
@@ -17,7 +17,7 @@ pub(crate) fn open(brick: &Arc<Brick>, call: Call<'_, Open>) {
         Ok(Some(image)) => {
             let call = call.detach();
             brick.on_control(move |brick| {
-                held(brick, &inode, &image, || open_image(brick, call, &image));
+                last_close::held(brick, &inode, &image, || open_image(brick, call, &image));
             });
         }
         Ok(None) => call.pass(),
@@ -26,7 +26,7 @@ pub(crate) fn open(brick: &Arc<Brick>, call: Call<'_, Open>) {
 }
 
 fn open_image(brick: &Arc<Brick>, mut call: Call<'static, Open>, image: &Arc<Image>) {
-    if let Err(error) = image.device(&brick.link) {
+    if let Err(error) = image.device(&brick.server) {
         return call.fail(brick.told("open", image.gfid(), &error));
     }
     let truncates = call.args.flags & libc::O_TRUNC != 0;
@@ -38,7 +38,7 @@ fn open_image(brick: &Arc<Brick>, mut call: Call<'static, Open>, image: &Arc<Ima
         Ok(reply) => reply,
         Err(failure) => return frame.answer(Err(failure)),
     };
-    if truncates && let Err(errno) = truncate::to(brick, &frame, &loc, image, 0) {
+    if truncates && let Err(errno) = resize::to(brick, &frame, &loc, image, 0) {
         return frame.fail(errno);
     }
     brick.bind_fd(&fd, image);
@@ -51,41 +51,6 @@ pub(crate) fn release(brick: &Arc<Brick>, fd: &Fd<'_>, open: Option<Arc<OpenImag
     let image = Arc::clone(&open.image);
     if image.released() {
         let inode = fd.inode().share();
-        brick.on_control(move |brick| closed(brick, &inode, &image));
+        brick.on_control(move |brick| last_close::closed(brick, &inode, &image));
     }
-}
-
-/// Runs `open`, which binds a descriptor to the image unless it fails. Meanwhile the image counts
-/// as open, so that no last close takes its device or its LV away.
-pub(super) fn held(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>, open: impl FnOnce()) {
-    image.opened();
-    open();
-    if image.released() {
-        closed(brick, inode, image);
-    }
-}
-
-/// Nobody has the image open any more.
-fn closed(brick: &Arc<Brick>, inode: &Inode<'_>, image: &Arc<Image>) {
-    if image.is_doomed() {
-        return brick.remove_if_doomed(image);
-    }
-    sync::save_times(brick, inode, image);
-    if let Err(error) = image.trim(&brick.link) {
-        // It is larger than it has to be, until it is resized the next time.
-        gf_warn!(
-            "LV of image <gfid:{}> is not trimmed: {error}",
-            image.gfid()
-        );
-    }
-    match image.flush(&brick.link) {
-        Ok(()) => image.close_idle_device(),
-        // What is not flushed yet must be flushed by a later fsync on the same device.
-        Err(errno) => gf_warn!(
-            "device of image <gfid:{}> stays open: {}",
-            image.gfid(),
-            Errno::new(errno)
-        ),
-    }
-    migration::leave(brick, inode, image);
 }

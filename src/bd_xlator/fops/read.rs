@@ -5,9 +5,10 @@ use bd_uring::{Outcome, Ring};
 use glusterfs::fops::{Readv, ReadvArgs, ReadvReply, Seek, SeekArgs, SeekReply};
 use glusterfs::{Call, Errno, Frame, Iobuf, Payload, gf_error};
 
-use super::{attributes, mode, plain};
 use crate::Brick;
-use crate::core::{Image, ReadPlan};
+use crate::Image;
+use crate::ops::{attributes, dispatch, mode};
+use bd_image::ReadPlan;
 
 /// Reads of as many bytes are for threads: what they read is copied to the client by whoever
 /// answers, and one thread that does that for all of them is slower than many.
@@ -17,7 +18,7 @@ const LARGE: usize = 64 << 10;
 pub(crate) fn readv(brick: &Arc<Brick>, call: Call<'_, Readv>) {
     brick.note_traffic();
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), readv, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), readv, |call, image| {
         brick.bind_late(&fd, &image);
         if let Err(errno) = mode::reads(&fd) {
             return call.fail(errno);
@@ -129,7 +130,7 @@ fn read(
     let offset = u64::try_from(args.offset).map_err(|_| Errno::EINVAL)?;
     let io = image.begin_io();
     let device = image
-        .device(&brick.link)
+        .device(&brick.server)
         .map_err(|error| brick.told("open", image.gfid(), &error))?;
     mode::read_is_aligned(&args.fd, args.flags, offset, args.size, &device)?;
     let data = match image.plan_read(offset, args.size as u64, device.block_size()) {
@@ -156,7 +157,7 @@ fn read(
 /// Finds data or a hole. (The stub, which is all hole, must not answer.)
 pub(crate) fn seek(brick: &Arc<Brick>, call: Call<'_, Seek>) {
     let fd = call.args.fd.share();
-    plain::or_image(brick, call, &fd.inode(), seek, |call, image| {
+    dispatch::or_image(brick, call, &fd.inode(), seek, |call, image| {
         brick.bind_late(&fd, &image);
         let Call { frame, args } = call.detach();
         // The mapping of a thin LV is asked of gluster-bdd.
@@ -178,8 +179,8 @@ fn find(brick: &Brick, args: &SeekArgs<'_>, image: &Image) -> Result<i64, Errno>
         return Err(Errno::ENXIO);
     }
     let found = match args.what {
-        DATA => image.next_data(&brick.link, from),
-        HOLE => image.next_hole(&brick.link, from).map(Some),
+        DATA => image.next_data(&brick.server, from),
+        HOLE => image.next_hole(&brick.server, from).map(Some),
         _ => return Err(Errno::EINVAL),
     };
     let found = found.map_err(|failure| {

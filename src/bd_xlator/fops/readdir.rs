@@ -52,7 +52,7 @@ fn unknown(brick: &Brick, reply: &mut ReaddirpReply<'_>) -> Vec<Gfid> {
 fn ask_and_answer(brick: &Arc<Brick>, frame: Frame<Readdirp>, mut reply: ReaddirpReply<'static>) {
     let gfids = unknown(brick, &mut reply);
     let request = Request::Allocated {
-        brick: brick.link.id(),
+        brick: brick.server.id(),
         gfids: gfids.clone(),
     };
     let told = brick.ask_briefly(request, move |_, answer| match answer {

@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
 use bd_model::{LinkMeans, xattr};
-use bd_proto::Request;
 use glusterfs::fops::{Rename, Unlink, UnlinkArgs};
-use glusterfs::{Call, Errno, Frame, Loc, gf_warn};
+use glusterfs::{Call, Errno, Frame, Loc};
 
-use super::name_removal::NameRemoval;
-use super::named::{Named, name_of};
-use super::unlink::Attempt;
 use crate::Brick;
-use crate::core::{Image, Name};
+use crate::Image;
+use crate::name_locks::Name;
+use crate::ops::lv_name;
+use crate::ops::name_removal::NameRemoval;
+use crate::ops::named::{Named, name_of};
+use crate::ops::removal::Attempt;
 
 /// Renames a file; an image's LV follows, and an image that is replaced is removed.
 pub(crate) fn rename(brick: &Arc<Brick>, call: Call<'_, Rename>) {
@@ -57,7 +58,7 @@ impl Files {
     /// with the same files it may not: AFR and EC let bricks that have yet to be healed take part, and a wrong
     /// file of the new name would stay where the directory needs no heal. They heal what one brick fails.
     fn are_meant(&self, brick: &Brick, call: &Call<'_, Rename>) -> bool {
-        let xdata = call.args.xdata.as_ref().filter(|_| brick.link.heals());
+        let xdata = call.args.xdata.as_ref().filter(|_| brick.server.heals());
         let meant = xdata.and_then(|xdata| xdata.get_str(xattr::RENAMED));
         meant.is_none_or(|meant| meant.parse() == Ok(self.moved.gfid()))
     }
@@ -111,7 +112,7 @@ impl Files {
         };
         self.are_one()
             && self.moved.image.is_some()
-            && brick.link.heals()
+            && brick.server.heals()
             && (copies(&call.args.oldloc) || copies(&call.args.newloc))
     }
 
@@ -208,7 +209,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
     if answer.is_ok() {
         if let Some(victim) = replaced.and_then(|named| named.image.as_ref()) {
             // First, as the LV's name becomes free by it.
-            brick.remove_if_doomed(victim);
+            brick.remove_if_orphan(victim);
         }
         let was_in_top = brick.lv_name_at(&old).is_some();
         let lv_name = brick.lv_name_at(&new);
@@ -216,7 +217,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Rename>, files: &Files) -> At
             && (!same_file || leaves_a_name)
             && (was_in_top || lv_name.is_some())
         {
-            rename_lv(brick, image, lv_name);
+            lv_name::rename_lv(brick, image, lv_name);
         }
         if files.has_image()
             && let Err(errno) = last(brick, &old, &new)
@@ -235,21 +236,5 @@ fn last(brick: &Brick, old: &Loc<'_>, new: &Loc<'_>) -> Result<(), Errno> {
     match old.parent_gfid() == new.parent_gfid() {
         true => Ok(()),
         false => brick.make_name_last(old),
-    }
-}
-
-/// Lets an LV bear its file's name; `name` is the one that the file has just got in the top image
-/// directory, if it has. It may fail: the name is for people only.
-pub(crate) fn rename_lv(brick: &Brick, image: &Image, name: Option<String>) {
-    let gfid = image.gfid();
-    let request = Request::Rename {
-        brick: brick.link.id(),
-        gfid,
-        name,
-    };
-    if let Err(error) = brick.link.tell_in_the_end(request)
-        && !error.is_not_found()
-    {
-        gf_warn!("LV of renamed image <gfid:{gfid}> keeps its old name for now: {error}");
     }
 }

@@ -9,9 +9,9 @@ use glusterfs::fops::{
 };
 use glusterfs::{Call, Errno, Fd, FileType, Fop, Frame, Inode, Loc};
 
-use super::unlink;
 use crate::Brick;
-use crate::core::Kind;
+use crate::inode_state::Kind;
+use crate::ops::removal;
 
 /// Bytes of names that are asked for at a time.
 const BATCH: usize = 64 << 10;
@@ -138,7 +138,7 @@ fn remove_below<F: Fop>(
             let place = place(&inode);
             if let Kind::Image(image) = kind {
                 had_images = true;
-                match unlink::below(brick, frame, place, inode, image) {
+                match removal::below(brick, frame, place, inode, image) {
                     // Heal has taken it meanwhile.
                     Ok(()) | Err(Errno::ENOENT | Errno::ESTALE) => {}
                     Err(errno) => return Err(errno),
@@ -174,8 +174,8 @@ fn path_of(brick: &Brick, loc: &Loc<'_>) -> Result<CString, Errno> {
     let handle = Gfid::from_bytes(loc.parent_gfid()).handle();
     let real = |path: &std::path::Path| path.canonicalize().map_err(|_| Errno::ESTALE);
     let (dir, above) = (
-        real(brick.link.dir())?,
-        real(&brick.link.dir().join(handle))?,
+        real(brick.server.dir())?,
+        real(&brick.server.dir().join(handle))?,
     );
     let above = above.strip_prefix(&dir).map_err(|_| Errno::ESTALE)?;
     let name = loc.name().ok_or(Errno::EINVAL)?;

@@ -18,7 +18,7 @@ pub(crate) fn statfs(brick: &Arc<Brick>, call: Call<'_, Statfs>) {
     let call = call.detach();
     brick.on_brief(move |brick| {
         let request = Request::Space {
-            brick: brick.link.id(),
+            brick: brick.server.id(),
         };
         brick.ask_briefly(request, |brick, answer| {
             if let Reply::Space(space) = answer {

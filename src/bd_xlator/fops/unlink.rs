@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use bd_model::Gfid;
-use glusterfs::fops::{Unlink, UnlinkArgs};
-use glusterfs::{Call, Errno, Fop, Frame, Inode, Loc};
+use glusterfs::fops::Unlink;
+use glusterfs::{Call, Errno};
 
-use super::name_removal::NameRemoval;
-use super::named::{Named, name_of};
-use super::{attributes, merge, rename};
 use crate::Brick;
-use crate::core::Image;
+use crate::Image;
+use crate::ops::name_removal::NameRemoval;
+use crate::ops::named::{Named, name_of};
+use crate::ops::removal::Attempt;
+use crate::ops::{attributes, lv_name, merge};
 
 /// Removes a name; with an image's last name its LV goes, after the last close.
 pub(crate) fn unlink(brick: &Arc<Brick>, call: Call<'_, Unlink>) {
@@ -93,13 +94,6 @@ fn unlink_named(brick: &Arc<Brick>, mut call: Call<'static, Unlink>, mut named: 
     }
 }
 
-/// What came of a try to change names.
-pub(super) enum Attempt<F: Fop> {
-    Answered,
-    /// A name leads elsewhere, or the file has failed with an errno, perhaps because it is gone.
-    Again(Call<'static, F>, Option<Errno>),
-}
-
 fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> Attempt<Unlink> {
     let removal = match NameRemoval::begin(brick, &call.frame, Some(named)) {
         Ok(removal) => removal,
@@ -135,7 +129,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> At
     }
     if !goes && is_gone && brick.lv_name_at(&loc).is_some() {
         // It may have borne the name that is gone.
-        rename::rename_lv(brick, image, None);
+        lv_name::rename_lv(brick, image, None);
     }
     match is_gone.then(|| brick.make_name_last(&loc)) {
         Some(Err(errno)) => frame.fail(errno),
@@ -143,33 +137,7 @@ fn attempt(brick: &Arc<Brick>, call: Call<'static, Unlink>, named: &Named) -> At
     }
     if goes {
         // The client need not wait for LVM.
-        brick.remove_if_doomed(image);
+        brick.remove_if_orphan(image);
     }
     Attempt::Answered
-}
-
-/// Removes the name of an image which is below a directory that goes as a whole.
-///
-/// Only for threads that may wait.
-pub(super) fn below<F: Fop>(
-    brick: &Arc<Brick>,
-    frame: &Frame<F>,
-    place: Loc<'static>,
-    inode: Inode<'static>,
-    image: Arc<Image>,
-) -> Result<(), Errno> {
-    let named = Named::image(inode, Arc::clone(&image));
-    let removal = NameRemoval::begin(brick, frame, Some(&named))?;
-    let change = image.changing();
-    let answer = frame.ask::<Unlink>(UnlinkArgs {
-        loc: place,
-        xflags: 0,
-        xdata: None,
-    });
-    drop(change);
-    if removal.end(frame, answer.is_ok()) {
-        brick.on_control(move |brick| brick.remove_if_doomed(&image));
-    }
-    answer?;
-    Ok(())
 }

@@ -8,10 +8,11 @@ use glusterfs::fops::Xdata;
 use glusterfs::fops::{Writev, WritevArgs, WritevReply};
 use glusterfs::{Call, Dict, Errno, Frame, Iatt, Payload, Service, gf_error};
 
-use super::migration::{self, Part};
-use super::{above, attributes, early, mode, plain, sync, truncate};
-use crate::core::{Failure, Image, WriteAt, Written};
+use crate::Image;
+use crate::ops::migration::{self, Part};
+use crate::ops::{above, attributes, dispatch, early, flush, mode, resize};
 use crate::{Brick, names};
+use bd_image::{Failure, WriteAt, Written};
 
 /// Writes to an image's device; a write past the end grows the image.
 pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
@@ -40,7 +41,7 @@ pub(crate) fn writev(brick: &Arc<Brick>, call: Call<'_, Writev>) {
         Ok(()) => call.pass(),
         Err(errno) => call.fail(errno),
     };
-    plain::or_image_from(brick, call, &fd.inode(), end, writev, on_image, on_plain);
+    dispatch::or_image_from(brick, call, &fd.inode(), end, writev, on_image, on_plain);
 }
 
 /// A write that is to be done and answered.
@@ -189,7 +190,7 @@ fn write(
     };
     let prebuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     let pieces: Vec<&[u8]> = args.data.slices().collect();
-    let mut set_stub_size = |size| truncate::stub_of(frame, &args.fd, image, size);
+    let mut set_stub_size = |size| resize::stub_of(frame, &args.fd, image, size);
     let failed = |failure: Failure| {
         gf_error!(
             "cannot write {} bytes to image <gfid:{}> at {}: {failure}",
@@ -201,7 +202,12 @@ fn write(
     };
     let written = match at {
         WriteAt::Offset(offset) if frame.service() == Some(Service::Heal) => image
-            .write_sparse(&brick.link, offset, &together(&pieces), &mut set_stub_size)
+            .write_sparse(
+                &brick.server,
+                offset,
+                &together(&pieces),
+                &mut set_stub_size,
+            )
             .map_err(failed)?,
         _ => {
             if let WriteAt::Offset(offset) = at
@@ -210,12 +216,12 @@ fn write(
                 // Growing asks gluster-bdd, for which clients' writes must not wait.
                 let end = offset.saturating_add(args.data.len() as u64);
                 image
-                    .grow(&brick.link, end, &mut set_stub_size)
+                    .grow(&brick.server, end, &mut set_stub_size)
                     .map_err(failed)?;
             }
             migration::guard(brick, frame, args, image, || {
                 image
-                    .write(&brick.link, at, &pieces, &mut set_stub_size)
+                    .write(&brick.server, at, &pieces, &mut set_stub_size)
                     .map_err(failed)
             })?
         }
@@ -242,7 +248,7 @@ fn answer(
 ) -> Result<WritevReply<'static>, Errno> {
     brick.note_change(frame, &args.fd.inode(), image);
     if is_sync(args) {
-        sync::to_disk(brick, frame, &args.fd, image, true)?;
+        flush::to_disk(brick, frame, &args.fd, image, true)?;
     }
     let mut postbuf = attributes::of_fd(brick, frame, &args.fd, image)?;
     if args
