@@ -290,6 +290,7 @@ fn try_symlink(
     if !links_copy(client, &parent)? {
         return Ok(Plan::Plain);
     }
+    path_resolution::learn(&client.stack(&Credentials::root()), &parent)?;
     let text = call.args.linkname.to_bytes();
     let below = client.below_mount(&stack, call.frame.pid(), &parent, text)?;
     let text = below.as_deref().unwrap_or(text);

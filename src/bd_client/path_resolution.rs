@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::ffi::CString;
 
 use bd_model::{ImageMark, xattr};
-use glusterfs::fops::{Lookup, LookupArgs, Readlink, ReadlinkArgs};
+use glusterfs::fops::{Getxattr, GetxattrArgs, Lookup, LookupArgs, Readlink, ReadlinkArgs};
 use glusterfs::{Dict, Errno, FileType, Iatt, Inode, Loc, Node, Stack, gf_warn};
 
 use crate::mounts::Passage;
@@ -19,6 +19,9 @@ pub(crate) struct Found {
     /// What it says of being an image, if it does. No mark that cannot be read: that is EIO.
     pub(crate) mark: Option<ImageMark>,
 }
+
+/// The attribute by which a brick tells the path of a directory.
+const PATH: &str = "glusterfs.ancestry.path";
 
 /// Symbolic links on the way that are followed before the walk gives up, as in the kernel.
 const LINKS: usize = 40;
@@ -167,6 +170,33 @@ pub(crate) fn follow(
     Ok(None)
 }
 
+/// Makes known to the table what is above a directory. After a change of the volume's graph the kernel goes
+/// on with directories that it knows, and the new graph has them by their gfids alone.
+///
+/// Only with a stack in root's name: the caller is there already.
+///
+/// # Errors
+/// `ESTALE` if the directory is at another place by now.
+pub(crate) fn learn(stack: &Stack, dir: &Inode<'_>) -> Result<(), Errno> {
+    if Way::to(dir).is_some() {
+        return Ok(());
+    }
+    let name = CString::new(PATH).map_err(|_| Errno::EINVAL)?;
+    let reply = stack.ask::<Getxattr>(GetxattrArgs {
+        loc: Loc::by_gfid(dir, dir.gfid()),
+        name: Some(name.into()),
+        xdata: None,
+    })?;
+    let path = reply.dict.and_then(|dict| dict.get(PATH));
+    let path = path.ok_or(Errno::ESTALE)?;
+    directory(
+        stack,
+        &dir.root(),
+        path.split(|&b| b == 0).next().unwrap_or_default(),
+    )?;
+    Way::to(dir).map(drop).ok_or(Errno::ESTALE)
+}
+
 /// Walks down from the volume's root to a directory, through directories only.
 pub(crate) fn directory(
     stack: &Stack,
@@ -238,10 +268,18 @@ struct Way(Vec<Inode<'static>>);
 impl Way {
     /// The way to the directory where a walk starts; `None` if the table does not know it.
     fn start(parent: &Inode<'_>, target: &Target) -> Option<Way> {
-        let root = parent.root();
+        match target.from_root {
+            true => Some(Way(vec![parent.root()])),
+            false => Way::to(parent),
+        }
+    }
+
+    /// The way to a directory; `None` if the table does not know it.
+    fn to(dir: &Inode<'_>) -> Option<Way> {
+        let root = dir.root();
         let mut way = vec![];
-        let mut at = parent.share();
-        while !target.from_root && at.gfid() != root.gfid() {
+        let mut at = dir.share();
+        while at.gfid() != root.gfid() {
             let above = at.parent()?;
             way.push(at);
             at = above;

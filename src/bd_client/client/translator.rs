@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use bd_model::Gfid;
 use glusterfs::fops::{
     Access, Create, Fallocate, Fgetxattr, FgetxattrReply, Fremovexattr, Fsetattr, Fsetxattr, Fstat,
     FstatArgs, Ftruncate, Getxattr, GetxattrReply, Link, Lookup, Mkdir, Mknod, Open, Readlink,
@@ -114,14 +113,10 @@ impl Translator for BdClient {
         if self.is_phantom(&call.args.loc) || self.is_contradicted(&call.args.loc) {
             return call.fail(Errno::ESTALE);
         }
-        // The first look at the root, or at a name in it.
-        let root = [call.args.loc.gfid(), call.args.loc.parent_gfid()]
-            .contains(Gfid::ROOT.as_bytes())
-            .then(|| self.node().root_inode())
-            .flatten();
-        if let Some(root) = root
-            && !BdClient::is_internal(&call)
+        // The first look at anything: a client that was there before the volume grew does not look at its root.
+        if !BdClient::is_internal(&call)
             && self.tops.want_a_look()
+            && let Some(root) = self.node().root_inode()
         {
             let (this, call) = (self.clone(), call.detach());
             return self.run(move || {

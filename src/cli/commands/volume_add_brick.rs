@@ -57,6 +57,10 @@ impl AddBrick {
                  are plain; run there: gluster-bd brick init, and then stop and start the volume"
             )));
         }
+        if layout.has_arbiter {
+            // Before rebalance moves files there: a client gives new arbiters the image directory.
+            Session::open(context, name)?.top_of_bricks()?;
+        }
         let done = format!("volume add-brick: {name}: success");
         Made::print(context, name, bricks, settings, &done)
     }

@@ -97,12 +97,14 @@ pub(super) fn bricks(volume: &str, groups: &[Group]) -> Vec<Found> {
     found
 }
 
-/// What does not agree at a path, where each brick that answers has told what it has.
+/// What does not agree at a path, where each brick that answers has told what it has, and the arbiter has the same
+/// file under the path `twin`.
 pub(super) fn path(
     volume: &str,
     group: &Group,
     path: &str,
     seen: &[Option<Option<Seen>>],
+    twin: Option<&str>,
 ) -> Vec<Found> {
     let have: Vec<(usize, &Seen)> = seen
         .iter()
@@ -133,6 +135,18 @@ pub(super) fn path(
     let heal = format!("run: gluster volume heal {volume} full");
     let mut found = Vec::new();
     let missing = |number: &usize| matches!(seen[*number], Some(None));
+    let is_alone =
+        group.bricks[first].is_arbiter && (0..seen.len()).all(|n| n == first || missing(&n));
+    if let (Some(twin), true) = (twin, is_alone) {
+        return vec![Found::new(
+            "old_name",
+            format!(
+                "{volume}:{path} is an old name of {volume}:{twin}, which heal has left on the arbiter {}",
+                name(first)
+            ),
+            format!("remove {path} through a mount of the volume (rm): {twin} and its bytes stay"),
+        )];
+    }
     if let Some(number) = (0..seen.len()).find(missing) {
         let cause = format!(
             "{volume}:{path} is on {}, and missing on {}",
@@ -238,7 +252,7 @@ mod tests {
     fn what_differs_is_named_with_its_brick() {
         let kinds = |group: &Group, third: Option<Option<Seen>>| {
             let seen = [Some(Some(image())), Some(Some(image())), third];
-            let found = path("vms", group, "/vg0/a", &seen);
+            let found = path("vms", group, "/vg0/a", &seen, None);
             found
                 .into_iter()
                 .map(|one| one.settle(false).kind)
@@ -279,6 +293,30 @@ mod tests {
             s.has_volume = false;
         });
         assert!(kinds(&group(true), new).is_empty());
+    }
+
+    #[test]
+    fn an_old_name_on_an_arbiter_is_told_from_one_that_others_lack() {
+        let kinds = |seen: [Option<Option<Seen>>; 3], twin| {
+            let found = path("vms", &group(true), "/vg0/was", &seen, twin);
+            let kinds = found.into_iter().map(|one| one.settle(false).kind);
+            kinds.collect::<Vec<_>>()
+        };
+        let (there, lacks) = (|| Some(Some(image())), || Some(None));
+        assert_eq!(
+            kinds([lacks(), lacks(), there()], Some("/vg0/is")),
+            ["old_name"]
+        );
+        assert_eq!(kinds([lacks(), lacks(), there()], None), ["missing"]);
+        // The one that does not answer may have it.
+        assert_eq!(
+            kinds([lacks(), None, there()], Some("/vg0/is")),
+            ["missing"]
+        );
+        assert_eq!(
+            kinds([lacks(), there(), there()], Some("/vg0/is")),
+            ["missing"]
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod hosts;
 mod judge;
 mod seen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use gfapi::FileKind;
 
 use self::bricks::{Group, groups};
 use self::seen::{Seen, look, walk};
@@ -34,12 +36,22 @@ pub(crate) fn check(context: &Context, volume: &str) -> Result<Vec<Finding>, Cli
 fn names(volume: &str, group: &Group) -> Result<Vec<Found>, CliError> {
     let tops: BTreeSet<&String> = group.bricks.iter().filter_map(|b| b.top.as_ref()).collect();
     let mut paths = BTreeSet::new();
+    // The files of the arbiter, by their inodes.
+    let mut arbitrated: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for brick in &group.bricks {
         for top in &tops {
             let top = format!("/{top}");
             if let Some(files) = &brick.files {
                 match walk(files, &top) {
-                    Ok(found) => paths.extend(found.into_keys()),
+                    Ok(found) => {
+                        let files = found
+                            .iter()
+                            .filter(|(_, stat)| stat.kind == FileKind::Regular);
+                        for (path, stat) in files.filter(|_| brick.is_arbiter) {
+                            arbitrated.entry(stat.inode).or_default().push(path.clone());
+                        }
+                        paths.extend(found.into_keys());
+                    }
                     Err(error) if error.is_not_found() => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -47,11 +59,19 @@ fn names(volume: &str, group: &Group) -> Result<Vec<Found>, CliError> {
             paths.insert(top);
         }
     }
+    let twins = arbitrated.values().flat_map(|names| {
+        let twin = |name| names.iter().find(|other| *other != name);
+        names
+            .iter()
+            .filter_map(move |name| Some((name, twin(name)?.as_str())))
+    });
+    let twins: BTreeMap<&String, &str> = twins.collect();
     let mut found = Vec::new();
     for path in paths {
-        let first = judge::path(volume, group, &path, &seen(group, &path)?);
+        let twin = twins.get(&path).copied();
+        let first = judge::path(volume, group, &path, &seen(group, &path)?, twin);
         if !first.is_empty() {
-            let second = judge::path(volume, group, &path, &seen(group, &path)?);
+            let second = judge::path(volume, group, &path, &seen(group, &path)?, twin);
             found.extend(second.into_iter().filter(|one| first.contains(one)));
         }
     }

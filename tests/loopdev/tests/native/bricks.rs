@@ -338,7 +338,9 @@ pub(crate) fn emptied(rig: &Rig, bricks: &Bricks) -> Result<()> {
 pub(crate) fn xdata_is_known() -> Result<usize> {
     let (mut known, mut unknown) = (0, Vec::new());
     for log in fs::read_dir("/var/log/glusterfs/bricks")? {
-        let log = fs::read_to_string(log?.path())?;
+        // GlusterFS 11 logs the bytes of a gfid as they are.
+        let log = fs::read(log?.path())?;
+        let log = String::from_utf8_lossy(&log);
         for line in log.lines().filter(|line| line.contains("[xdata.rs:")) {
             if line.contains("is not in the table") {
                 unknown.push(line.to_owned());

@@ -1,6 +1,6 @@
 //! Storms on volumes with the file engine, whose bricks have a gluster-bdd each.
 
-use crate::storms::layout::{BOTH, DISPERSED, DISTRIBUTED, REPLICATED, WITH_AN_ARBITER};
+use crate::storms::layout::{BOTH, DISPERSED, DISTRIBUTED, GROWING, REPLICATED, WITH_AN_ARBITER};
 use crate::storms::storm;
 
 #[test]
@@ -26,4 +26,9 @@ fn distributed() {
 #[test]
 fn distributed_and_replicated() {
     storm("native::storm::distributed_and_replicated", BOTH);
+}
+
+#[test]
+fn growing() {
+    storm("native::storm::growing", GROWING);
 }

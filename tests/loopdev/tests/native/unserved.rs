@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Backing, Bed, Place, alive, cmd, gluster_bd, run, sh, wait_for};
+use loopdev::{Backing, Bed, Place, Store, alive, cmd, gluster_bd, run, sh, wait_for};
 
 use crate::images::tools::{expect_at, pattern};
 
@@ -37,7 +37,11 @@ fn filter() -> Result<PathBuf> {
 }
 
 fn is_sealed(bed: &Bed<'_>) -> Result<bool> {
-    let brick = bed.brick().display().to_string();
+    has_seal(bed.brick())
+}
+
+fn has_seal(brick: &Path) -> Result<bool> {
+    let brick = brick.display().to_string();
     let said = cmd("getfattr", &["--only-values", "-n", "trusted.gfid", &brick])?.ok()?;
     Ok(said.stdout.contains("gluster-bd-brick"))
 }
@@ -249,6 +253,49 @@ fn without_a_filter_at_all() {
             let dir = bed.brick().display().to_string();
             gluster_bd(&["brick", "remove", &dir])?.ok()?;
             ensure!(!is_sealed(&bed)?, "a brick that is none");
+            Ok(())
+        },
+    );
+}
+
+/// A brick is emptied and made anew, as an arbiter, which is served without our translator: gluster-bdd remembers
+/// what it was, and does not take its root from it.
+#[test]
+fn by_a_directory_that_was_another_brick() {
+    run(
+        "native::unserved::by_a_directory_that_was_another_brick",
+        Place::Native,
+        |rig| {
+            // Before the server, which has files of it open.
+            let disk = rig.filesystem("others", 512)?;
+            let bed = rig.bed(Backing::File, 512)?;
+            let arbiter = bed.brick().to_owned();
+            bed.volume.stop()?;
+            bed.rig
+                .gluster(&["volume", "delete", bed.volume.name()])?
+                .ok()?;
+            fs::remove_dir_all(&arbiter)?;
+            let dirs = [disk.join("b0"), disk.join("b1"), arbiter];
+            for (number, dir) in dirs.iter().enumerate() {
+                let store = disk.join(format!("s{number}")).join("images");
+                fs::create_dir_all(&store)?;
+                fs::create_dir(dir)?;
+                gluster_bd(&Store::Folder(store).init(dir))?.ok()?;
+            }
+            let words = ["replica", "3", "arbiter", "1"];
+            let volume = bed.rig.volume_with("again", &words, &dirs)?;
+            volume.serve_images()?;
+            volume.start()?;
+            // When a brick's process ends, gluster-bdd looks at all bricks; twice, because of their order.
+            for _ in 0..2 {
+                bed.rig.kill9(volume.brick_pids()?[0])?;
+                wait_for("a seal", || has_seal(&dirs[0]))?;
+                volume.start()?;
+            }
+            ensure!(!has_seal(&dirs[2])?, "an arbiter that is served");
+            let mount = bed.rig.mount(&volume, &[])?;
+            fs::write(mount.join("images/a"), "bytes")?;
+            ensure!(dirs[2].join("images/a").exists());
             Ok(())
         },
     );

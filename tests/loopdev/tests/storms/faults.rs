@@ -47,7 +47,7 @@ impl Fault {
         }
         let Ok(wanted) = std::env::var("GBT_FAULTS") else {
             kinds.retain(|kind| !layout.spared.contains(kind));
-            return Ok(kinds);
+            return Ok(layout.only.map_or(kinds, <[_]>::to_vec));
         };
         // Not without being asked for: see docs/testing.md.
         if layout.bricks > layout.replicas {

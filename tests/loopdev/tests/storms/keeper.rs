@@ -13,14 +13,13 @@ use anyhow::{Context, Result, bail, ensure};
 use super::layout::Layout;
 use super::register::Register;
 use super::tally::Tally;
-use super::work::{Bytes, Copies, Image, Tree, Work, below, copy_register};
+use super::work::{Bytes, Copies, INSIDE, Image, Tree, Work, below, copy_register, remove_tree};
 use crate::images::model::Random;
 use crate::images::tools::same;
 
-/// Names of a keeper's images in its own directory, of directories there, and of images in each.
+/// Names of a keeper's images in its own directory, and of directories there.
 const NAMES: usize = 7;
 const DIRS: usize = 3;
-const INSIDE: usize = 3;
 /// No more is begun while nobody knows the end of so much.
 const DOUBTS: usize = 8;
 /// Caches of attributes keep what they have for a second.
@@ -120,7 +119,7 @@ impl Keeper {
     /// While bricks come and go, clients have old layouts: DHT brings back names that end meanwhile, on any
     /// volume.
     fn keeps_names(&self, tally: &Tally) -> bool {
-        self.changes && tally.is_disturbed()
+        self.changes && tally.is_disturbed() && std::env::var_os("GBT_END_NAMES").is_none()
     }
 
     fn run(&mut self, work: Work, top: &Path, tally: &Tally) {
@@ -387,6 +386,14 @@ impl Keeper {
         Ok(count)
     }
 
+    /// Removes all that it has.
+    pub(super) fn remove_all(&self, top: &Path) -> std::io::Result<()> {
+        for dir in self.tree.dirs.iter().filter(|dir| !dir.ends_with("/e")) {
+            remove_tree(&top.join(dir))?;
+        }
+        fs::remove_dir_all(top.join(self.home()))
+    }
+
     /// The paths of its images and its directories.
     pub(super) fn paths(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let images = self.tree.images.keys().cloned().collect();
@@ -411,7 +418,7 @@ impl Keeper {
             Work::Remove(path) => !there(path),
             Work::RemoveTree(path) => {
                 if there(path) {
-                    fs::remove_dir_all(top.join(path))?;
+                    remove_tree(&top.join(path))?;
                 }
                 true
             }

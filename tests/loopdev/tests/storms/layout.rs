@@ -11,6 +11,8 @@ pub(crate) struct Layout {
     pub(super) replicas: usize,
     /// Of what breaks by itself, that from which such a volume does not come back on stock bricks either.
     pub(super) spared: &'static [&'static str],
+    /// What breaks instead, if `GBT_FAULTS` does not say it.
+    pub(super) only: Option<&'static [&'static str]>,
 }
 
 impl Layout {
@@ -35,6 +37,7 @@ pub(crate) const REPLICATED: Layout = Layout {
     bricks: 3,
     replicas: 3,
     spared: &[],
+    only: None,
 };
 
 pub(crate) const WITH_AN_ARBITER: Layout = Layout {
@@ -43,6 +46,7 @@ pub(crate) const WITH_AN_ARBITER: Layout = Layout {
     bricks: 3,
     replicas: 3,
     spared: &[],
+    only: None,
 };
 
 pub(crate) const DISPERSED: Layout = Layout {
@@ -52,6 +56,7 @@ pub(crate) const DISPERSED: Layout = Layout {
     replicas: 3,
     // A client may keep its lock for ever when a brick is killed: see docs/testing.md.
     spared: &["brick", "host"],
+    only: None,
 };
 
 pub(crate) const DISTRIBUTED: Layout = Layout {
@@ -60,6 +65,7 @@ pub(crate) const DISTRIBUTED: Layout = Layout {
     bricks: 2,
     replicas: 1,
     spared: &[],
+    only: None,
 };
 
 pub(crate) const BOTH: Layout = Layout {
@@ -68,4 +74,12 @@ pub(crate) const BOTH: Layout = Layout {
     bricks: 6,
     replicas: 3,
     spared: &[],
+    only: None,
+};
+
+/// Bricks come and go.
+pub(crate) const GROWING: Layout = Layout {
+    name: "growing",
+    only: Some(&["grow", "shrink"]),
+    ..DISTRIBUTED
 };

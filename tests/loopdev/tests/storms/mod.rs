@@ -5,7 +5,8 @@
 //! was acknowledged may be missing, and the bricks must hold just what there is.
 //!
 //! `GBT_SEED` chooses the random numbers, `GBT_STORM_ROUNDS` or `GBT_STORM_SECONDS` how long a storm
-//! lasts, `GBT_FAULTS` what breaks (brick,server,host,replace,rebalance,grow,shrink). With `GBT_SERVERS=one` all
+//! lasts, `GBT_FAULTS` what breaks (brick,server,host,replace,rebalance,grow,shrink), and `GBT_END_NAMES=1` lets
+//! keepers rename and remove while bricks come and go. With `GBT_SERVERS=one` all
 //! bricks have one gluster-bdd, as on one host, and with `GBT_STOCK=1` the volume has no images.
 
 pub(crate) mod faults;
@@ -425,6 +426,9 @@ pub(crate) fn storm(name: &str, layout: Layout) {
         gluster_bd(&["check", storm.bricks.volume.name()])?.ok()?;
         // A client of before the last fault may not list all directories of a distributed volume.
         storm.remount(rig)?;
+        for keeper in &storm.keepers {
+            keeper.remove_all(&storm.mounts[0])?;
+        }
         sh_in(&storm.mounts[0], "rm -rf ./*")?;
         emptied(rig, &storm.bricks)
     });

@@ -9,6 +9,9 @@ use std::path::Path;
 use super::register::{Moment, Register};
 use crate::images::tools::pattern;
 
+/// Names of images in each directory.
+pub(super) const INSIDE: usize = 3;
+
 /// Bytes of an image.
 #[derive(Clone, Debug)]
 pub(super) enum Bytes {
@@ -218,8 +221,22 @@ impl Work {
                 Copies::Bytes => fs::rename(at(snapshot), at(origin)),
             },
             Work::MakeDir(path) => fs::create_dir(at(path)),
-            Work::RemoveTree(path) => fs::remove_dir_all(at(path)),
+            Work::RemoveTree(path) => remove_tree(&at(path)),
         }
+    }
+}
+
+/// GlusterFS 11 does not remove a directory where a link file of DHT has been left, but takes that away when somebody
+/// looks its name up.
+pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            for name in (0..INSIDE).flat_map(|n| [format!("f{n}"), format!("e/f{n}")]) {
+                let _gone = fs::symlink_metadata(dir.join(name));
+            }
+            fs::remove_dir_all(dir)
+        }
+        result => result,
     }
 }
 
