@@ -10,7 +10,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", content = "with", rename_all = "snake_case")]
 pub enum Reply {
-    /// To [`Request::Hello`]: the server's [`crate::VERSION`].
+    /// To [`crate::Request::Hello`]: the server's [`crate::VERSION`].
     Hello(u32),
     /// Done; nothing else to say.
     Done,

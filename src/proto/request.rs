@@ -23,7 +23,7 @@ pub enum Request {
     /// Writes the configuration of a new brick and takes its VG or store for it.
     InitBrick(BrickSpec),
     /// Looks at a brick of the BD translator that GlusterFS 3.5 to 5 had, and makes it one of ours;
-    /// answers [`Reply::Adoption`].
+    /// answers [`crate::Reply::Adoption`].
     AdoptBrick {
         /// What it is to become.
         spec: BrickSpec,
@@ -37,14 +37,15 @@ pub enum Request {
         dir: PathBuf,
     },
     /// Gives up a brick's claim of its VG or store and removes its configuration; answers
-    /// [`Reply::Released`]. No LV of an image is removed; those of images that were removed already go. A brick that is attached is refused.
+    /// [`crate::Reply::Released`]. No LV of an image is removed; those of images that were removed
+    /// already go. A brick that is attached is refused.
     ReleaseBrick {
         /// The brick directory.
         dir: PathBuf,
         /// Images stay as LVs; else a brick that has any is refused.
         keep: bool,
     },
-    /// Compares a brick's stubs, volumes and intents, and answers [`Reply::Findings`].
+    /// Compares a brick's stubs, volumes and intents, and answers [`crate::Reply::Findings`].
     ///
     /// Operations that are between two requests show as findings, so the answer means most while
     /// the brick is quiet or stopped.
@@ -168,7 +169,7 @@ pub enum Request {
         /// Bytes of the snapshot's file.
         size: Bytes,
     },
-    /// What became of a merge whose answer was lost: answers [`Reply::Merged`]. If it was not
+    /// What became of a merge whose answer was lost: answers [`crate::Reply::Merged`]. If it was not
     /// done, it is not done later.
     SettleMerge {
         /// The brick.
@@ -176,7 +177,7 @@ pub enum Request {
         /// The snapshot.
         snapshot: Gfid,
     },
-    /// Activates the image's LV and answers [`Reply::Opened`] with a descriptor of its device,
+    /// Activates the image's LV and answers [`crate::Reply::Opened`] with a descriptor of its device,
     /// open for reading, writing and direct I/O.
     Open {
         /// The brick.
@@ -221,7 +222,7 @@ pub enum Request {
         gfids: Vec<Gfid>,
     },
     /// Which bytes of an image are mapped, at a moment after it was asked: all else reads as
-    /// zeros. Answers [`Reply::Mapped`].
+    /// zeros. Answers [`crate::Reply::Mapped`].
     Mapped {
         /// The brick.
         brick: BrickId,
@@ -261,9 +262,9 @@ pub enum Request {
     Pools,
     /// What each image of the attached bricks has read, written and allocated.
     Usage,
-    /// The release of the server. Answers [`Reply::Release`].
+    /// The release of the server. Answers [`crate::Reply::Release`].
     Release,
-    /// Bricks that were not taken when they asked for it last. Answers [`Reply::Refused`].
+    /// Bricks that were not taken when they asked for it last. Answers [`crate::Reply::Refused`].
     Refused,
     /// Total and free space of the brick's pool or VG.
     Space {
@@ -271,7 +272,7 @@ pub enum Request {
         brick: BrickId,
     },
     /// A brick asks for a piece of a job, and tells what became of the one it had. Answers
-    /// [`Reply::Work`].
+    /// [`crate::Reply::Work`].
     Work {
         /// The brick.
         brick: BrickId,
@@ -281,12 +282,12 @@ pub enum Request {
     /// All jobs, the oldest first, with those that ended lately.
     Jobs,
     /// Makes a job that moves all that lies on a disk to other disks of its volume group, which a
-    /// brick must use; answers [`Reply::Job`]. Asked again for the same disk, it answers the same job.
+    /// brick must use; answers [`crate::Reply::Job`]. Asked again for the same disk, it answers the same job.
     Evacuate {
         /// The node of the disk.
         device: String,
     },
-    /// Changes a job, and answers [`Reply::Job`].
+    /// Changes a job, and answers [`crate::Reply::Job`].
     OrderJob {
         /// Its number.
         id: u64,
