@@ -112,7 +112,7 @@ impl<A: Clone> Image<A> {
         self.told.notify_all();
     }
 
-    /// Waits until allocated bytes that somebody asks for are told, but not long: see [`PATIENCE`].
+    /// Waits until allocated bytes that somebody asks for are told, but no longer than a tenth of a second.
     pub fn wait_until_told(&self) {
         let mut allocated: MutexGuard<'_, Allocated> = lock(&self.allocated);
         while let Some(left) = allocated

@@ -330,7 +330,7 @@ impl Merge {
         Ok(())
     }
 
-    /// It is not known what came of it, or it cannot be brought to its end now; the keeper tries.
+    /// It is not known what came of it, or it cannot be brought to its end now; maintenance tries.
     fn leave_open(self, brick: &Brick, held: &Quiesced<'_>) {
         held.fence();
         self.ends(false);
