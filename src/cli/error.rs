@@ -117,7 +117,9 @@ impl CliError {
             | CliError::Program(_)
             | CliError::Interrupted { .. }
             | CliError::Connect(ConnectError::Greeting { .. })
-            | CliError::Call(CallError::Frame(_) | CallError::OutOfTurn(_))
+            | CliError::Call(
+                CallError::Frame(_) | CallError::OutOfTurn(_) | CallError::NoDescriptor,
+            )
             | CliError::Output(_)
             | CliError::Filter(_) => Exit::Failed,
             CliError::Usage(_) | CliError::Words(_) => Exit::Usage,

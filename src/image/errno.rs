@@ -28,6 +28,7 @@ pub fn of_fault(kind: FaultKind) -> Errno {
 pub fn of_call(error: &CallError) -> Errno {
     match error {
         CallError::Fault(fault) => of_fault(fault.kind),
+        CallError::NoDescriptor => libc::EMFILE,
         CallError::Lost(_) | CallError::Frame(_) | CallError::OutOfTurn(_) => libc::EIO,
     }
 }

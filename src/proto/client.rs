@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 use crate::frame::{self, FrameError, HEADER};
 use crate::{Fault, Reply, Request, VERSION};
@@ -48,6 +48,20 @@ pub enum CallError {
     /// The answer does not belong to the request.
     #[error("gluster-bdd answered {0} out of turn; are client and server of one version?")]
     OutOfTurn(String),
+    /// The answer came with a descriptor, which the kernel has closed: this process may have no more.
+    #[error(
+        "there is no descriptor left in this process for what gluster-bdd has opened; raise its limit (ulimit -n)"
+    )]
+    NoDescriptor,
+}
+
+/// A descriptor that came with an answer.
+#[derive(Debug)]
+enum Sent {
+    Nothing,
+    Descriptor(OwnedFd),
+    /// The kernel could not give it to this process (unix(7), `MSG_CTRUNC`).
+    Dropped,
 }
 
 /// A blocking connection to gluster-bdd; one request at a time.
@@ -89,27 +103,28 @@ impl Client {
     /// As [`Client::call`], for requests that are answered with a descriptor.
     pub fn call_for_fd(&mut self, request: &Request) -> Result<(Reply, OwnedFd), CallError> {
         match self.exchange(request)? {
-            (reply, Some(fd)) => Ok((reply, fd)),
-            (reply, None) => Err(CallError::OutOfTurn(format!(
+            (reply, Sent::Descriptor(fd)) => Ok((reply, fd)),
+            (_, Sent::Dropped) => Err(CallError::NoDescriptor),
+            (reply, Sent::Nothing) => Err(CallError::OutOfTurn(format!(
                 "{reply:?} without a descriptor"
             ))),
         }
     }
 
-    fn exchange(&mut self, request: &Request) -> Result<(Reply, Option<OwnedFd>), CallError> {
+    fn exchange(&mut self, request: &Request) -> Result<(Reply, Sent), CallError> {
         self.stream.write_all(&frame::encode(request)?)?;
         let mut header = [0; HEADER];
-        let fd = self.receive_header(&mut header)?;
+        let sent = self.receive_header(&mut header)?;
         let mut body = vec![0; frame::body_len(header, frame::MAX)?];
         self.stream.read_exact(&mut body)?;
         match frame::decode(&body)? {
             Reply::Fault(fault) => Err(fault.into()),
-            reply => Ok((reply, fd)),
+            reply => Ok((reply, sent)),
         }
     }
 
     /// Reads the header; a descriptor arrives with its first byte.
-    fn receive_header(&mut self, header: &mut [u8; HEADER]) -> io::Result<Option<OwnedFd>> {
+    fn receive_header(&mut self, header: &mut [u8; HEADER]) -> io::Result<Sent> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
@@ -121,17 +136,21 @@ impl Client {
                 RecvFlags::CMSG_CLOEXEC,
             ) {
                 Err(rustix::io::Errno::INTR) => {}
-                result => break result?.bytes,
+                result => break result?,
             }
         };
-        if received == 0 {
+        if received.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let fd = control.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         });
-        self.stream.read_exact(&mut header[received..])?;
-        Ok(fd)
+        self.stream.read_exact(&mut header[received.bytes..])?;
+        Ok(match fd {
+            Some(fd) => Sent::Descriptor(fd),
+            None if received.flags.contains(ReturnFlags::CTRUNC) => Sent::Dropped,
+            None => Sent::Nothing,
+        })
     }
 }
