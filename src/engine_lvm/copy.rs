@@ -8,7 +8,7 @@ use bd_lvm::{LvReport, Tag};
 use bd_model::{Bytes, Extents, Gfid, LvName};
 use bd_proto::FaultKind;
 
-use super::create::{complete, cow_extents};
+use super::create::cow_extents;
 use super::kernel::Node;
 use super::model::visible_size;
 use super::{LvmEngine, fault};
@@ -27,11 +27,7 @@ impl LvmEngine {
     ) -> Result<BackingVolume, EngineError> {
         let what = format!("clone image {source} to {}", self.path(name));
         let _image_lock = self.image_locks.lock(&[source, dest]);
-        self.finish_zeroing(&what, source)?;
-        let vg_lock = self.vg_lock();
-        self.must_be_new(&what, dest)?;
-        let origin = self.image_in_step(&vg_lock, &what, source)?;
-        complete(&what, &origin)?;
+        let (vg_lock, origin) = self.source_of_copy(&what, source, dest)?;
         if origin.is_thin() {
             self.snapshot_thin(&vg_lock, &what, &origin, dest, name)?;
             return self.known(dest).ok_or_else(|| self.unknown(&what, dest));

@@ -83,11 +83,7 @@ impl LvmEngine {
     ) -> Result<BackingVolume, EngineError> {
         let what = format!("snapshot image {source} to {}", self.path(name));
         let _image_lock = self.image_locks.lock(&[source, dest]);
-        self.finish_zeroing(&what, source)?;
-        let vg_lock = self.vg_lock();
-        self.must_be_new(&what, dest)?;
-        let origin = self.image_in_step(&vg_lock, &what, source)?;
-        complete(&what, &origin)?;
+        let (vg_lock, origin) = self.source_of_copy(&what, source, dest)?;
         if origin.is_thin() {
             if cow_size.is_some() {
                 return Err(EngineError::new(
@@ -127,6 +123,22 @@ impl LvmEngine {
             }
         }
         self.known(dest).ok_or_else(|| self.unknown(&what, dest))
+    }
+
+    /// The image that `dest` is to be a copy of, whole and in step, and the lock under which it is so. Call it
+    /// with both images locked.
+    pub(super) fn source_of_copy(
+        &self,
+        what: &str,
+        source: Gfid,
+        dest: Gfid,
+    ) -> Result<(VgGuard<'_>, LvReport), EngineError> {
+        self.finish_zeroing(what, source)?;
+        let vg_lock = self.vg_lock();
+        self.must_be_new(what, dest)?;
+        let origin = self.image_in_step(&vg_lock, what, source)?;
+        complete(what, &origin)?;
+        Ok((vg_lock, origin))
     }
 
     /// Makes a thin snapshot, which is independent of its origin for all its users.
