@@ -14,12 +14,7 @@ pub(super) struct List {
     place: Option<Place>,
     /// The columns, with commas between them, or further ones after a plus sign: image, size, allocated, modified;
     /// and kind, lv, lv_size, pool, origin, gfid, for which the brick of each image is asked
-    #[arg(
-        short = 'o',
-        long,
-        value_name = "[+]COLUMN,...",
-        default_value = "image,size,allocated"
-    )]
+    #[arg(short = 'o', long, value_name = "[+]COLUMN,...", default_value_t)]
     columns: Columns,
     /// The column to sort by; the largest first with a minus sign before it
     #[arg(

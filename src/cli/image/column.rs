@@ -1,6 +1,7 @@
 //! What a list of images shows of each.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::str::FromStr;
 
 use bd_model::{Bytes, Gfid, ImageKind, LvName};
@@ -99,8 +100,12 @@ impl Column {
 
     /// What stands above it.
     pub(crate) fn heading(self) -> String {
+        self.name().to_uppercase()
+    }
+
+    fn name(self) -> String {
         let name = self.to_possible_value();
-        name.map_or_else(String::new, |name| name.get_name().to_uppercase())
+        name.map_or_else(String::new, |name| name.get_name().to_owned())
     }
 
     /// What it says of an image.
@@ -152,6 +157,13 @@ impl Sort {
     }
 }
 
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(|column| column.name()).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
 impl FromStr for Columns {
     type Err = String;
 
@@ -190,8 +202,8 @@ impl Default for Columns {
 
 fn column(name: &str) -> Result<Column, String> {
     Column::from_str(name, false).map_err(|_| {
-        let all = Column::value_variants().iter().map(|c| c.heading());
-        let all: Vec<String> = all.map(|heading| heading.to_lowercase()).collect();
+        let all = Column::value_variants().iter().map(|column| column.name());
+        let all: Vec<String> = all.collect();
         format!("{name:?} is no column; there are {}", all.join(", "))
     })
 }
