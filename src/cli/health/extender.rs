@@ -16,9 +16,9 @@ pub(super) fn findings(
 ) -> Result<Vec<Found>, CliError> {
     let ours = |vg: &str| {
         let mut groups = groups.iter().filter(|group| group.vg == vg);
-        groups.any(|group| group.tags.contains("gluster_bd.brick="))
+        groups.any(Group::holds_brick)
     };
-    if !groups.iter().any(|group| ours(&group.vg)) {
+    if !groups.iter().any(Group::holds_brick) {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();

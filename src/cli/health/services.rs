@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use bd_proto::{ConnectError, Request};
+use bd_proto::{ConnectError, Reply, Request};
 
 use super::{Found, volumes};
 use crate::CliError;
@@ -17,25 +17,17 @@ const SYSTEMD: &str = "/run/systemd/system";
 const UNITS: [&str; 2] = ["glusterd.service", "gluster-bdd.service"];
 
 pub(super) fn findings(socket: &Path, groups: &[Group]) -> Vec<Found> {
-    let group = groups
-        .iter()
-        .find(|group| group.tags.contains("gluster_bd.brick="));
+    let group = groups.iter().find(|group| group.holds_brick());
     let volume = volumes::with_brick_here();
     let whose = match (&volume, group) {
-        (Some(volume), _) => format!("volume {volume} has a brick here"),
-        (None, Some(group)) => format!("volume group {} holds a brick", group.vg),
-        (None, None) => return Vec::new(),
+        (Some(volume), _) => Some(format!("volume {volume} has a brick here")),
+        (None, Some(group)) => Some(format!("volume group {} holds a brick", group.vg)),
+        (None, None) => None,
     };
-    let mut found = Vec::new();
-    if let Err(CliError::Connect(error @ ConnectError::Unreachable { .. })) =
-        ask(socket, &Request::Release)
-    {
-        found.push(Found::new(
-            "no_server",
-            format!("gluster-bdd does not answer, and {whose}: {error}"),
-            "run: systemctl start gluster-bdd (bricks that wait for it serve then by themselves)",
-        ));
-    }
+    let mut found: Vec<Found> = server(socket, whose.as_deref()).into_iter().collect();
+    let Some(whose) = whose else {
+        return found;
+    };
     if volume.is_some()
         && let Err(error) = UnixStream::connect(GLUSTERD)
     {
@@ -46,15 +38,36 @@ pub(super) fn findings(socket: &Path, groups: &[Group]) -> Vec<Found> {
         ));
     }
     if Path::new(SYSTEMD).exists() {
-        // It fails where one of them is not enabled, and prints the state of each all the same.
-        let states = UNITS.map(|unit| (unit, run("systemctl", &["is-enabled", unit])));
+        let is_enabled = |unit| run("systemctl", &["is-enabled", unit]).is_ok();
         found.extend(
-            states
+            UNITS
                 .into_iter()
-                .filter_map(|(unit, answer)| at_boot(unit, answer.is_ok())),
+                .filter_map(|unit| at_boot(unit, is_enabled(unit))),
         );
     }
     found
+}
+
+/// Whether the server answers, and is of this release. Where nobody needs it, `whose` is none, and it need not
+/// answer.
+fn server(socket: &Path, whose: Option<&str>) -> Option<Found> {
+    let release = match ask(socket, &Request::Release) {
+        Ok(Reply::Release(release)) => release,
+        Ok(_) | Err(CliError::Call(_)) => "an older one".to_owned(),
+        Err(CliError::Connect(error @ ConnectError::Unreachable { .. })) => {
+            let cause = format!("gluster-bdd does not answer, and {}: {error}", whose?);
+            let cure = "run: systemctl start gluster-bdd (bricks that wait for it serve then by \
+                        themselves)";
+            return Some(Found::new("no_server", cause, cure));
+        }
+        // Another finding.
+        Err(_) => return None,
+    };
+    volumes::out_of_step(
+        "gluster-bdd",
+        &release,
+        "install one release of both, and run: systemctl restart gluster-bdd",
+    )
 }
 
 /// Whether a unit starts with the host, and what is to be done if it does not.

@@ -4,14 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use bd_model::xattr;
-use bd_proto::{Reply, Request};
 
 use super::programs::numbers;
 use super::{Found, bricks};
-use crate::CliError;
 use crate::context::Context;
 use crate::image::Session;
-use crate::server::ask;
 use crate::storage::run;
 use crate::volfile::{VolumeInfo, bricks_left_on, idle_bricks, why_unserved};
 
@@ -21,7 +18,7 @@ const VOLUMES: &str = "/var/lib/glusterd/vols";
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn findings(context: &Context) -> Vec<Found> {
-    let mut found: Vec<Found> = server(&context.socket).into_iter().collect();
+    let mut found = Vec::new();
     let refused = bricks::refused(&context.socket);
     for folder in entries(Path::new(VOLUMES)) {
         let name = folder.file_name().and_then(|name| name.to_str());
@@ -150,20 +147,6 @@ fn sharding(folder: &Path) -> Option<Found> {
     })
 }
 
-/// Whether the server is of another release; one that does not answer is another finding.
-fn server(socket: &Path) -> Option<Found> {
-    let release = match ask(socket, &Request::Release) {
-        Ok(Reply::Release(release)) => release,
-        Ok(_) | Err(CliError::Call(_)) => "an older one".to_owned(),
-        Err(_) => return None,
-    };
-    judge(
-        "gluster-bdd",
-        &release,
-        "install one release of both, and run: systemctl restart gluster-bdd",
-    )
-}
-
 /// Whether the brick that answers for a volume's root is of another release.
 fn brick(context: &Context, volume: &str) -> Option<Found> {
     // A volume that does not answer is no matter of releases.
@@ -173,7 +156,7 @@ fn brick(context: &Context, volume: &str) -> Option<Found> {
         Ok(None) => "an older one".to_owned(),
         Err(_) => return None,
     };
-    judge(
+    out_of_step(
         &format!("a brick of volume {volume}"),
         &release,
         &format!(
@@ -183,7 +166,8 @@ fn brick(context: &Context, volume: &str) -> Option<Found> {
     )
 }
 
-fn judge(what: &str, release: &str, cure: &str) -> Option<Found> {
+/// Whether something runs another release than this command.
+pub(super) fn out_of_step(what: &str, release: &str, cure: &str) -> Option<Found> {
     (release != RELEASE).then(|| {
         Found::new(
             "version",
@@ -242,8 +226,8 @@ mod tests {
 
     #[test]
     fn another_release_is_named_with_its_cure() {
-        assert_eq!(judge("gluster-bdd", RELEASE, "x"), None);
-        let text = judge("gluster-bdd", "0.0.1", "run: y")
+        assert_eq!(out_of_step("gluster-bdd", RELEASE, "x"), None);
+        let text = out_of_step("gluster-bdd", "0.0.1", "run: y")
             .unwrap()
             .settle(true)
             .message;

@@ -74,12 +74,8 @@ pub(crate) fn prepare(
              create {vg} DEVICE..."
         ))
     })?;
-    let claimed = group
-        .tags
-        .split(',')
-        .any(|tag| tag.starts_with("gluster_bd.brick="));
     let usual = mount::brick_dir(vg);
-    if claimed && source.dir.is_none() && !usual.is_dir() {
+    if group.holds_brick() && source.dir.is_none() && !usual.is_dir() {
         return Err(CliError::Refused(format!(
             "volume group {vg} serves another brick already (see vgs -o vg_tags {vg}); if that is \
              {}, mount it: mount {0}",

@@ -24,6 +24,14 @@ pub(crate) struct Group {
     pub(crate) tags: String,
 }
 
+impl Group {
+    /// Whether a brick has taken it.
+    pub(crate) fn holds_brick(&self) -> bool {
+        let mut tags = self.tags.split(',');
+        tags.any(|tag| tag.starts_with("gluster_bd.brick="))
+    }
+}
+
 /// A thin pool, as LVM reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pool {
