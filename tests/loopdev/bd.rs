@@ -280,6 +280,12 @@ impl Bed<'_> {
         Ok(())
     }
 
+    /// Ends the storage server and starts it again.
+    pub fn restart_server(&mut self) -> Result<()> {
+        self.server.stop()?;
+        self.start_server()
+    }
+
     /// Ends glusterd and starts it again.
     pub fn restart_glusterd(&mut self) -> Result<()> {
         self.glusterd.stop()?;

@@ -43,8 +43,13 @@ impl Rig {
 
     /// As [`Rig::filesystem`], on a device which the caller has prepared.
     pub fn filesystem_on(&mut self, name: &str, device: &Path) -> Result<PathBuf> {
-        let at = self.folder(name)?;
         sh(&format!("mkfs.xfs -q -K -m reflink=1 {}", device.display()))?;
+        self.mounted(name, device)
+    }
+
+    /// Mounts a device that has a file system, until the test ends.
+    pub fn mounted(&mut self, name: &str, device: &Path) -> Result<PathBuf> {
+        let at = self.folder(name)?;
         cmd("mount", &[device.as_os_str(), at.as_os_str()])?.ok()?;
         let mount = at.clone();
         self.on_teardown(format!("file system {}", at.display()), move || {

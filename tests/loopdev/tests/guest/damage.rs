@@ -89,11 +89,9 @@ fn is_ahead(bed: &mut Bed<'_>, vg: &Vg) -> Result<()> {
         found.starts_with(&pattern(3, 300_000)),
         "it has other bytes"
     );
-    bed.server().stop()?;
-    bed.start_server()?;
+    bed.restart_server()?;
     ensure!(remove_strays(bed.brick())?, "the check says nothing of it");
-    bed.server().stop()?;
-    bed.start_server()?;
+    bed.restart_server()?;
     for name in ["late", "later"] {
         fs::remove_file(bed.at(name))?;
     }

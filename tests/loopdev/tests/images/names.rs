@@ -78,8 +78,7 @@ pub(crate) fn work_as_files(bed: &mut Bed<'_>) -> Result<()> {
     bed.check()?;
 
     bed.volume.stop()?;
-    bed.server().stop()?;
-    bed.start_server()?;
+    bed.restart_server()?;
     bed.volume.start()?;
     bed.remount()?;
     expect(bed)?;

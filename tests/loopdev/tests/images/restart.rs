@@ -51,8 +51,7 @@ pub(crate) fn of_every_server(bed: &mut Bed<'_>) -> Result<()> {
     expect(bed)?;
     bed.check()?;
 
-    bed.server().stop()?;
-    bed.start_server()?;
+    bed.restart_server()?;
     expect(bed)?;
     // The brick finds the new server by itself.
     fs::write(bed.at("later"), "x")?;

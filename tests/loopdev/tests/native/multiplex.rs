@@ -127,8 +127,7 @@ fn come_and_go(bed: &mut Bed<'_>) -> Result<()> {
     expect_turns(&bed.at("steady"), steady.load(Ordering::Acquire))?;
     second.stop(bed)?;
     // gluster-bdd lets go of a brick's folders when it ends.
-    bed.server().stop()?;
-    bed.start_server()
+    bed.restart_server()
 }
 
 fn rounds(bed: &mut Bed<'_>, second: &mut Second) -> Result<()> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use loopdev::{Backing, Place, Rig, cmd, gluster_bd, run, sh, wait_for};
+use loopdev::{Backing, Place, Rig, gluster_bd, run, sh, wait_for};
 use nix::libc;
 
 use super::bricks::{TOP, ended, on_disks};
@@ -177,14 +177,8 @@ fn of_inodes_is_kept_for_removals() {
     let name = "native::room::of_inodes_is_kept_for_removals";
     run(name, Place::Native, |rig| {
         let device = rig.loop_device("names", 256)?;
-        let names = rig.folder("names-at")?;
-        sh(&format!(
-            "mkfs.ext4 -q -F -N 2000 {0} && mount {0} {1}",
-            device.display(),
-            names.display()
-        ))?;
-        let at = names.clone();
-        rig.on_teardown("the names", move || cmd("umount", &[at])?.ok().map(drop));
+        sh(&format!("mkfs.ext4 -q -F -N 2000 {}", device.display()))?;
+        let names = rig.mounted("brick", &device)?;
         let store = rig.store("images", Backing::File, 512)?;
         let bed = rig.bed_at(store, &names)?;
         let brick = bed.brick().display().to_string();

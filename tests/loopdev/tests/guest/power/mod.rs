@@ -276,8 +276,7 @@ impl Site<'_, '_> {
         damage::catch_up(self.bed, self.vg, &told)?;
         self.bed.start_server()?;
         if damage::remove_strays(&brick)? {
-            self.bed.server().stop()?;
-            self.bed.start_server()?;
+            self.bed.restart_server()?;
         }
         Ok(())
     }
